@@ -1,0 +1,40 @@
+"""Identifiers sort by the time of their making and can be made by many processes at once.
+
+An id is a prefix, 48 bits of Unix milliseconds and 80 random bits, in Crockford's base 32
+(the layout of a ULID). It says nothing about what it names.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+
+
+def new_id(prefix: str, at_ms: int | None = None) -> str:
+    """Return `prefix-` and 26 characters, e.g. `gen-01jd3f…`.
+
+    `at_ms` is the Unix time in milliseconds; now, if it is left out.
+    """
+    when = time.time_ns() // 1_000_000 if at_ms is None else at_ms
+    bits = (when << 80) | int.from_bytes(os.urandom(10), "big")
+    pairs = _PAIRS
+    text = "".join([pairs[(bits >> shift) & 1023] for shift in range(120, -1, -10)])
+    return f"{prefix}-{text}"
+
+
+def made_at_ms(identifier: str) -> int:
+    """Return the Unix milliseconds inside an id.
+
+    Raises:
+        ValueError: The text is not such an id.
+    """
+    text = identifier.rpartition("-")[2]
+    if len(text) != 26 or any(letter not in _ALPHABET for letter in text):
+        raise ValueError(f"not an id: {identifier!r}")
+    bits = 0
+    for letter in text:
+        bits = bits << 5 | _ALPHABET.index(letter)
+    return bits >> 80

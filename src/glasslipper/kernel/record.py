@@ -1,0 +1,143 @@
+"""What the ledger keeps about an exchange: its intent before, its generation after, late facts.
+
+Records hold no prompts and no answers. Times are Unix milliseconds in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+
+from glasslipper.kernel.finish import FinishReason, Status
+from glasslipper.kernel.money import Price
+from glasslipper.kernel.usage import Usage
+
+Dialect = Literal["chat", "responses", "messages", "gemini", "embeddings", "completions"]
+
+
+class Account(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom a key speaks for: its own account and every account above it, nearest first.
+
+    `path` starts with the key's own account id and ends with the organisation's.
+    """
+
+    path: tuple[str, ...]
+    key_id: str
+    management: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class PriceRow(Struct, frozen=True, kw_only=True):
+    """A price, and where it comes from: every generation names the row that it was priced by."""
+
+    id: str
+    price: Price
+    source: str
+    as_of: str
+
+
+class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An endpoint that might have served the exchange, and how likely it was to be drawn."""
+
+    endpoint: str
+    propensity: float
+    why: str = ""
+
+
+class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is written down before an upstream is called.
+
+    `input_units` is an upper bound of the prompt's tokens. `cell` is the index of the exchange's
+    progress cell, where relayed bytes are counted for the case of a crash.
+    """
+
+    generation_id: str
+    attempt_id: str
+    created_ms: int
+    key_id: str
+    accounts: tuple[str, ...]
+    model: str
+    endpoint: str
+    provider: str
+    dialect: Dialect
+    streamed: bool
+    input_units: int
+    held_nanousd: int
+    price: PriceRow | None
+    cell: int
+    session_id: str | None = None
+    user: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One upstream call in an exchange and how it ended."""
+
+    id: str
+    endpoint: str
+    provider: str
+    model: str
+    started_ms: int
+    status: Status
+    duration_ms: int = 0
+    first_token_ms: int | None = None
+    http_status: int | None = None
+    error: str | None = None
+    upstream_id: str | None = None
+    billed_nanousd: int = 0
+
+
+class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The durable record of an exchange.
+
+    `billed_nanousd` is what the provider says or the price row gives, `charged_nanousd` what the
+    budget pays; charged never exceeds `held_nanousd` where a hold was taken.
+    """
+
+    id: str
+    created_ms: int
+    key_id: str
+    accounts: tuple[str, ...]
+    model: str
+    dialect: Dialect
+    status: Status
+    model_served: str | None = None
+    endpoint: str | None = None
+    provider: str | None = None
+    streamed: bool = False
+    finish_reason: FinishReason | None = None
+    native_finish_reason: str | None = None
+    error: str | None = None
+    first_token_ms: int | None = None
+    duration_ms: int = 0
+    usage: Usage = field(default_factory=Usage)
+    estimated: bool = False
+    held_nanousd: int = 0
+    billed_nanousd: int = 0
+    charged_nanousd: int = 0
+    price_id: str | None = None
+    upstream_id: str | None = None
+    session_id: str | None = None
+    user: str | None = None
+    app: str | None = None
+    referer: str | None = None
+    user_agent: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    attempts: tuple[Attempt, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+
+
+class LateFact(Struct, frozen=True, kw_only=True):
+    """Something learned about a generation after its record was written.
+
+    Late facts are appended beside the record and never change it. `kind` names the sort, such as
+    `feedback` or `topic`; `body` is JSON-able.
+    """
+
+    id: str
+    generation_id: str
+    kind: str
+    noted_ms: int
+    body: Mapping[str, object]
