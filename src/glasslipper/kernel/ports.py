@@ -14,6 +14,7 @@ from msgspec import Struct
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.record import Account, Generation, Intent, LateFact, PriceRow
+from glasslipper.kernel.usage import Usage
 
 
 class Hold(Protocol):
@@ -41,12 +42,17 @@ class Recorder(Protocol):
         ...
 
 
-class Attempted(Struct, frozen=True, kw_only=True):
-    """What an upstream is asked to do: the request, and the id by which the ledger knows it."""
+class Attempted(Struct, kw_only=True):
+    """What an upstream is asked to do: the request, and the id by which the ledger knows it.
+
+    `usage` is the last that the upstream knows to be spent; it sets it before it ends, also
+    when it is cancelled, and leaves `None` when it cannot know.
+    """
 
     id: str
     request: Request
     upstream_model: str
+    usage: Usage | None = None
 
 
 class Upstream(Protocol):
