@@ -1,0 +1,165 @@
+"""What a chat request means: from the wire types to the kernel's `Request`.
+
+Whatever cannot be expressed is refused here with the JSON path of the member at fault; nothing
+is dropped but what has no effect. Members that nobody here understands travel on as raw JSON.
+"""
+
+from __future__ import annotations
+
+from msgspec import Raw
+from msgspec.json import Decoder
+
+from glasslipper.gateway.dialects import chat_wire as wire
+from glasslipper.gateway.dialects.body import invalid, parse, unknown
+from glasslipper.gateway.dialects.chat_turns import messages_of
+from glasslipper.kernel.errors import InvalidRequest, Unsupported
+from glasslipper.kernel.messages import (
+    Request,
+    ResponseFormat,
+    Sampling,
+    Tool,
+    ToolChoice,
+)
+
+_DECODER = Decoder(wire.ChatRequest)
+_UNDERSTOOD = frozenset(wire.ChatRequest.__struct_fields__) - wire.CHECKED_ONLY
+
+
+def decode(body: bytes) -> Request:
+    """Return the request that a chat-completions body makes.
+
+    Raises:
+        BadJSON: The body is not JSON in UTF-8.
+        Unsupported: It asks for what the gateway cannot express; `param` names it.
+        InvalidRequest: A member has the wrong type or value; `param` is its JSON path.
+    """
+    ask = parse(body, _DECODER)
+    extra = unknown(body, _UNDERSTOOD)
+    _refuse_what_cannot_be_expressed(ask)
+    tools = _tools(ask)
+    return Request(
+        model=_model(ask),
+        messages=messages_of(ask.messages),
+        stream=bool(ask.stream),
+        sampling=_sampling(ask),
+        tools=tools,
+        tool_choice=_tool_choice(ask, tools),
+        parallel_tool_calls=ask.parallel_tool_calls,
+        response_format=_response_format(ask.response_format),
+        user=ask.user,
+        session_id=ask.session_id,
+        metadata=ask.metadata or {},
+        extra=_without_nulls(extra),
+    )
+
+
+def _without_nulls(extra: dict[str, Raw]) -> dict[str, Raw]:
+    return {name: raw for name, raw in extra.items() if bytes(raw) != b"null"}
+
+
+def _refuse_what_cannot_be_expressed(ask: wire.ChatRequest) -> None:
+    if ask.n is not None and ask.n != 1:
+        raise Unsupported("`$.n`: only one answer per request is given.", param="$.n")
+    if ask.functions is not None or ask.function_call is not None:
+        path = "$.functions" if ask.functions is not None else "$.function_call"
+        raise Unsupported(
+            f"`{path}`: this older form is not spoken.",
+            param=path,
+            hint="Use `tools` and `tool_choice`.",
+        )
+    for index, modality in enumerate(ask.modalities or ()):
+        if modality != "text":
+            path = f"$.modalities[{index}]"
+            raise Unsupported(f"`{path}`: only text comes out.", param=path)
+
+
+def _model(ask: wire.ChatRequest) -> str:
+    if ask.model is not None:
+        return ask.model
+    if ask.models:
+        return ask.models[0]
+    raise invalid("$.model", "is required")
+
+
+def _max_tokens(ask: wire.ChatRequest) -> int | None:
+    old, new = ask.max_tokens, ask.max_completion_tokens
+    if old is not None and new is not None and old != new:
+        raise InvalidRequest(
+            f"`$.max_tokens` is {old} and `$.max_completion_tokens` is {new}.",
+            param="$.max_tokens",
+            hint="Send one of the two.",
+        )
+    return new if old is None else old
+
+
+def _sampling(ask: wire.ChatRequest) -> Sampling:
+    if ask.top_logprobs is not None and not ask.logprobs:
+        raise invalid("$.top_logprobs", "needs `logprobs` to be true")
+    return Sampling(
+        max_tokens=_max_tokens(ask),
+        temperature=ask.temperature,
+        top_p=ask.top_p,
+        top_k=ask.top_k,
+        min_p=ask.min_p,
+        seed=ask.seed,
+        stop=(ask.stop,) if isinstance(ask.stop, str) else tuple(ask.stop or ()),
+        frequency_penalty=ask.frequency_penalty,
+        presence_penalty=ask.presence_penalty,
+        repetition_penalty=ask.repetition_penalty,
+        logit_bias=ask.logit_bias,
+        logprobs=bool(ask.logprobs),
+        top_logprobs=ask.top_logprobs,
+    )
+
+
+def _tools(ask: wire.ChatRequest) -> tuple[Tool, ...]:
+    return tuple(_tool(tool, f"$.tools[{index}]") for index, tool in enumerate(ask.tools or ()))
+
+
+def _tool(tool: wire.FunctionTool, path: str) -> Tool:
+    if tool.type != "function":
+        raise Unsupported(
+            f"`{path}.type`: only tools of type `function` are supported.", param=f"{path}.type"
+        )
+    function = tool.function
+    if function is None:
+        raise invalid(f"{path}.function", "is required")
+    return Tool(
+        name=function.name,
+        description=function.description or "",
+        parameters=function.parameters or {},
+        strict=function.strict,
+    )
+
+
+def _tool_choice(ask: wire.ChatRequest, tools: tuple[Tool, ...]) -> ToolChoice:
+    choice = ask.tool_choice
+    if choice is None:
+        return ToolChoice()
+    if isinstance(choice, str):
+        if choice == "required" and not tools:
+            raise invalid("$.tool_choice", "a call is required, but there are no `tools`")
+        return ToolChoice(mode=choice)
+    if choice.type != "function":
+        raise Unsupported(
+            "`$.tool_choice.type`: only `function` is supported.", param="$.tool_choice.type"
+        )
+    if choice.function is None:
+        raise invalid("$.tool_choice.function", "is required")
+    name = choice.function.name
+    if all(tool.name != name for tool in tools):
+        raise invalid("$.tool_choice.function.name", "none of the `tools` has this name")
+    return ToolChoice(mode="required", name=name)
+
+
+def _response_format(asked: wire.Format | None) -> ResponseFormat:
+    if asked is None or asked.type == "text":
+        return ResponseFormat()
+    if asked.type == "json_object":
+        return ResponseFormat(kind="json_object")
+    if asked.json_schema is None:
+        raise invalid("$.response_format.json_schema", "is required")
+    schema = asked.json_schema
+    return ResponseFormat(
+        kind="json_schema", name=schema.name, schema=schema.schema, strict=schema.strict
+    )
