@@ -29,6 +29,7 @@
     │   └── NoEndpointLeft
     ├── StoreFailed
     │   ├── DiskFull
+    │   ├── StoreBusy
     │   └── StoreNewer
     ├── Draining
     ├── DownloadFailed
@@ -281,6 +282,13 @@ class DiskFull(StoreFailed):
 
     slug = "disk_full"
     default_hint = "Free some space where GLASSLIPPER_HOME lies; service resumes by itself."
+
+
+class StoreBusy(StoreFailed):
+    """Another process owns what only one may own."""
+
+    slug = "store_busy"
+    default_hint = "Stop the other process, or give this one another GLASSLIPPER_HOME."
 
 
 class StoreNewer(StoreFailed):

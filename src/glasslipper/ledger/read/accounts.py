@@ -1,0 +1,155 @@
+"""Reads keys, accounts, budgets and counters from the state file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from glasslipper.kernel.clock import day_of
+from glasslipper.ledger.window import Period, first_day, resets_ms
+from glasslipper.store.database import Database, Row
+
+STATE_FILE = "state.sqlite"
+
+
+class KeyRecord(Struct, frozen=True, kw_only=True):
+    """A key as it is stored, with its own budget and every account that it spends from."""
+
+    id: str
+    hash: bytes
+    hint: str
+    name: str
+    management: bool
+    disabled: bool
+    created_ms: int
+    expires_ms: int | None
+    labels: Mapping[str, str]
+    path: tuple[str, ...]
+    limit_nanousd: int | None
+    period: Period
+    budgeted: bool
+    """Whether any account on the path has a budget."""
+
+
+class Spending(Struct, frozen=True, kw_only=True):
+    """What an account was charged, in nano-USD, and what it may still spend.
+
+    `left_nanousd` is of its own budget, holds taken off; `None` without one.
+    """
+
+    total_nanousd: int
+    today_nanousd: int
+    week_nanousd: int
+    month_nanousd: int
+    held_nanousd: int
+    generations: int
+    limit_nanousd: int | None
+    left_nanousd: int | None
+    period: Period
+    resets_ms: int | None
+
+
+_KEY = """
+    SELECT k.id, k.hash, k.hint, k.name, k.management, k.disabled, k.created_ms, k.expires_ms,
+        k.labels, b.limit_nanousd, b.period
+    FROM keys AS k LEFT JOIN budgets AS b ON b.account = k.id"""
+
+_PATH = """
+    WITH RECURSIVE path (id, parent, depth) AS (
+        SELECT id, parent, 0 FROM accounts WHERE id = ?
+        UNION ALL
+        SELECT a.id, a.parent, depth + 1 FROM accounts AS a JOIN path ON a.id = path.parent
+        WHERE depth < 32
+    )
+    SELECT path.id, b.account IS NOT NULL FROM path LEFT JOIN budgets AS b ON b.account = path.id
+    ORDER BY depth"""
+
+
+class Accounts:
+    """Reads the state file of one home; not for several threads at once."""
+
+    def __init__(self, home: Path) -> None:
+        """Open the state file.
+
+        Raises:
+            StoreFailed: There is none.
+        """
+        self._db = Database(home / STATE_FILE, read_only=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def key_by_hash(self, digest: bytes) -> KeyRecord | None:
+        """Return the key with this hash."""
+        row = self._db.row(f"{_KEY} WHERE k.hash = ?", (digest,))
+        return self._key(row) if row else None
+
+    def key(self, key_id: str) -> KeyRecord | None:
+        """Return the key with this id."""
+        row = self._db.row(f"{_KEY} WHERE k.id = ?", (key_id,))
+        return self._key(row) if row else None
+
+    def keys(self) -> list[KeyRecord]:
+        """Return all keys, oldest first."""
+        return [self._key(row) for row in self._db.rows(f"{_KEY} ORDER BY k.created_ms, k.id")]
+
+    def _key(self, row: Row) -> KeyRecord:
+        path = self._db.rows(_PATH, (row[0],))
+        return KeyRecord(
+            id=str(row[0]),
+            hash=cast("bytes", row[1]),
+            hint=str(row[2]),
+            name=str(row[3]),
+            management=bool(row[4]),
+            disabled=bool(row[5]),
+            created_ms=cast("int", row[6]),
+            expires_ms=cast("int | None", row[7]),
+            labels=msgspec.json.decode(str(row[8]), type=dict[str, str]),
+            path=tuple(str(account) for account, _ in path),
+            limit_nanousd=cast("int | None", row[9]),
+            period=cast("Period", row[10] or "never"),
+            budgeted=any(has_budget for _, has_budget in path),
+        )
+
+    def spending(self, account: str, now_ms: int) -> Spending:
+        """Return what an account was charged and has left."""
+        budget = self._db.row(
+            "SELECT limit_nanousd, period FROM budgets WHERE account = ?", (account,)
+        )
+        limit = cast("int | None", budget[0]) if budget else None
+        period = cast("Period", budget[1]) if budget else "never"
+        held = self._sum("SELECT sum(held_nanousd) FROM holds WHERE account = ?", account)
+        since = first_day(period, now_ms)
+        left = None if limit is None else max(limit - self._charged(account, since) - held, 0)
+        return Spending(
+            total_nanousd=self._charged(account, 0),
+            today_nanousd=self._charged(account, day_of(now_ms)),
+            week_nanousd=self._charged(account, first_day("weekly", now_ms)),
+            month_nanousd=self._charged(account, first_day("monthly", now_ms)),
+            held_nanousd=held,
+            generations=self._sum(
+                "SELECT sum(generations) FROM counters WHERE account = ?", account
+            ),
+            limit_nanousd=limit,
+            left_nanousd=left,
+            period=period,
+            resets_ms=resets_ms(period, now_ms) if budget else None,
+        )
+
+    def _charged(self, account: str, since_day: int) -> int:
+        sql = "SELECT sum(charged_nanousd) FROM counters WHERE account = ? AND day >= ?"
+        return self._sum(sql, account, since_day)
+
+    def _sum(self, sql: str, *values: str | int) -> int:
+        row = self._db.row(sql, values)
+        return cast("int", row[0] or 0) if row else 0
+
+    def models(self) -> dict[str, bytes]:
+        """Return the models that users have added, as JSON by id."""
+        rows = self._db.rows("SELECT id, body FROM models ORDER BY added_ms, id")
+        return {str(model): str(body).encode() for model, body in rows}

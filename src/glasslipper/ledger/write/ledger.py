@@ -1,0 +1,135 @@
+"""One process's share of the ledger: its journal, its purse and its keeper, put together.
+
+Opening it takes a journal that nobody owns (or a new one), closes what a crash left open in it,
+and only then returns: whatever the last owner held is free again before the first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from glasslipper.kernel.clock import Clock, SystemClock
+from glasslipper.kernel.errors import StoreBusy, StoreFailed
+from glasslipper.kernel.ids import new_id
+from glasslipper.ledger import tables
+from glasslipper.ledger.write import keeper, keys, recovery
+from glasslipper.ledger.write.purse import Purse
+from glasslipper.ledger.write.recorder import Recorder
+from glasslipper.store.cells import Cells
+from glasslipper.store.commit import GroupCommit
+from glasslipper.store.database import Database, Durability
+from glasslipper.store.journal import Journal
+from glasslipper.store.migrate import migrate
+
+STATE_FILE = "state.sqlite"
+JOURNALS = "journal"
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """The ledger as a running process uses it; use it as a context, or `close` it."""
+
+    def __init__(
+        self, home: Path, *, durability: Durability = "process", clock: Clock | None = None
+    ) -> None:
+        """Open the ledger in `home`, creating it if need be, and recover what was left open.
+
+        Raises:
+            StoreFailed: The files cannot be opened or written.
+            StoreNewer: A newer program wrote them.
+        """
+        self.home = home
+        self.durability: Durability = durability
+        self.clock = clock or SystemClock()
+        self._closed = False
+        self._prepare_state()
+        self.folder, self._journal, self._cells = self._take_journal()
+        self.recovered = self._recover()
+        self._store = GroupCommit(self._open_state)
+        self._keeper = keeper.Keeper(
+            self.folder,
+            store=self._store,
+            open_state=self._open_state,
+            clock=self.clock,
+            durability=durability,
+        )
+        self.recorder = Recorder(self._journal, self._cells, settled=self._keeper.soon)
+        self.purse = Purse(self._store, self.folder, self.clock)
+
+    def _open_state(self) -> Database:
+        return Database(self.home / STATE_FILE, durability=self.durability)
+
+    def _prepare_state(self) -> None:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreFailed(f"{self.home} cannot be created: {error}.") from error
+        state = self._open_state()
+        try:
+            migrate(state, tables.STATE)
+            with state.transaction():
+                keys.make_defaults(state, self.clock.now_ms())
+        finally:
+            state.close()
+
+    def _take_journal(self) -> tuple[Path, Journal, Cells]:
+        folders = self.home / JOURNALS
+        known = sorted(folders.iterdir()) if folders.is_dir() else []
+        new = folders / new_id("w", self.clock.now_ms())
+        for folder in known:
+            with contextlib.suppress(StoreBusy):
+                return self._open_journal(folder)
+        return self._open_journal(new)
+
+    def _open_journal(self, folder: Path) -> tuple[Path, Journal, Cells]:
+        cells = Cells(folder / "cells")
+        sync_too = cells.sync if self.durability == "power" else None
+        try:
+            journal = Journal(folder, durability=self.durability, sync_too=sync_too)
+        except StoreFailed:
+            cells.close()
+            raise
+        return folder, journal, cells
+
+    def _recover(self) -> int:
+        keeper.set_clean(self.folder, clean=False)
+        state = self._open_state()
+        try:
+            return recovery.recover(self._journal, self._cells, state)
+        finally:
+            state.close()
+
+    async def change(self, change: Callable[[Database], T]) -> T:
+        """Change the state file in a transaction shared with others; durable on return."""
+        return await self._store.run(change)
+
+    def change_now(self, change: Callable[[Database], T]) -> T:
+        """Do the same from outside an event loop."""
+        return self._store.submit(change).result()
+
+    async def flush(self) -> None:
+        """Return once all that was recorded can be read in the tables and counters."""
+        await asyncio.wrap_future(self._keeper.flush())
+
+    def close(self) -> None:
+        """Bring the tables up to date and give the journal up; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._keeper.stop()
+        self._store.close()
+        clean = self.recorder.open_exchanges == 0
+        self._journal.close()
+        self._cells.close()
+        keeper.set_clean(self.folder, clean=clean)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,114 @@
+"""Records exchanges in this process's journal: the intent before, the generation after.
+
+The journal promises that what is acknowledged is there (see `store.journal` for how, at both
+durabilities). An intent reserves room for its generation, so that a disk that fills up refuses
+new exchanges and loses none that has begun. Implements `kernel.ports.Recorder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from glasslipper.kernel.errors import StoreFailed
+from glasslipper.kernel.record import Generation, Intent, LateFact
+from glasslipper.ledger import lines
+from glasslipper.store.cells import Cells
+from glasslipper.store.journal import Journal
+
+ROOM_BYTES = 8_192
+"""Room kept for what a generation says beyond its intent."""
+
+
+class Recorder:
+    """The writing end of one journal. Its methods run in one event loop."""
+
+    def __init__(self, journal: Journal, cells: Cells, *, settled: Callable[[], None]) -> None:
+        """Record into `journal`; call `settled` after each line that others should soon see."""
+        self._journal = journal
+        self._cells = cells
+        self._settled = settled
+        self._open: dict[str, _Open] = {}
+        self.relayed = cells.values
+        """Bytes relayed to the client, by cell."""
+
+    @property
+    def open_exchanges(self) -> int:
+        """How many exchanges have an intent and no generation yet."""
+        return len(self._open)
+
+    def take_cell(self) -> int:
+        """Return a cell, set to zero, in which to count what an exchange relays.
+
+        Raises:
+            StoreFailed: More exchanges are running than there are cells.
+        """
+        cell = self._cells.take()
+        if cell is None:
+            raise StoreFailed("Too many exchanges are running at once.", hint="Try again shortly.")
+        return cell
+
+    def give_cell(self, cell: int) -> None:
+        """Take a cell back that no intent names, or whose exchange is settled."""
+        self._cells.give(cell)
+
+    async def intend(self, intent: Intent) -> None:
+        """Write down that an upstream is about to be called.
+
+        Raises:
+            DiskFull: There is no room for the exchange; nothing is written.
+            StoreFailed: The journal cannot be written; the upstream must not be called.
+        """
+        line = lines.encode(intent)
+        known = self._open.get(intent.generation_id)
+        room = len(line) + 1 if known else 3 * len(line) + ROOM_BYTES
+        self._journal.reserve(room)
+        try:
+            position = self._journal.append(line)
+        except StoreFailed:
+            self._journal.unreserve(room)
+            raise
+        if known is None:
+            self._open[intent.generation_id] = _Open(room)
+        else:
+            known.room_bytes += room
+        await self._journal.durable(position)
+
+    async def settle(self, generation: Generation) -> None:
+        """Write down how an exchange ended; a second time with the same id changes nothing.
+
+        Raises:
+            StoreFailed: The journal cannot be written. The exchange stays open, so that settling
+                can be tried again; a restart closes it otherwise.
+        """
+        known = self._open.get(generation.id)
+        if known is None:
+            return
+        position = self._journal.append(lines.encode(generation))
+        del self._open[generation.id]
+        self._journal.unreserve(known.room_bytes)
+        self._settled()
+        await self._journal.durable(position)
+
+    async def note(self, fact: LateFact) -> None:
+        """Write down something learned later.
+
+        Raises:
+            DiskFull: There is no room; nothing is written.
+        """
+        line = lines.encode(fact)
+        self._journal.reserve(len(line) + 1)
+        try:
+            position = self._journal.append(line)
+        finally:
+            self._journal.unreserve(len(line) + 1)
+        self._settled()
+        await self._journal.durable(position)
+
+
+class _Open:
+    """An exchange between intent and generation: the room that it has reserved."""
+
+    __slots__ = ("room_bytes",)
+
+    def __init__(self, room_bytes: int) -> None:
+        self.room_bytes = room_bytes
