@@ -82,7 +82,8 @@ def _malformed(body: bytes, words: str) -> BadJSON:
     found = _AT_BYTE.match(words)
     if found:
         return BadJSON(f"The body is not JSON: {found['what']} at byte {found['byte']}.")
-    return BadJSON(f"The body is not JSON: it ends at byte {len(body)}, before the JSON does.")
+    # Half of a surrogate pair is called truncated too, so the end of the body may be innocent.
+    return BadJSON(f"The body is not JSON: something in its {len(body)} bytes is cut short.")
 
 
 def _not_utf8(body: bytes, error: UnicodeDecodeError) -> BadJSON:

@@ -111,9 +111,10 @@ class Reading:
         if not self._started and (chunk.id or chunk.model or chunk.choices):
             self._started = True
             events.append(Started(model=chunk.model or None, upstream_id=chunk.id or None))
-        for choice in chunk.choices or ():
-            if not choice.index:
-                self._add(choice, events)
+        if chunk.choices:
+            for choice in chunk.choices:
+                if not choice.index:
+                    self._add(choice, events)
         return events
 
     def end(self) -> list[Event]:
@@ -135,18 +136,25 @@ class Reading:
             told = chunk.x_groq.usage
         if told is None and chunk.choices:
             told = chunk.choices[0].usage
-        if told is not None and (told.prompt_tokens or told.completion_tokens or told.total_tokens):
+        if told is None:
+            return
+        if told.prompt_tokens or told.completion_tokens or told.total_tokens:
             self._attempt.usage = usage_of(told)
 
     def _add(self, choice: wire.Choice, events: list[Event]) -> None:
         piece = choice.delta or choice.message
         if piece is not None:
-            events.extend(_thoughts(piece))
-            events.extend(_words(piece.content, _logprobs(choice.logprobs)))
+            if piece.reasoning or piece.reasoning_content or piece.reasoning_details:
+                events.extend(_thoughts(piece))
+            if piece.content or choice.logprobs is not None:
+                events.extend(_words(piece.content, _logprobs(choice.logprobs)))
             if piece.refusal:
                 events.append(RefusalDelta(text=piece.refusal))
-            for position, call in enumerate(piece.tool_calls or ()):
-                events.append(self._calls.add(call, position))
+            if piece.tool_calls:
+                events.extend(
+                    self._calls.add(call, position)
+                    for position, call in enumerate(piece.tool_calls)
+                )
         if choice.finish_reason and self._finish is None:
             self._finish = choice.finish_reason
             self._native = choice.native_finish_reason
@@ -154,19 +162,20 @@ class Reading:
 
 def _words(
     content: str | Sequence[wire.ContentPart] | None, logprobs: tuple[TokenLogprob, ...]
-) -> Iterator[Event]:
+) -> Sequence[Event]:
     if content is None or isinstance(content, str):
-        if content or logprobs:
-            yield TextDelta(text=content or "", logprobs=logprobs)
-        return
-    for part in content:
-        if part.thinking:
-            thinking = part.thinking
-            if not isinstance(thinking, str):
-                thinking = "".join(thought.text or "" for thought in thinking)
-            yield ReasoningDelta(text=thinking)
-        if part.text:
-            yield TextDelta(text=part.text)
+        return (TextDelta(text=content or "", logprobs=logprobs),) if content or logprobs else ()
+    return [event for part in content for event in _part(part)]
+
+
+def _part(part: wire.ContentPart) -> Iterator[Event]:
+    thinking = part.thinking
+    if thinking:
+        if not isinstance(thinking, str):
+            thinking = "".join(thought.text or "" for thought in thinking)
+        yield ReasoningDelta(text=thinking)
+    if part.text:
+        yield TextDelta(text=part.text)
 
 
 def _thoughts(piece: wire.Delta) -> Iterator[Event]:
