@@ -1,1 +1,15 @@
-"""To be written."""
+"""The data plane: one API in front of every model.
+
+A request's way reads in `exchange`, top to bottom: decode → authenticate → hold → route →
+attempt (→ next attempt) → relay → settle → record.
+
+    server, connection guard the wire; app finds the handler of a path
+    dialects    wire formats that clients speak
+    exchange    one client request and all that serves it
+    route       which endpoint, in which order
+    endpoints   what is offered, and what it may cost
+    providers   wire formats of upstreams, and where they are
+    transport   the HTTP client that calls them
+    prices      what they charge
+    account, admin, models   the endpoints that are not about answers
+"""

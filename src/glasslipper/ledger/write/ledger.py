@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +31,8 @@ STATE_FILE = "state.sqlite"
 JOURNALS = "journal"
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -108,6 +112,10 @@ class Ledger:
         """Change the state file in a transaction shared with others; durable on return."""
         return await self._store.run(change)
 
+    def change_later(self, change: Callable[[Database], None]) -> None:
+        """Do the same without waiting; what goes wrong is logged."""
+        self._store.submit(change).add_done_callback(_log_failure)
+
     def change_now(self, change: Callable[[Database], T]) -> T:
         """Do the same from outside an event loop."""
         return self._store.submit(change).result()
@@ -133,3 +141,8 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _log_failure(done: Future[None]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        _log.warning("changing the state file failed: %s", error)

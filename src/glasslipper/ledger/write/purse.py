@@ -8,6 +8,8 @@ intent was ever written.
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future
 from pathlib import Path
 
 import msgspec
@@ -58,7 +60,18 @@ class Purse:
         def take(db: Database) -> BudgetHold:
             return self._take(db, account, min(ceiling_nanousd, _INT64_MAX // 1024), least)
 
-        return await self._store.run(take)
+        taken = self._store.submit(take)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(taken))
+        except asyncio.CancelledError:
+            taken.add_done_callback(self._give_back)
+            raise
+
+    def _give_back(self, taken: Future[BudgetHold]) -> None:
+        """Release a hold that was taken for a request that has gone away meanwhile."""
+        if not taken.cancelled() and taken.exception() is None:
+            hold = taken.result()
+            self._store.submit(lambda db: self._add(db, hold.accounts, -hold.nanousd))
 
     def _take(self, db: Database, account: Account, ceiling: int, least: int) -> BudgetHold:
         counters.count(db, self._folder)
@@ -72,7 +85,7 @@ class Purse:
                 left_nanousd=max(left, 0),
             )
         amount = min(ceiling, left)
-        db.change(_ADD_HOLD, (self._folder.name, amount, path))
+        self._add(db, account.path, amount)
         return BudgetHold(nanousd=amount, accounts=account.path, limited=True)
 
     def _left(self, db: Database, path: str) -> int | None:
@@ -83,14 +96,12 @@ class Purse:
 
     async def release(self, hold: BudgetHold) -> None:
         """Give a hold back without charging it: no intent was written under it."""
-        if not hold.nanousd:
-            return
-        path = msgspec.json.encode(hold.accounts).decode()
+        if hold.nanousd:
+            await self._store.run(lambda db: self._add(db, hold.accounts, -hold.nanousd))
 
-        def give(db: Database) -> None:
-            db.change(_ADD_HOLD, (self._folder.name, -hold.nanousd, path))
-
-        await self._store.run(give)
+    def _add(self, db: Database, accounts: tuple[str, ...], nanousd: int) -> None:
+        path = msgspec.json.encode(accounts).decode()
+        db.change(_ADD_HOLD, (self._folder.name, nanousd, path))
 
 
 _LEFT = f"""

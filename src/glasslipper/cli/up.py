@@ -1,0 +1,180 @@
+"""`glasslipper up`: puts the rooms together and serves them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from glasslipper.cli.output import say
+from glasslipper.kernel.clock import SystemClock
+from glasslipper.store import places
+
+if TYPE_CHECKING:
+    from glasslipper.gateway.house import House
+    from glasslipper.gateway.settings import Settings
+    from glasslipper.ledger.write import Ledger
+
+ADMIN_KEY = "admin.key"
+SERVERS = "servers"
+DEFAULT_MODEL = "local/smol"
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for any.  [7331]")
+@click.option(
+    "--durability",
+    type=click.Choice(["process", "power"]),
+    help="What an acknowledged record survives.  [process]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["thread", "process"]),
+    help="Where local models run.  [thread]",
+)
+@click.option("--no-fetch", is_flag=True, help=f"Do not fetch {DEFAULT_MODEL}.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line once ready.")
+def up(
+    *,
+    host: str | None,
+    port: int | None,
+    durability: str | None,
+    engine: str | None,
+    no_fetch: bool,
+    as_json: bool,
+) -> None:
+    r"""Serve every model behind one API.
+
+    \b
+    Example:
+      glasslipper up --port 8080
+    """
+    from glasslipper.gateway import settings as settings_file
+
+    home = places.home()
+    settings = settings_file.load(home, host=host, port=port, durability=durability, engine=engine)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    if not no_fetch:
+        _fetch_default(quiet=as_json)
+    _serve(home, settings, as_json=as_json)
+
+
+def _fetch_default(*, quiet: bool) -> None:
+    from glasslipper.cli.fetching import pull
+
+    pull(DEFAULT_MODEL, quiet=quiet)
+
+
+def _serve(home: Path, settings: Settings, *, as_json: bool) -> None:
+    import uvloop
+
+    from glasslipper.gateway.server import listen
+    from glasslipper.ledger.write import Ledger
+
+    listener = listen(settings.host, settings.port)
+    with Ledger(home, durability=settings.durability, clock=SystemClock()) as ledger:
+        first = _first_key(home, ledger)
+        host, port = listener.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        note = _leave_note(home, url)
+        try:
+            uvloop.run(_run(settings, ledger, listener, url, first, as_json=as_json))
+        finally:
+            note.unlink(missing_ok=True)
+
+
+async def _run(
+    settings: Settings,
+    ledger: Ledger,
+    listener: object,
+    url: str,
+    first: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from glasslipper.gateway.house import House
+    from glasslipper.gateway.server import serve
+    from glasslipper.gateway.suppliers import Suppliers
+    from glasslipper.local import LocalModels
+
+    local = LocalModels(
+        folder=places.models(),
+        engine=settings.engine,
+        threads=settings.threads,
+        slots=settings.slots,
+        queue=settings.queue,
+    )
+    suppliers = Suppliers(settings, ledger=ledger, local=local)
+    house = House(settings=settings, ledger=ledger, suppliers=suppliers, clock=ledger.clock)
+    await suppliers.refresh()
+
+    def ready() -> None:
+        _announce(house, url, first, as_json=as_json)
+
+    try:
+        await serve(house, listener, ready=ready)  # type: ignore[arg-type]
+    finally:
+        await house.close()
+
+
+def _announce(house: House, url: str, first: str | None, *, as_json: bool) -> None:
+    models = [model for model, _ in house.offer]
+    if as_json:
+        click.echo(
+            json.dumps({"url": f"{url}/api/v1", "pid": os.getpid(), "key": first, "models": models})
+        )
+        return
+    say(f"Glasslipper serves {len(models)} models at [bold]{url}/api/v1[/bold] (also {url}/v1)")
+    for model in models[:12]:
+        say(f"  {model}")
+    if len(models) > 12:
+        say(f"  … and {len(models) - 12} more: glasslipper models")
+    if first:
+        say(f"Your first key, shown only now: [bold]{first}[/bold]")
+    else:
+        say("Keys: glasslipper keys list, glasslipper keys create NAME")
+    say('Try it in a second terminal: glasslipper ask "Why is the sky blue?"')
+    say("Stop with Ctrl-C.")
+
+
+def _first_key(home: Path, ledger: Ledger) -> str | None:
+    """Make the command line's own management key, and the user's first key, once for a home."""
+    from glasslipper.ledger.write import keys
+
+    path = home / ADMIN_KEY
+    if path.exists():
+        return None
+    now_ms = ledger.clock.now_ms()
+
+    def make(name: str, *, management: bool) -> str:
+        new = keys.NewKey(name=name, management=management)
+        return ledger.change_now(lambda db: keys.create(db, new, now_ms)).secret
+
+    admin, first = make("command line", management=True), make("first", management=False)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.touch(mode=stat.S_IRUSR | stat.S_IWUSR)
+    temporary.write_text(admin, encoding="utf-8")
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return None
+    finally:
+        temporary.unlink()
+    return first
+
+
+def _leave_note(home: Path, url: str) -> Path:
+    """Say where this server is, so that other commands find it."""
+    folder = home / SERVERS
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / f"{os.getpid()}.json"
+    temporary = note.with_suffix(".new")
+    temporary.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
+    temporary.replace(note)
+    return note

@@ -1,0 +1,129 @@
+"""Finds the handler of a path, and turns whatever goes wrong into an error that helps.
+
+Every path stands below `/api/v1` (OpenRouter's place) and `/v1` (OpenAI's).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from glasslipper.gateway import account, admin, chat, health, models
+from glasslipper.gateway.dialects.errors import encode_error, error_headers, error_status
+from glasslipper.gateway.guard import GUARD
+from glasslipper.gateway.house import House
+from glasslipper.gateway.http import Http, Message, Receive, Send
+from glasslipper.kernel.errors import (
+    Draining,
+    GlasslipperError,
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    SlowBody,
+)
+
+Handler = Callable[[House, Http], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+ROUTES: dict[tuple[str, str], Handler] = {
+    ("POST", "/chat/completions"): chat.completions,
+    ("POST", "/embeddings"): chat.embeddings_endpoint,
+    ("GET", "/models"): models.listing,
+    ("GET", "/generation"): account.generation,
+    ("GET", "/key"): account.key,
+    ("GET", "/credits"): account.credits,
+    ("POST", "/key/sessions"): admin.create_session_key,
+    ("GET", "/keys"): admin.list_keys,
+    ("POST", "/keys"): admin.create_key,
+    ("GET", "/admin/spend"): admin.spend,
+    ("POST", "/admin/models"): admin.add_model,
+    ("POST", "/admin/models/pull"): admin.pull_model,
+}
+"""Handlers by method and path below the prefix."""
+
+ITEMS: dict[tuple[str, str], Callable[[House, Http, str], Awaitable[None]]] = {
+    ("GET", "/keys/"): admin.show_key,
+    ("PATCH", "/keys/"): admin.change_key,
+    ("DELETE", "/keys/"): admin.delete_key,
+    ("DELETE", "/admin/models/"): admin.remove_model,
+}
+"""Handlers of paths that end with the name of one thing."""
+
+BARE: dict[tuple[str, str], Handler] = {
+    ("GET", "/healthz"): health.alive,
+    ("GET", "/readyz"): health.ready,
+}
+"""Handlers of paths without a prefix."""
+
+PREFIXES = ("/api/v1", "/v1")
+
+
+class App:
+    """The ASGI application of one house."""
+
+    def __init__(self, house: House) -> None:
+        """Serve the house."""
+        self._house = house
+        self._handlers: dict[tuple[str, str], Handler] = {
+            (method, prefix + path): handler
+            for (method, path), handler in ROUTES.items()
+            for prefix in PREFIXES
+        } | BARE
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        guard = scope[GUARD]
+        http = Http(scope, receive, send, guard)
+        task = asyncio.current_task()
+        guard.on_gone = task.cancel if task is not None else None
+        try:
+            await self._answer(http)
+        except asyncio.CancelledError:
+            if not guard.gone and not self._house.draining:
+                raise
+        finally:
+            guard.on_gone = None
+
+    async def _answer(self, http: Http) -> None:
+        try:
+            handler = self._handlers.get((http.method, http.path))
+            if handler is None:
+                await self._answer_item(http)
+            elif self._house.draining and http.method == "POST":
+                raise Draining("The server is shutting down.")
+            else:
+                await handler(self._house, http)
+        except GlasslipperError as error:
+            await self._explain(http, error)
+        except Exception:  # noqa: BLE001 - the edge: whatever it is, the client hears of it
+            _log.exception("answering %s %s failed", http.method, http.path)
+            await self._explain(http, GlasslipperError("Something went wrong here."))
+
+    async def _answer_item(self, http: Http) -> None:
+        path = next(
+            (http.path.removeprefix(one) for one in PREFIXES if http.path.startswith(one + "/")), ""
+        )
+        for (method, start), handler in ITEMS.items():
+            if method == http.method and path.startswith(start) and len(path) > len(start):
+                await handler(self._house, http, path.removeprefix(start))
+                return
+        methods = {method for method, known in self._handlers if known == http.path}
+        if methods:
+            raise InvalidRequest(
+                f"{http.path} takes {', '.join(sorted(methods))}, not {http.method}.",
+                hint="Use another method.",
+            )
+        raise NotFound(f"There is nothing at {http.path}.")
+
+    async def _explain(self, http: Http, error: GlasslipperError) -> None:
+        if http.started or http.guard.gone:
+            return
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in error_headers(error).items()
+        ]
+        if isinstance(error, PayloadTooLarge | SlowBody):
+            headers.append((b"connection", b"close"))
+        await http.reply(error_status(error), encode_error(error), headers)

@@ -1,0 +1,89 @@
+"""Who is asking: from a bearer key to the account it speaks for.
+
+Keys are looked up by their hash and remembered for `REMEMBER_MS`, so that a key disabled in
+another process stops working here within that time. Nothing is remembered about keys that are
+not known, and nobody learns from the time it takes which keys are.
+"""
+
+from __future__ import annotations
+
+from glasslipper.kernel.clock import Clock, iso
+from glasslipper.kernel.errors import KeyDisabled, KeyExpired, KeyMissing, KeyUnknown, NotPermitted
+from glasslipper.kernel.record import Account
+from glasslipper.ledger.read import Accounts, KeyRecord
+from glasslipper.ledger.secret import hash_of
+
+REMEMBER_MS = 1_000
+MOST_REMEMBERED = 10_000
+
+
+class Caller:
+    """A key that has been accepted."""
+
+    __slots__ = ("account", "budgeted", "key")
+
+    def __init__(self, key: KeyRecord) -> None:
+        self.key = key
+        self.budgeted = key.budgeted
+        self.account = Account(
+            path=key.path, key_id=key.id, management=key.management, labels=key.labels
+        )
+
+
+class Gatekeeper:
+    """Accepts or refuses keys."""
+
+    def __init__(self, accounts: Accounts, clock: Clock) -> None:
+        """Look keys up in `accounts`."""
+        self._accounts = accounts
+        self._clock = clock
+        self._known: dict[str, tuple[int, Caller]] = {}
+
+    def admit(self, authorization: str | None) -> Caller:
+        """Return whom an Authorization header speaks for.
+
+        Raises:
+            KeyMissing: There is no bearer key in it.
+            KeyUnknown: There is no such key.
+            KeyExpired: It was good once.
+            KeyDisabled: It is switched off.
+        """
+        if not authorization:
+            raise KeyMissing("The request carries no key.")
+        now_ms = self._clock.now_ms()
+        known = self._known.get(authorization)
+        caller = known[1] if known and known[0] > now_ms else self._look_up(authorization, now_ms)
+        key = caller.key
+        if key.disabled:
+            raise KeyDisabled(f"The key {key.hint} is disabled.")
+        if key.expires_ms is not None and key.expires_ms <= now_ms:
+            raise KeyExpired(f"The key {key.hint} expired at {iso(key.expires_ms)}.")
+        return caller
+
+    def admit_manager(self, authorization: str | None) -> Caller:
+        """Return whom a management key speaks for.
+
+        Raises:
+            NotPermitted: The key is good, but does not manage.
+        """
+        caller = self.admit(authorization)
+        if not caller.key.management:
+            raise NotPermitted(f"The key {caller.key.hint} may not manage.")
+        return caller
+
+    def _look_up(self, authorization: str, now_ms: int) -> Caller:
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise KeyMissing("The Authorization header holds no bearer key.")
+        key = self._accounts.key_by_hash(hash_of(secret.strip()))
+        if key is None:
+            raise KeyUnknown("There is no such key.")
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        caller = Caller(key)
+        self._known[authorization] = (now_ms + REMEMBER_MS, caller)
+        return caller
+
+    def forget(self) -> None:
+        """Look every key up anew."""
+        self._known.clear()

@@ -1,0 +1,153 @@
+"""What is offered: every model, and the endpoints that can serve it.
+
+An endpoint is a model at a provider, with its price and limits. Knows how to find one and how
+much an exchange with it may cost; who runs it is behind `kernel.ports.Upstream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from msgspec import Struct
+
+from glasslipper.kernel.errors import ModelUnknown
+from glasslipper.kernel.messages import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Message,
+    ReasoningPart,
+    Request,
+)
+from glasslipper.kernel.money import Price, amount_nanousd
+from glasslipper.kernel.ports import Embedder, Upstream
+from glasslipper.kernel.record import PriceRow
+from glasslipper.kernel.usage import Usage
+
+DEFAULT_OUTPUT_TOKENS = 16_384
+"""The most that an answer is taken to have where neither request nor endpoint says."""
+
+MEDIA_TOKENS = 8_192
+"""An upper bound of what one picture, sound or document by address counts as."""
+
+TURN_TOKENS = 16
+"""An upper bound of what a dialect adds around one message."""
+
+
+class Pricing(Protocol):
+    """What an endpoint costs, for a call begun at `when_ms` with so many prompt tokens."""
+
+    def row(self, when_ms: int, prompt_tokens: int) -> PriceRow | None:
+        """Return the price row, or `None` if nobody knows."""
+        ...
+
+    def ceiling(self, when_ms: int, prompt_tokens: int) -> Price | None:
+        """Return the dearest price that may turn out to apply, or `None`."""
+        ...
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """A model at a provider, with its price and its limits."""
+
+    id: str
+    model: str
+    provider: str
+    upstream_model: str
+    upstream: Upstream
+    pricing: Pricing
+    name: str = ""
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    created_s: int = 0
+    embedder: Embedder | None = None
+    embeds_only: bool = False
+    is_local: bool = False
+
+    def output_ceiling(self, request: Request) -> int:
+        """Return the most tokens that the answer may have."""
+        bounds = (request.sampling.max_tokens, self.max_output_tokens)
+        known = [bound for bound in bounds if bound is not None]
+        if known:
+            return min(known)
+        return min(self.context_tokens or DEFAULT_OUTPUT_TOKENS, DEFAULT_OUTPUT_TOKENS)
+
+
+class Offer:
+    """The models that are offered now."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, list[Endpoint]] = {}
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Offer an endpoint, in place of one with the same id."""
+        others = [
+            other for other in self._models.get(endpoint.model, []) if other.id != endpoint.id
+        ]
+        self._models[endpoint.model] = [*others, endpoint]
+
+    def remove(self, model: str, provider: str) -> None:
+        """Offer an endpoint no more."""
+        left = [other for other in self._models.get(model, []) if other.provider != provider]
+        if left:
+            self._models[model] = left
+        else:
+            self._models.pop(model, None)
+
+    def find(self, model: str) -> list[Endpoint]:
+        """Return the endpoints of a model.
+
+        Raises:
+            ModelUnknown: It is not offered.
+        """
+        found = self._models.get(model)
+        if not found:
+            raise ModelUnknown(f"There is no model {model!r}.", param="$.model")
+        return found
+
+    def __iter__(self) -> Iterator[tuple[str, list[Endpoint]]]:
+        """Yield each model with its endpoints."""
+        yield from list(self._models.items())
+
+
+def input_ceiling(request: Request) -> int:
+    """Return an upper bound of the prompt's tokens: no tokeniser makes more tokens than bytes."""
+    total = sum(_message_bytes(message) + TURN_TOKENS for message in request.messages)
+    for tool in request.tools:
+        total += (
+            len(tool.name) + len(tool.description.encode()) + len(str(tool.parameters).encode())
+        )
+        total += 4 * TURN_TOKENS
+    if request.response_format.schema is not None:
+        total += len(str(request.response_format.schema).encode())
+    return total + TURN_TOKENS
+
+
+def _message_bytes(message: Message) -> int:
+    total = 0
+    for part in message.parts:
+        match part:
+            case ImagePart() | AudioPart() | FilePart():
+                total += MEDIA_TOKENS
+            case ReasoningPart():
+                total += len(part.text.encode()) + len(part.encrypted or "")
+            case _:
+                total += len(part.text.encode())
+    for call in message.tool_calls:
+        total += len(call.name) + len(call.arguments.encode()) + TURN_TOKENS
+    return total
+
+
+def cost_ceiling(price: Price, *, input_units: int, output_units: int) -> int:
+    """Return the most, in nano-USD, that so many tokens may cost, whatever their class."""
+    rates = [price.rate(name) for name in ("input", "cache_write", "cache_write_1h", "input_audio")]
+    out = [price.rate(name) for name in ("output", "reasoning", "output_audio")]
+    dearest = Price(input=max(rates), output=max(out), requests=price.requests)
+    return amount_nanousd(Usage(input=input_units, output=output_units, requests=1), dearest)
+
+
+def output_within(price: Price, *, input_units: int, nanousd: int) -> int:
+    """Return how many tokens of answer an amount still pays for, after the prompt."""
+    left = nanousd - cost_ceiling(price, input_units=input_units, output_units=0)
+    rate = max(price.rate(name) for name in ("output", "reasoning", "output_audio"))
+    return max(left * 1_000_000 // rate, 0) if rate else DEFAULT_OUTPUT_TOKENS

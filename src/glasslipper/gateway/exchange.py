@@ -1,0 +1,484 @@
+"""One client request and all that serves it, from the hold to the record.
+
+    hold → route → attempt (→ next attempt) → relay → settle → record
+
+What fails before the first word of an answer is invisible to the client while another endpoint
+is left. What fails later ends the exchange as `truncated`. However it ends, by an answer, an
+error or the client's leaving, one generation is recorded, before the client is told the end.
+Knows no wire format and no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import cast
+
+from msgspec import Struct, structs
+
+from glasslipper.gateway import endpoints as ends
+from glasslipper.gateway import route
+from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.endpoints import Endpoint
+from glasslipper.kernel.clock import Clock
+from glasslipper.kernel.errors import (
+    GlasslipperError,
+    NoEndpointLeft,
+    PriceUnknown,
+    StreamBroken,
+    UpstreamFailed,
+    UpstreamRefused,
+)
+from glasslipper.kernel.events import (
+    Event,
+    Finished,
+    Folder,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+)
+from glasslipper.kernel.finish import Status
+from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.messages import Request
+from glasslipper.kernel.money import FREE, Price, amount_nanousd
+from glasslipper.kernel.ports import Attempted
+from glasslipper.kernel.record import Attempt, Dialect, Generation, Intent, PriceRow
+from glasslipper.kernel.usage import Usage
+from glasslipper.ledger.write import Ledger
+from glasslipper.ledger.write.purse import BudgetHold
+
+BYTES_PER_TOKEN = 4
+"""What a token is taken to be when nobody counted them and the exchange did end."""
+
+_log = logging.getLogger(__name__)
+_NO_HOLD = BudgetHold(nanousd=0, accounts=(), limited=False)
+
+
+class Caption(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a request says about itself besides its content; goes into the record."""
+
+    dialect: Dialect
+    app: str | None = None
+    referer: str | None = None
+    user_agent: str | None = None
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What an exchange used and cost, in nano-USD."""
+
+    usage: Usage
+    charged_nanousd: int
+    billed_nanousd: int
+
+
+class Desk:
+    """What every exchange of a process works with."""
+
+    def __init__(
+        self, *, ledger: Ledger, clock: Clock, chance: random.Random | None = None
+    ) -> None:
+        self.ledger = ledger
+        self.clock = clock
+        self.chance = chance or random.Random()  # noqa: S311 - it balances load
+        self.running: set[Exchange] = set()
+
+
+class _Try:
+    """One attempt: what was asked of which endpoint, and how far it came."""
+
+    def __init__(self, endpoint: Endpoint, attempted: Attempted, row: PriceRow | None) -> None:
+        self.endpoint = endpoint
+        self.attempted = attempted
+        self.row = row
+        self.events = cast("AsyncGenerator[Event]", endpoint.upstream.send(attempted))
+        self.started = Started()
+
+
+class Exchange:
+    """Use it as an async context: `begin`, then `events` to their end, then `settle`.
+
+    Leaving the context without having settled records how far it came.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        caller: Caller,
+        request: Request,
+        *,
+        offered: Sequence[Endpoint],
+        caption: Caption,
+    ) -> None:
+        self.id = new_id("gen")
+        self.created_ms = desk.clock.now_ms()
+        self.request = request
+        self.shrunk_to: int | None = None
+        self._desk = desk
+        self._caller = caller
+        self._caption = caption
+        self._began_ms = desk.clock.ticks_ms()
+        self._first_token_ms: int | None = None
+        self._input_units = ends.input_ceiling(request)
+        self._route = route.draw(self._affordable(offered), desk.chance, self.created_ms)
+        self._hold = _NO_HOLD
+        self._cell: int | None = None
+        self._relayed_bytes = 0
+        self._intended = False
+        self._attempts: list[Attempt] = []
+        self._wasted_nanousd = 0
+        self._try: _Try | None = None
+        self._head: list[Event] = []
+        self._finished: Finished | None = None
+        self._outcome: Outcome | None = None
+
+    async def __aenter__(self) -> Exchange:
+        self._desk.running.add(self)
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if self._outcome is None:
+                await self._close(_status_of(error, self._relayed_bytes), error)
+        finally:
+            self._desk.running.discard(self)
+
+    @property
+    def model(self) -> str:
+        """The model that serves."""
+        return self._try.endpoint.model if self._try else self.request.model
+
+    @property
+    def provider(self) -> str:
+        """The provider that serves."""
+        return self._try.endpoint.provider if self._try else ""
+
+    # hold
+
+    def _affordable(self, offered: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        if not self._caller.budgeted:
+            return offered
+        priced = [endpoint for endpoint in offered if self._dearest(endpoint)]
+        if not priced:
+            raise PriceUnknown(
+                f"A budget applies, and nobody knows what {self.request.model} costs."
+            )
+        return priced
+
+    async def _take_hold(self) -> None:
+        if not self._caller.budgeted:
+            return
+        ceiling = max(
+            self._ceiling(endpoint, endpoint.output_ceiling(self.request))
+            for endpoint in self._route.order
+        )
+        open_ended = self.request.sampling.max_tokens is None
+        least = max(self._ceiling(endpoint, 1) for endpoint in self._route.order)
+        self._hold = await self._desk.ledger.purse.hold(
+            self._caller.account,
+            ceiling,
+            least_nanousd=min(least, ceiling) if open_ended else None,
+        )
+        if self._hold.limited and self._hold.nanousd < ceiling:
+            self._shrink()
+
+    def _ceiling(self, endpoint: Endpoint, output_units: int) -> int:
+        price = self._dearest(endpoint) or FREE
+        return ends.cost_ceiling(price, input_units=self._input_units, output_units=output_units)
+
+    def _dearest(self, endpoint: Endpoint) -> Price | None:
+        return endpoint.pricing.ceiling(self.created_ms, self._input_units)
+
+    def _shrink(self) -> None:
+        self.shrunk_to = min(
+            ends.output_within(
+                self._dearest(endpoint) or FREE,
+                input_units=self._input_units,
+                nanousd=self._hold.nanousd,
+            )
+            for endpoint in self._route.order
+        )
+        sampling = structs.replace(self.request.sampling, max_tokens=self.shrunk_to)
+        self.request = structs.replace(self.request, sampling=sampling)
+
+    # attempt
+
+    async def begin(self) -> None:
+        """Take the hold and try endpoints until one has something to say.
+
+        Raises:
+            BudgetExhausted: The budget does not cover the exchange.
+            GlasslipperError: No endpoint could serve; the error of the last one tried.
+        """
+        await self._take_hold()
+        self._cell = self._desk.ledger.recorder.take_cell()
+        failure: GlasslipperError = NoEndpointLeft(f"Nobody can serve {self.request.model}.")
+        for endpoint in self._route.order:
+            try:
+                await self._attempt(endpoint)
+            except UpstreamFailed as error:
+                failure = error
+                await self._give_up(error)
+                if not _may_go_elsewhere(error):
+                    break
+            else:
+                return
+        raise failure
+
+    async def _attempt(self, endpoint: Endpoint) -> None:
+        row = endpoint.pricing.row(self.created_ms, self._input_units)
+        attempted = Attempted(
+            id=new_id("att"), request=self.request, upstream_model=endpoint.upstream_model
+        )
+        await self._desk.ledger.recorder.intend(self._intent(endpoint, attempted.id, row))
+        self._intended = True
+        self._attempts.append(
+            Attempt(
+                id=attempted.id,
+                endpoint=endpoint.id,
+                provider=endpoint.provider,
+                model=endpoint.upstream_model,
+                started_ms=self._desk.clock.now_ms(),
+                status="unknown",
+            )
+        )
+        self._head = []
+        self._try = _Try(endpoint, attempted, row)
+        async for event in self._try.events:
+            self._head.append(event)
+            if _is_semantic(event):
+                self._first_token_ms = int(self._desk.clock.ticks_ms() - self._began_ms)
+                return
+        raise StreamBroken(f"{endpoint.provider} ended the stream before it said anything.")
+
+    def _intent(self, endpoint: Endpoint, attempt_id: str, row: PriceRow | None) -> Intent:
+        ceiling = self._dearest(endpoint)
+        return Intent(
+            generation_id=self.id,
+            attempt_id=attempt_id,
+            created_ms=self.created_ms,
+            key_id=self._caller.account.key_id,
+            accounts=self._caller.account.path,
+            model=self.request.model,
+            endpoint=endpoint.id,
+            provider=endpoint.provider,
+            dialect=self._caption.dialect,
+            streamed=self.request.stream,
+            input_units=self._input_units,
+            held_nanousd=self._hold.nanousd,
+            price=structs.replace(row, price=ceiling) if row and ceiling else row,
+            cell=self._cell or 0,
+            session_id=self.request.session_id,
+            user=self.request.user,
+            labels=self._labels,
+        )
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        return {**self.request.metadata, **self._caller.account.labels}
+
+    async def _give_up(self, error: UpstreamFailed) -> None:
+        if self._try is not None:
+            await self._try.events.aclose()
+            known = self._try.attempted.usage
+            billed = self._bill(known) if known else 0
+            self._end_attempt("error", error, billed)
+            self._wasted_nanousd += billed
+            self._try.attempted.usage = None
+
+    def _end_attempt(self, status: Status, error: BaseException | None, billed: int = 0) -> None:
+        last = self._attempts[-1]
+        current = self._try
+        self._attempts[-1] = structs.replace(
+            last,
+            status=status,
+            duration_ms=self._desk.clock.now_ms() - last.started_ms,
+            first_token_ms=self._first_token_ms,
+            http_status=error.upstream_status if isinstance(error, UpstreamRefused) else None,
+            error=_slug(error),
+            upstream_id=current.started.upstream_id if current else None,
+            billed_nanousd=billed,
+        )
+
+    # relay
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield the answer's events, from the first to `Finished`.
+
+        Bytes are counted in the exchange's cell before they are handed out.
+
+        Raises:
+            StreamBroken: The upstream broke off.
+            UpstreamFailed: It failed midway.
+        """
+        current = self._try
+        if current is None or self._cell is None:
+            return
+        relayed, cell = self._desk.ledger.recorder.relayed, self._cell
+        for event in self._head:
+            self._count(event)
+            relayed[cell] = self._relayed_bytes
+            yield event
+        async for event in current.events:
+            self._count(event)
+            relayed[cell] = self._relayed_bytes
+            yield event
+        if self._finished is None:
+            raise StreamBroken(f"{current.endpoint.provider} broke off before the answer ended.")
+
+    def _count(self, event: Event) -> None:
+        match event:
+            case TextDelta() | ReasoningDelta() | RefusalDelta():
+                self._relayed_bytes += len(event.text.encode("utf-8", "surrogatepass"))
+            case ToolCallDelta():
+                self._relayed_bytes += len(event.arguments.encode()) + len(event.name or "")
+            case Finished():
+                self._finished = event
+            case Started():
+                if self._try is not None:
+                    self._try.started = event
+            case _:
+                pass
+
+    async def whole(self) -> Folder:
+        """Read all events and return what they make up."""
+        folder = Folder()
+        async for event in self.events():
+            folder.add(event)
+        return folder
+
+    # settle
+
+    async def settle(self) -> Outcome:
+        """Record the exchange as whole; return what it cost. Durable on return."""
+        return await self._close("ok", None)
+
+    async def fail(self, error: GlasslipperError) -> None:
+        """Record that the exchange broke after something was relayed. Durable on return."""
+        await self._close("truncated" if self._relayed_bytes else "error", error)
+
+    async def _close(self, status: Status, error: BaseException | None) -> Outcome:
+        if self._outcome is not None:
+            return self._outcome
+        current = self._try
+        if current is not None:
+            await current.events.aclose()
+        outcome = self._outcome = self._cost(status)
+        try:
+            await self._record(status, error, outcome)
+        finally:
+            if self._cell is not None:
+                self._desk.ledger.recorder.give_cell(self._cell)
+                self._cell = None
+        return outcome
+
+    async def _record(self, status: Status, error: BaseException | None, outcome: Outcome) -> None:
+        if self._intended:
+            if self._attempts[-1].status == "unknown":
+                self._end_attempt(status, error, outcome.billed_nanousd - self._wasted_nanousd)
+            await self._desk.ledger.recorder.settle(self._generation(status, error, outcome))
+        elif self._hold.limited:
+            await self._desk.ledger.purse.release(self._hold)
+
+    def _cost(self, status: Status) -> Outcome:
+        usage = self._usage(status)
+        billed = self._bill(usage) + self._wasted_nanousd
+        charged = min(billed, self._hold.nanousd) if self._hold.limited else billed
+        if charged < billed:
+            _log.warning("%s was billed %d nano-USD above its hold", self.id, billed - charged)
+        return Outcome(usage=usage, charged_nanousd=charged, billed_nanousd=billed)
+
+    def _bill(self, usage: Usage) -> int:
+        if usage.reported_nanousd is not None:
+            return usage.reported_nanousd
+        if self._try is None:
+            return 0
+        pricing = self._try.endpoint.pricing
+        row = self._try.row = pricing.row(self.created_ms, usage.prompt_tokens)
+        return amount_nanousd(usage, row.price) if row else 0
+
+    def _usage(self, status: Status) -> Usage:
+        """Return what the upstream told, or else an estimate of what was relayed."""
+        known = self._try.attempted.usage if self._try else None
+        if known is not None:
+            return known
+        if status == "error" or self._try is None:
+            return Usage()
+        return Usage(
+            input=-(-self._input_units // BYTES_PER_TOKEN),
+            output=-(-self._relayed_bytes // BYTES_PER_TOKEN),
+            requests=1,
+        )
+
+    def _generation(
+        self, status: Status, error: BaseException | None, outcome: Outcome
+    ) -> Generation:
+        current = self._try
+        finished = self._finished
+        return Generation(
+            id=self.id,
+            created_ms=self.created_ms,
+            key_id=self._caller.account.key_id,
+            accounts=self._caller.account.path,
+            model=self.request.model,
+            dialect=self._caption.dialect,
+            status=status,
+            model_served=self.model,
+            endpoint=current.endpoint.id if current else None,
+            provider=self.provider,
+            streamed=self.request.stream,
+            finish_reason=finished.reason if finished else None,
+            native_finish_reason=finished.native if finished else None,
+            error=_slug(error),
+            first_token_ms=self._first_token_ms,
+            duration_ms=int(self._desk.clock.ticks_ms() - self._began_ms),
+            usage=outcome.usage,
+            estimated=current is not None and current.attempted.usage is None,
+            held_nanousd=self._hold.nanousd,
+            billed_nanousd=outcome.billed_nanousd,
+            charged_nanousd=outcome.charged_nanousd,
+            price_id=current.row.id if current and current.row else None,
+            upstream_id=current.started.upstream_id if current else None,
+            session_id=self.request.session_id,
+            user=self.request.user,
+            app=self._caption.app,
+            referer=self._caption.referer,
+            user_agent=self._caption.user_agent,
+            labels=self._labels,
+            attempts=tuple(self._attempts),
+            candidates=self._route.candidates,
+        )
+
+
+def _is_semantic(event: Event) -> bool:
+    match event:
+        case TextDelta() | ReasoningDelta() | RefusalDelta():
+            return bool(event.text)
+        case ToolCallDelta() | Finished():
+            return True
+        case _:
+            return False
+
+
+def _may_go_elsewhere(error: UpstreamFailed) -> bool:
+    """Tell whether another endpoint might do better; what the request itself caused follows it."""
+    if isinstance(error, UpstreamRefused):
+        return error.upstream_status not in (400, 413, 422)
+    return True
+
+
+def _status_of(error: BaseException | None, relayed_bytes: int) -> Status:
+    if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return "cancelled"
+    return "truncated" if relayed_bytes else "error"
+
+
+def _slug(error: BaseException | None) -> str | None:
+    if error is None:
+        return None
+    if isinstance(error, GlasslipperError):
+        return error.slug
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"

@@ -1,0 +1,71 @@
+"""`GET /models`: what is offered, in OpenRouter's shape (which holds OpenAI's)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from glasslipper.gateway.endpoints import Endpoint
+from glasslipper.gateway.house import House
+from glasslipper.gateway.http import Http
+from glasslipper.kernel.money import NANO, PER, Price
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def listing(house: House, http: Http) -> None:
+    """Answer `GET /models`, with or without a key."""
+    await http.reply(200, _encode({"object": "list", "data": describe_all(house)}))
+
+
+def describe_all(house: House) -> list[dict[str, object]]:
+    """Return every model that is offered."""
+    now_ms = house.clock.now_ms()
+    return [_describe(model, endpoints, now_ms) for model, endpoints in sorted(house.offer)]
+
+
+def _describe(model: str, endpoints: list[Endpoint], now_ms: int) -> dict[str, object]:
+    first = endpoints[0]
+    row = first.pricing.row(now_ms, 0)
+    return {
+        "id": model,
+        "canonical_slug": model,
+        "object": "model",
+        "owned_by": model.partition("/")[0],
+        "name": first.name or model,
+        "created": first.created_s,
+        "context_length": first.context_tokens,
+        "architecture": {
+            "modality": "text->embeddings" if first.embeds_only else "text->text",
+            "input_modalities": ["text"],
+            "output_modalities": ["embeddings" if first.embeds_only else "text"],
+        },
+        "top_provider": {
+            "context_length": first.context_tokens,
+            "max_completion_tokens": first.max_output_tokens,
+            "is_moderated": False,
+        },
+        "pricing": None if row is None else _pricing(row.price),
+        "price_source": None if row is None else f"{row.source}, {row.as_of}",
+        "endpoints": [endpoint.id for endpoint in endpoints],
+        "local": first.is_local,
+    }
+
+
+def _pricing(price: Price) -> dict[str, str]:
+    """Return USD per token as exact text, as OpenRouter writes it."""
+    prices = {
+        "prompt": price.input,
+        "completion": price.output,
+        "request": price.requests,
+        "input_cache_read": price.rate("cache_read"),
+        "input_cache_write": price.rate("cache_write"),
+    }
+    shown = {name: _per_unit(rate) for name, rate in prices.items()}
+    if price.cpu_us:
+        shown["cpu_second"] = _per_unit(price.cpu_us * PER)
+    return shown
+
+
+def _per_unit(nanousd_per_million: int) -> str:
+    whole, rest = divmod(nanousd_per_million, NANO * PER)
+    return f"{whole}.{rest:015d}".rstrip("0").rstrip(".")
