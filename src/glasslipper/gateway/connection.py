@@ -97,8 +97,9 @@ class Connection(asyncio.Protocol):
 
     def fail(self, error: GlasslipperError) -> None:
         """End the exchange with an error and close the connection."""
-        reply = self._detach()
+        reply, self._reply = self._reply, None
         if reply is not None:
+            reply.source = None
             reply.error = error
             reply.wake()
         self.drop()
@@ -145,26 +146,21 @@ class Connection(asyncio.Protocol):
             self.drop()  # nobody asked: whatever this is, the next answer would be mixed with it
             return
         self._heard = True
-        begun = reply.status
-        if not begun:
-            reply.head = reply.head + data if reply.head else data
+        begins = not reply.status
+        if begins:
+            reply.head += data
         try:
             self._feed(data)
         except (HttpParserError, HttpParserUpgrade) as error:
+            self._reusable = False
             if not self._whole:
+                self._hand_over(reply)  # what came before the fault is good
                 self.fail(StreamBroken(f"the provider's answer is not valid HTTP: {error}"))
                 return
-            self._reusable = False
-        if not begun and self._head_too_long(reply):
+        if begins and len(reply.head) > HEAD_MAX_BYTES and _head_too_long(reply):
             self.fail(StreamBroken("the header section is too long"))
-            return
-        self._hand_over(reply)
-
-    def _head_too_long(self, reply: Reply) -> bool:
-        head = reply.head
-        if len(head) <= HEAD_MAX_BYTES:
-            return False
-        return not reply.status or len(reply.headers) > HEAD_MAX_BYTES
+        elif reply.status:
+            self._hand_over(reply)
 
     def _hand_over(self, reply: Reply) -> None:
         pieces = self._pieces
@@ -174,36 +170,25 @@ class Connection(asyncio.Protocol):
             reply.chunks.append(chunk)
             reply.lag_bytes += len(chunk)
         if self._whole:
-            self._finish()
-        elif reply.lag_bytes > LAG_MAX_BYTES and not self._paused:
-            self._pause()
-        if reply.status:
-            reply.wake()
+            self._finish(reply)
+        elif reply.lag_bytes > LAG_MAX_BYTES and not self._paused and self._transport is not None:
+            self._transport.pause_reading()
+            self._paused = True
+        reply.wake()
 
-    def _finish(self) -> None:
+    def _finish(self, reply: Reply) -> None:
         """Let go of a reply that is whole; it can be read without the connection."""
-        self._detach()
+        self._reply = reply.source = None
+        self._whole = False
         transport = self._transport
         if transport is None:
             return
+        if self._paused:
+            self._resume()
         if self._reusable and not transport.get_write_buffer_size():
-            if self._paused:
-                self._resume()
             self._keeper.returned(self)
         else:
             self.drop()
-
-    def _detach(self) -> Reply | None:
-        reply, self._reply = self._reply, None
-        self._whole = False
-        if reply is not None:
-            reply.source = None
-        return reply
-
-    def _pause(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
-            self._paused = True
 
     def _resume(self) -> None:
         self._paused = False
@@ -223,7 +208,7 @@ class Connection(asyncio.Protocol):
         if reply is None:
             return
         if exc is None and reply.status and _ends_with_connection(reply):
-            self._finish()
+            self._finish(reply)
             reply.wake()
         elif reply.head:
             self.fail(StreamBroken("the connection ended before the answer did"))
@@ -246,6 +231,11 @@ class Connection(asyncio.Protocol):
         if self._reply is not None and self._reply.status:
             self._whole = True
             self._reusable = self._parser.should_keep_alive()
+
+
+def _head_too_long(reply: Reply) -> bool:
+    """Judge a head that came together with the body, or did not come to an end."""
+    return not reply.status or reply.headers.size_bytes > HEAD_MAX_BYTES
 
 
 def _ends_with_connection(reply: Reply) -> bool:

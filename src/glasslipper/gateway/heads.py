@@ -70,6 +70,7 @@ class Origin(NamedTuple):
         path = parts.path.rstrip("/")
         if (
             not _HOST.fullmatch(f"[{host}]" if ":" in host else host)
+            or not url.isprintable()
             or parts.username is not None
             or parts.query
             or parts.fragment
@@ -170,6 +171,11 @@ class Headers(Mapping[bytes, bytes]):
             values.append(self._raw[start:end].strip(b" \t"))
             at = self._lower.find(needle, end)
         return values[0] if len(values) == 1 else b", ".join(values)
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the fields are, with their names and line ends."""
+        return len(self._raw)
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield each name once, in the order of arrival."""

@@ -33,7 +33,7 @@ class Inbox:
     `head` holds the bytes that begin with the header section; `status` is 0 before it is in.
     """
 
-    __slots__ = ("chunks", "error", "head", "lag_bytes", "source", "status", "waiter")
+    __slots__ = ("_headers", "chunks", "error", "head", "lag_bytes", "source", "status", "waiter")
 
     def __init__(self, source: Source) -> None:
         """Wait for what `source` brings."""
@@ -44,6 +44,7 @@ class Inbox:
         self.lag_bytes = 0
         self.error: GlasslipperError | None = None
         self.waiter: asyncio.Future[None] | None = None
+        self._headers: Headers | None = None
 
     def wake(self) -> None:
         """Let the reader look again."""
@@ -60,12 +61,7 @@ class Reply(Inbox):
     not read to the end must call `close`.
     """
 
-    __slots__ = ("_headers",)
-
-    def __init__(self, source: Source) -> None:
-        """Read what `source` brings."""
-        super().__init__(source)
-        self._headers: Headers | None = None
+    __slots__ = ()
 
     @property
     def headers(self) -> Headers:
@@ -81,6 +77,10 @@ class Reply(Inbox):
             StreamBroken: The body was cut or malformed, or is longer than `limit_bytes`.
             UpstreamTimeout: It did not come in time.
         """
+        if self.source is None and self.error is None and len(self.chunks) == 1:
+            if self.lag_bytes <= limit_bytes:  # the usual: the whole body came with the head
+                self.lag_bytes = 0
+                return self.chunks.popleft()
         pieces: list[bytes] = []
         size_bytes = 0
         async for chunk in self:

@@ -73,14 +73,20 @@ class Transport:
         if lane is None:
             lane = self._lanes[origin] = _Lane(self, origin)
         request = lane.encode(method, target, headers, body)
-        now_s = started_s = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now_s = started_s = loop.time()
         connection = lane.take()
         if connection is None:
             connection = await self._connect(lane, timeouts)
-            now_s = asyncio.get_running_loop().time()
+            now_s = loop.time()
         reply = connection.ask(request, timeouts=timeouts, started_s=started_s, now_s=now_s)
         await reply.begun()
         return reply
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, those at rest included."""
+        return len(self._connections)
 
     async def close(self) -> None:
         """Close every connection and wait until they are; replies under way end with an error."""
@@ -95,6 +101,8 @@ class Transport:
             await self._emptied
 
     async def _connect(self, lane: _Lane, timeouts: Timeouts) -> Connection:
+        if self._is_closed:
+            raise UpstreamUnreachable("the transport is closed")
         context = None
         if lane.origin.scheme == "https":
             context = self._context = self._context or trusting_context()
@@ -107,10 +115,10 @@ class Transport:
             context=context,
             limit_s=min(limits, default=None),
         )
+        self._connections.add(connection)
         if self._is_closed:
             connection.drop()
-            raise UpstreamUnreachable("the transport is closed")
-        self._connections.add(connection)
+            raise UpstreamUnreachable("the transport was closed")
         if self._timer is None:
             self._arm()
         return connection
