@@ -794,6 +794,9 @@ def test_closing_the_transport_ends_what_is_under_way_and_leaves_no_descriptor(
             return len(os.listdir("/dev/fd"))  # noqa: PTH208 - counted, not walked
 
         origin, _ = Origin.parse(upstream.url)
+        async with transport() as warm:  # the loop opens some of its own on first use
+            await body_of(warm, origin, **chat("fake"))
+        gc.collect()
         before = descriptors()
         it = Transport()
         replies = [await get(it, origin, **chat("fake?fault=stall")) for _ in range(5)]
