@@ -1,0 +1,313 @@
+"""Local models as an upstream: what the gateway and the command line see of this room.
+
+Brings together the catalogue, a host for each model in use, the prompt, the constraint and the
+reader of answers. Fetches nothing by itself: a model that is not here is an error that says
+which command brings it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from glasslipper.kernel.errors import (
+    InvalidRequest,
+    ModelUnknown,
+    SetupMissing,
+    Unsupported,
+    UpstreamFailed,
+)
+from glasslipper.kernel.events import Event, Finished, Spent, Started, TextDelta
+from glasslipper.kernel.finish import FinishReason
+from glasslipper.kernel.messages import Request
+from glasslipper.kernel.ports import Attempted, EmbeddingResult
+from glasslipper.local import catalogue, gguf, obtain
+from glasslipper.local.calls import Reader
+from glasslipper.local.catalogue import Kind
+from glasslipper.local.choices import choices
+from glasslipper.local.constrain import plan
+from glasslipper.local.embed import StaticVectors
+from glasslipper.local.engine import LocalEngine, Options, Tally
+from glasslipper.local.host import Host
+from glasslipper.local.llama import LlamaEngine
+from glasslipper.local.prompt import ceiling_tokens, prompt
+from glasslipper.local.remote import RemoteEngine
+
+DEFAULT_CONTEXT_TOKENS = 4096
+"""The context of one answer, where nothing else is asked for: memory grows with it."""
+
+_AT_ONCE_CHARACTERS = 20_000
+
+
+class Offered(Struct, frozen=True, kw_only=True):
+    """A model that can be used here, or could be once it is fetched."""
+
+    id: str
+    kind: Kind
+    context_tokens: int
+    is_present: bool
+    family: str = ""
+    parameters: int = 0
+    licence: str = ""
+    download_bytes: int = 0
+
+
+class LocalModels:
+    """Every local model, each loaded when it is first used."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        engine: Literal["thread", "process"] = "thread",
+        threads: int = 1,
+        slots: int = 4,
+        queue: int = 32,
+        context_tokens: int | None = None,
+        files: Mapping[str, Path] | None = None,
+    ) -> None:
+        """Serve the models in `folder`, and the GGUF files in `files` by their ids.
+
+        `engine` says where models run: in this process or in a child of it for each. `threads`
+        work on a model; `slots` answers are made at once, each with a context of
+        `context_tokens`, and `queue` more may wait.
+        """
+        self._folder = folder
+        self._engine = LlamaEngine if engine == "thread" else RemoteEngine
+        self._threads = threads
+        self._slots = slots
+        self._queue = queue
+        self._context_tokens = context_tokens
+        self._files: dict[str, Path] = {}
+        self._hosts: dict[str, Host] = {}
+        self._vectors: StaticVectors | None = None
+        self._lock = threading.Lock()
+        for model_id, path in (files or {}).items():
+            self.add(model_id, path)
+
+    def add(self, model_id: str, path: Path) -> None:
+        """Offer a GGUF file of the user's under an id of its own.
+
+        Raises:
+            InvalidRequest: It is no GGUF file, or the catalogue has that id.
+        """
+        if model_id in catalogue.MODELS:
+            raise InvalidRequest(f"{model_id} is the id of a model of the catalogue.")
+        gguf.check(path)
+        self._files[model_id] = path
+
+    async def remove(self, model_id: str) -> None:
+        """Offer a file of the user's no longer; the file stays where it is.
+
+        Raises:
+            ModelUnknown: No file was added under that id.
+        """
+        if self._files.pop(model_id, None) is None:
+            raise ModelUnknown(f"No file was added as {model_id!r}.")
+        host = self._hosts.pop(model_id, None)
+        if host is not None:
+            await host.close()
+
+    def offered(self) -> list[Offered]:
+        """Return all models of the catalogue and the user's own."""
+        ours = [
+            Offered(
+                id=model.id,
+                kind=model.kind,
+                context_tokens=self.context_tokens(model.id),
+                is_present=self.present(model.id),
+                family=model.family,
+                parameters=model.parameters,
+                licence=model.licence,
+                download_bytes=model.download_bytes,
+            )
+            for model in catalogue.MODELS.values()
+        ]
+        theirs = [
+            Offered(
+                id=model_id,
+                kind="chat",
+                context_tokens=self.context_tokens(model_id),
+                is_present=path.is_file(),
+                family=path.name,
+            )
+            for model_id, path in self._files.items()
+        ]
+        return ours + theirs
+
+    def present(self, model_id: str) -> bool:
+        """Tell whether the model's files are on this machine."""
+        if model_id in self._files:
+            return self._files[model_id].is_file()
+        return obtain.is_present(catalogue.find(model_id), self._folder)
+
+    def context_tokens(self, model_id: str) -> int:
+        """Return how many tokens prompt and answer may have together.
+
+        Raises:
+            ModelUnknown: There is no such model.
+        """
+        path = self._files.get(model_id)
+        if path is not None:
+            most = gguf.context_tokens(path) or DEFAULT_CONTEXT_TOKENS
+        else:
+            model = catalogue.find(model_id)
+            most = model.context_tokens
+            if model.kind == "embeddings":
+                return most
+        return min(self._context_tokens or DEFAULT_CONTEXT_TOKENS, most)
+
+    def input_ceiling(self, request: Request) -> int:
+        """Return more tokens than the request's prompt can have, without a tokenizer.
+
+        Raises:
+            InvalidRequest: The request cannot be served at all.
+        """
+        return ceiling_tokens(prompt(request, plan(request)))
+
+    async def count_tokens(self, request: Request, model_id: str) -> int:
+        """Return how many tokens the request's prompt has; loads the model if need be."""
+        engine = await self._host(model_id).engine()
+        return await asyncio.to_thread(engine.count, prompt(request, plan(request)))
+
+    async def send(self, attempt: Attempted) -> AsyncIterator[Event]:
+        """Answer; closing the iterator stops the work within a token or a batch of prompt.
+
+        Raises:
+            ModelUnknown: There is no such model.
+            SetupMissing: It has not been fetched.
+            InvalidRequest: The request cannot be served.
+            UpstreamFailed: The engine is busy, or failed.
+        """
+        request = attempt.request
+        constraint = plan(request)
+        turns, sampling = prompt(request, constraint), choices(request, constraint)
+        host = self._host(attempt.upstream_model)
+        tally = Tally()
+
+        def spent(final: Tally) -> None:
+            nonlocal tally
+            tally = final
+            attempt.usage = final.usage()
+
+        answer = Reader(constraint)
+        words: list[str] = []
+        started = Started(model=attempt.upstream_model, upstream_id=attempt.id)
+        async with aclosing(host.generate(turns, sampling, spent=spent)) as pieces:
+            async for piece in pieces:
+                for event in answer.read(piece):
+                    if started is not None:
+                        yield started
+                        started = None
+                    if isinstance(event, TextDelta):
+                        words.append(event.text)
+                    yield event
+        if tally.finish is None:
+            return
+        if started is not None:
+            yield started
+        for event in answer.end():
+            yield event
+        if constraint.is_json and not answer.has_call and not request.sampling.stop:
+            _check_json("".join(words), tally)
+        yield Finished(reason=_reason(answer, tally), native=tally.finish)
+        yield Spent(usage=tally.usage())
+
+    async def embed(
+        self, model: str, texts: Sequence[str], dimensions: int | None
+    ) -> EmbeddingResult:
+        """Return a vector of length one for each text, with 64, 128 or 256 components.
+
+        Raises:
+            ModelUnknown: There is no such model.
+            SetupMissing: It has not been fetched.
+            InvalidRequest: A text is empty, or there are no vectors of that length.
+        """
+        entry = catalogue.find(model)
+        if entry.kind != "embeddings":
+            raise Unsupported(f"{model} makes no embeddings.", param="$.model")
+        self._require(model)
+        if self._vectors is not None and sum(map(len, texts)) <= _AT_ONCE_CHARACTERS:
+            return self._embed(model, texts, dimensions)
+        return await asyncio.to_thread(self._embed, model, texts, dimensions)
+
+    async def close(self) -> None:
+        """End what runs and give all memory back."""
+        hosts = list(self._hosts.values())
+        self._hosts.clear()
+        self._vectors = None
+        for host in hosts:
+            await host.close()
+
+    def _embed(self, model: str, texts: Sequence[str], dimensions: int | None) -> EmbeddingResult:
+        vectors = self._open_vectors(model)
+        began_ns = time.thread_time_ns()
+        found = vectors.embed(texts, dimensions)
+        rows: list[list[float]] = found.vectors.tolist()
+        cpu_us = (time.thread_time_ns() - began_ns) // 1000
+        return EmbeddingResult(vectors=rows, tokens=found.tokens, cpu_us=cpu_us)
+
+    def _open_vectors(self, model: str) -> StaticVectors:
+        with self._lock:
+            if self._vectors is None:
+                weights, tokenizer = obtain.paths(catalogue.find(model), self._folder)
+                self._vectors = StaticVectors(weights=weights, tokenizer=tokenizer)
+            return self._vectors
+
+    def _host(self, model_id: str) -> Host:
+        """Return what serves a chat model."""
+        with self._lock:
+            host = self._hosts.get(model_id)
+            if host is None:
+                options = self._options(model_id)
+                host = Host(lambda: self._open(options), slots=self._slots, queue=self._queue)
+                self._hosts[model_id] = host
+            return host
+
+    def _open(self, options: Options) -> LocalEngine:
+        return self._engine(options)
+
+    def _options(self, model_id: str) -> Options:
+        if model_id not in self._files and catalogue.find(model_id).kind != "chat":
+            raise Unsupported(f"{model_id} makes embeddings, not answers.", param="$.model")
+        self._require(model_id)
+        path = self._files.get(model_id)
+        if path is None:
+            (path,) = obtain.paths(catalogue.find(model_id), self._folder)
+        return Options(
+            path=str(path),
+            context_tokens=self.context_tokens(model_id),
+            slots=self._slots,
+            threads=self._threads,
+        )
+
+    def _require(self, model_id: str) -> None:
+        if not self.present(model_id):
+            raise SetupMissing(
+                f"The model {model_id} is not on this machine.",
+                hint=f"Run `glasslipper models pull {model_id}`.",
+            )
+
+
+def _reason(answer: Reader, tally: Tally) -> FinishReason:
+    if answer.is_whole_call:
+        return "tool_calls"
+    return tally.finish or "error"
+
+
+def _check_json(text: str, tally: Tally) -> None:
+    """Make sure of what the grammar promises."""
+    if tally.finish != "stop":
+        return
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise UpstreamFailed("The engine did not keep to the JSON that it was bound to.") from error
