@@ -6,10 +6,10 @@ file. Serves nothing itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -25,15 +25,13 @@ from glasslipper.gateway.providers.openai import OpenAICompatible
 from glasslipper.gateway.settings import Settings
 from glasslipper.gateway.transport import Timeouts, Transport
 from glasslipper.kernel.clock import iso
-from glasslipper.kernel.errors import InvalidRequest, NotFound
+from glasslipper.kernel.errors import InvalidRequest, ModelUnknown, NotFound
 from glasslipper.kernel.record import PriceRow
 from glasslipper.ledger.read import Accounts
 from glasslipper.ledger.write import Ledger
 from glasslipper.ledger.write.models import forget_model, keep_model
 from glasslipper.ledger.write.prices import remember
-
-if TYPE_CHECKING:
-    from glasslipper.local import LocalModels, Offered
+from glasslipper.local import MODELS, LocalModels, Offered
 
 LOCAL = "local"
 
@@ -80,6 +78,7 @@ class Suppliers:
             between_bytes_s=settings.between_bytes_timeout_s,
             total_s=settings.total_timeout_s,
         )
+        self._sizes: dict[str, int] = {}
         self._today = iso(ledger.clock.now_ms())[:10]
 
     async def refresh(self) -> None:
@@ -94,7 +93,7 @@ class Suppliers:
             self._offer_added(msgspec.json.decode(body, type=AddedModel))
         if self._local is not None:
             for model in self._local.offered():
-                if model.present:
+                if model.is_present:
                     self._offer_local(model)
 
     async def add(self, model: AddedModel) -> None:
@@ -125,7 +124,8 @@ class Suppliers:
         self.offer.remove(model, "custom")
         self.offer.remove(model, LOCAL)
         if self._local is not None:
-            self._local.remove(model)
+            with contextlib.suppress(ModelUnknown):
+                await self._local.remove(model)
 
     def _remember(self, endpoint: str, row: PriceRow) -> None:
         now_ms = self._ledger.clock.now_ms()
@@ -171,7 +171,9 @@ class Suppliers:
     def _offer_added(self, model: AddedModel) -> None:
         if model.path is not None:
             if self._local is not None:
-                self._local.add(model.id, Path(model.path))
+                path = Path(model.path)
+                self._local.add(model.id, path)
+                self._sizes[model.id] = path.stat().st_size
             return
         provider = table.provider("custom")
         if provider is None:
@@ -208,11 +210,14 @@ class Suppliers:
         if self._local is None:
             return
         endpoint = f"{model.id}@{LOCAL}"
+        known = MODELS.get(model.id)
         price = local_price(
             self._settings.cpu_hour_usd,
-            prompt_tokens_per_cpu_s=model.prompt_tokens_per_cpu_s,
-            output_tokens_per_cpu_s=model.output_tokens_per_cpu_s,
-            size_bytes=model.size_bytes,
+            prompt_tokens_per_cpu_s=known.prompt_tokens_per_cpu_s if known else None,
+            output_tokens_per_cpu_s=known.output_tokens_per_cpu_s if known else None,
+            size_bytes=sum(file.size_bytes for file in known.files)
+            if known
+            else self._sizes.get(model.id, 0),
         )
         embeds = model.kind == "embeddings"
         self.offer.add(
@@ -225,7 +230,7 @@ class Suppliers:
                 embedder=self._local if embeds else None,
                 embeds_only=embeds,
                 pricing=LocalPricing(endpoint, price, as_of=self._today, remember=self._remember),
-                name=model.name,
+                name=model.family,
                 context_tokens=model.context_tokens,
                 is_local=True,
             )

@@ -87,6 +87,7 @@ class Book:
                 "model": ask.model,
                 "stream": bool(ask.stream),
                 "user": ask.user,
+                "max_tokens": ask.max_tokens or ask.max_completion_tokens,
             }
         )
         return self.calls
