@@ -64,3 +64,7 @@ lock: $(STAMPS)/venv ## Compile the requirement files anew
 .PHONY: clean
 clean: ## Remove what was made here (never the ledger or the models)
 	@rm -rf $(VENV) $(STAMPS) dist build
+
+.PHONY: catalogue
+catalogue: $(STAMPS)/run ## Write the catalogue of models and prices anew
+	@$(BIN)/python scripts/catalogue.py
