@@ -64,6 +64,7 @@ class Call(Struct):
     path: str
     body: bytes
     request_id: str | None
+    keeps_alive: bool
 
 
 class Book:
@@ -168,6 +169,7 @@ class Client(asyncio.Protocol):
         self._parser = HttpRequestParser(self)
         self._calls: deque[Call] = deque()
         self._play: Play | None = None
+        self._keeps_alive = True
         self._url = b""
         self._body: list[bytes] = []
         self._size_bytes = 0
@@ -216,13 +218,16 @@ class Client(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Answer now, or after the answers before."""
         path = parse_url(self._url).path.decode("latin-1")
-        self._calls.append(Call(path, b"".join(self._body), self._request_id))
+        body, keeps = b"".join(self._body), self._parser.should_keep_alive()
+        self._calls.append(Call(path, body, self._request_id, keeps))
         if self._play is None:
             self._next()
 
     def _next(self) -> None:
         while self._calls and self._play is None and not self._transport.is_closing():
-            number, script, plan = self._provider.answer(self._calls.popleft())
+            call = self._calls.popleft()
+            self._keeps_alive = call.keeps_alive
+            number, script, plan = self._provider.answer(call)
             self._play = Play(number, script, plan, transport=self._transport)
             self._play.begin(self._over)
 
@@ -232,7 +237,7 @@ class Client(asyncio.Protocol):
         if ending == "hang":
             return
         self._play = None
-        if ending == "close":
+        if ending == "close" or (ending == "keep" and not self._keeps_alive):
             self._transport.close()
         elif ending == "reset":
             self._reset()
