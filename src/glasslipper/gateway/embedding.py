@@ -38,7 +38,12 @@ class _Vectors:
         request = self._request
         made = await self._embedder.embed(attempt.upstream_model, request.texts, request.dimensions)
         self.vectors = made.vectors
-        attempt.usage = Usage(input=made.tokens, cpu_us=made.cpu_us, requests=1)
+        attempt.usage = Usage(
+            input=made.tokens,
+            cpu_us=made.cpu_us,
+            requests=1,
+            reported_nanousd=made.reported_nanousd,
+        )
         yield Finished(reason="stop")
 
 

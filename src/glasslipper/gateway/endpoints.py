@@ -20,7 +20,7 @@ from glasslipper.kernel.messages import (
     ReasoningPart,
     Request,
 )
-from glasslipper.kernel.money import Price, amount_nanousd
+from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES, PER, Price, amount_nanousd
 from glasslipper.kernel.ports import Embedder, Upstream
 from glasslipper.kernel.record import PriceRow
 from glasslipper.kernel.usage import Usage
@@ -140,14 +140,16 @@ def _message_bytes(message: Message) -> int:
 
 def cost_ceiling(price: Price, *, input_units: int, output_units: int) -> int:
     """Return the most, in nano-USD, that so many tokens may cost, whatever their class."""
-    rates = [price.rate(name) for name in ("input", "cache_write", "cache_write_1h", "input_audio")]
-    out = [price.rate(name) for name in ("output", "reasoning", "output_audio")]
-    dearest = Price(input=max(rates), output=max(out), requests=price.requests)
+    dearest = Price(
+        input=max(map(price.rate, INPUT_CLASSES)),
+        output=max(map(price.rate, OUTPUT_CLASSES)),
+        requests=price.requests,
+    )
     return amount_nanousd(Usage(input=input_units, output=output_units, requests=1), dearest)
 
 
 def output_within(price: Price, *, input_units: int, nanousd: int) -> int:
     """Return how many tokens of answer an amount still pays for, after the prompt."""
     left = nanousd - cost_ceiling(price, input_units=input_units, output_units=0)
-    rate = max(price.rate(name) for name in ("output", "reasoning", "output_audio"))
-    return max(left * 1_000_000 // rate, 0) if rate else DEFAULT_OUTPUT_TOKENS
+    rate = max(map(price.rate, OUTPUT_CLASSES))
+    return max(left * PER // rate, 0) if rate else DEFAULT_OUTPUT_TOKENS

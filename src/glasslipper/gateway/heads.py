@@ -38,9 +38,11 @@ _FRAMING = frozenset(
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KNOWN_NAMES_MAX = 4096
+_NUL, _LF, _CR = b"\0\n\r"
 
 _known_names: set[bytes] = set()
 _name_of = itemgetter(0)
+_as_line = b": ".join
 
 
 class Origin(NamedTuple):
@@ -105,13 +107,12 @@ def request_head(
     """
     if not _known_names.issuperset(map(_name_of, headers)):
         _learn_names(headers)
-    lines = list(map(b": ".join, headers))
-    lines.insert(0, _opening(origin, method, target, prefix))
-    lines.append(b"content-length: %d\r\n\r\n" % size_bytes)
-    head = b"\r\n".join(lines)
+    opening = _opening(origin, method, target, prefix)
+    length = b"content-length: %d\r\n\r\n" % size_bytes
+    head = b"\r\n".join([opening, *map(_as_line, headers), length])
     # Whatever was slipped into a value shows as a line end more than there are lines.
-    line_ends = len(lines) + 2
-    if head.count(b"\n") != line_ends or head.count(b"\r") != line_ends or b"\0" in head:
+    line_ends = len(headers) + 4
+    if head.count(_LF) != line_ends or head.count(_CR) != line_ends or _NUL in head:
         raise InvalidRequest("a header value contains a line break or a NUL")
     return head
 

@@ -130,7 +130,12 @@ class Reply(Inbox):
         while not self.status:
             if self.error is not None:
                 raise self.error
-            await self._arrival()
+            waiter = self.waiter = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
 
     async def _arrival(self) -> None:
         waiter = self.waiter = asyncio.get_running_loop().create_future()

@@ -215,9 +215,16 @@ class UpstreamRefused(UpstreamFailed):
 
     slug = "provider_refused"
 
-    def __init__(self, message: str, *, upstream_status: int, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        upstream_status: int,
+        hint: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         """Repeat the provider's words and its HTTP status."""
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s)
         self.upstream_status = upstream_status
 
 

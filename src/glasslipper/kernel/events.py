@@ -7,11 +7,12 @@ stream that ends without `Finished` broke off. `fold` turns the pieces into the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from msgspec import Struct, structs
 
 from glasslipper.kernel.finish import FinishReason
-from glasslipper.kernel.messages import ToolCall
+from glasslipper.kernel.messages import ReasoningPart, ToolCall
 from glasslipper.kernel.usage import Usage
 
 
@@ -29,6 +30,7 @@ class Started(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="starte
 
     model: str | None = None
     upstream_id: str | None = None
+    service_tier: str | None = None
 
 
 class TextDelta(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="text"):
@@ -39,11 +41,19 @@ class TextDelta(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="text
 
 
 class ReasoningDelta(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="reasoning"):
-    """Some of the thinking."""
+    """Some of the thinking.
+
+    Deltas with the same `index` are one part; its signature or encrypted form comes whole, with
+    any of them. The other fields are those of `ReasoningPart`.
+    """
 
     text: str = ""
+    kind: Literal["text", "summary"] = "text"
     signature: str | None = None
     encrypted: str | None = None
+    format: str | None = None
+    id: str | None = None
+    index: int = 0
 
 
 class RefusalDelta(Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -82,14 +92,20 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     model: str | None = None
     upstream_id: str | None = None
+    service_tier: str | None = None
     text: str = ""
-    reasoning: str = ""
+    reasoning: tuple[ReasoningPart, ...] = ()
     refusal: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     finish: FinishReason | None = None
     native_finish: str | None = None
     usage: Usage | None = None
+
+    @property
+    def reasoning_text(self) -> str:
+        """All words of the thinking, joined."""
+        return "".join(part.text for part in self.reasoning)
 
 
 class Folder:
@@ -98,7 +114,7 @@ class Folder:
     def __init__(self) -> None:
         self._answer = Answer()
         self._text: list[str] = []
-        self._reasoning: list[str] = []
+        self._reasoning: dict[tuple[int, str], list[ReasoningDelta]] = {}
         self._refusal: list[str] = []
         self._logprobs: list[TokenLogprob] = []
         self._calls: dict[int, tuple[str, str, list[str]]] = {}
@@ -110,14 +126,17 @@ class Folder:
                 self._text.append(event.text)
                 self._logprobs.extend(event.logprobs)
             case ReasoningDelta():
-                self._reasoning.append(event.text)
+                self._reasoning.setdefault((event.index, event.kind), []).append(event)
             case RefusalDelta():
                 self._refusal.append(event.text)
             case ToolCallDelta():
                 self._add_call(event)
             case Started():
                 self._answer = structs.replace(
-                    self._answer, model=event.model, upstream_id=event.upstream_id
+                    self._answer,
+                    model=event.model,
+                    upstream_id=event.upstream_id,
+                    service_tier=event.service_tier,
                 )
             case Finished():
                 self._answer = structs.replace(
@@ -137,7 +156,7 @@ class Folder:
         return structs.replace(
             self._answer,
             text="".join(self._text),
-            reasoning="".join(self._reasoning),
+            reasoning=tuple(map(_thought, self._reasoning.values())),
             refusal="".join(self._refusal),
             logprobs=tuple(self._logprobs),
             tool_calls=tuple(
@@ -145,6 +164,21 @@ class Folder:
                 for call_id, name, pieces in calls
             ),
         )
+
+
+def _thought(deltas: list[ReasoningDelta]) -> ReasoningPart:
+    def last(name: str) -> str | None:
+        told = [value for delta in deltas if (value := getattr(delta, name)) is not None]
+        return told[-1] if told else None
+
+    return ReasoningPart(
+        text="".join(delta.text for delta in deltas),
+        kind=deltas[0].kind,
+        signature=last("signature"),
+        encrypted=last("encrypted"),
+        format=last("format"),
+        id=last("id"),
+    )
 
 
 def fold(events: Iterable[Event]) -> Answer:

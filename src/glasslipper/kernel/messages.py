@@ -46,13 +46,17 @@ class FilePart(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="file"
 class ReasoningPart(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="reasoning"):
     """A model's thinking, with whatever the provider needs to see again to continue it.
 
-    `signature` proves the text to the provider; `encrypted` stands instead of text.
+    `signature` proves the text to the provider; `encrypted` stands instead of text or beside a
+    summary. `format` names whose reasoning it is, such as `anthropic-claude-v1`: it means
+    nothing to another provider. `id` is the provider's own name for the part.
     """
 
     text: str = ""
+    kind: Literal["text", "summary"] = "text"
     signature: str | None = None
     encrypted: str | None = None
     format: str | None = None
+    id: str | None = None
 
 
 class RefusalPart(Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -111,6 +115,7 @@ class ResponseFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     kind: Literal["text", "json_object", "json_schema"] = "text"
     name: str | None = None
+    description: str | None = None
     schema: Mapping[str, object] | None = None
     strict: bool | None = None
 
@@ -133,11 +138,26 @@ class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
     top_logprobs: int | None = None
 
 
+class Reasoning(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much the model should think, and whether the client wants to see it.
+
+    `effort` is a word of the provider's scale; `max_tokens` a budget for thinking. `exclude`
+    keeps the thoughts from the client, not from the bill.
+    """
+
+    enabled: bool | None = None
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    max_tokens: int | None = None
+    exclude: bool = False
+    summary: str | None = None
+
+
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing asked of a model, free of any wire format.
 
-    `extra` carries the fields that a dialect let through without understanding them, as raw
-    JSON by name, so that a codec of the same dialect can pass them on.
+    `models` are to be tried after `model`, in order. `extra` carries the fields that a dialect
+    let through without understanding them, as raw JSON by name, so that a codec of the same
+    dialect can pass them on.
     """
 
     model: str
@@ -148,6 +168,9 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat = field(default_factory=ResponseFormat)
+    reasoning: Reasoning | None = None
+    models: tuple[str, ...] = ()
+    service_tier: str | None = None
     user: str | None = None
     session_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -68,11 +68,15 @@ class Upstream(Protocol):
 
 
 class EmbeddingResult(Struct, frozen=True, kw_only=True):
-    """Vectors, one for each input, and the tokens and CPU microseconds that they took."""
+    """Vectors, one for each input, and the tokens and CPU microseconds that they took.
+
+    `reported_nanousd` is the cost that the provider itself stated, if it did.
+    """
 
     vectors: Sequence[Sequence[float]]
     tokens: int
     cpu_us: int = 0
+    reported_nanousd: int | None = None
 
 
 class Embedder(Protocol):

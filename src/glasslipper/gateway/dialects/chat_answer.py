@@ -163,8 +163,11 @@ def _reply(answer: Answer) -> Reply:
         refusal=answer.refusal or None,
     )
     if answer.reasoning:
-        reply.reasoning = answer.reasoning
-        reply.reasoning_details = [Detail(type="reasoning.text", text=answer.reasoning, index=0)]
+        reply.reasoning = answer.reasoning_text
+        reply.reasoning_details = [
+            Detail(type="reasoning.text", text=part.text, index=index)
+            for index, part in enumerate(answer.reasoning)
+        ]
     if answer.tool_calls:
         reply.tool_calls = [
             Call(id=call.id, function=Function(call.name, call.arguments))
