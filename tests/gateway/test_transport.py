@@ -966,6 +966,28 @@ def test_hosts_in_no_proxy_are_reached_directly(monkeypatch: pytest.MonkeyPatch)
     run(main())
 
 
+def test_a_peer_that_hangs_up_or_talks_first_is_unreachable() -> None:
+    async def main() -> None:
+        for greeting in (b"", b"220 ready\r\n"):
+
+            async def handler(
+                reader: asyncio.StreamReader,
+                writer: asyncio.StreamWriter,
+                greeting: bytes = greeting,
+            ) -> None:
+                writer.write(greeting)
+                writer.write_eof()
+                await reader.read()
+
+            async with peer(handler) as origin, transport() as it:
+                for _ in range(20):
+                    with pytest.raises((UpstreamUnreachable, StreamBroken)):
+                        await body_of(it, origin, body=b"x" * 1000)
+                await eventually(lambda it=it: it.connections == 0)
+
+    run(main())
+
+
 def test_a_reset_before_the_answer_is_unreachable() -> None:
     async def main() -> None:
         async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

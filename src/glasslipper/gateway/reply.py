@@ -130,12 +130,7 @@ class Reply(Inbox):
         while not self.status:
             if self.error is not None:
                 raise self.error
-            waiter = self.waiter = asyncio.get_running_loop().create_future()
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self.close()
-                raise
+            await self._arrival()
 
     async def _arrival(self) -> None:
         waiter = self.waiter = asyncio.get_running_loop().create_future()

@@ -115,6 +115,8 @@ class Transport:
             context=context,
             limit_s=min(limits, default=None),
         )
+        if not connection.is_open:  # and was lost before it could be counted
+            raise UpstreamUnreachable(f"{lane.origin.authority} closed the connection at once")
         self._connections.add(connection)
         if self._is_closed:
             connection.drop()
