@@ -47,7 +47,7 @@ def make_key(ledger: Ledger, *, limit_nanousd: int | None = None, **more: object
     record = with_path.key(made.id)
     with_path.close()
     assert record is not None
-    return Account(path=record.path, key_id=record.id)
+    return Account(path=record.path, key_id=record.id, budgets=record.budgets)
 
 
 def intent_of(account: Account, hold: BudgetHold, cell: int, **more: object) -> Intent:
@@ -112,7 +112,7 @@ async def call(ledger: Ledger, account: Account, *, ceiling: int, cost: int) -> 
     hold = await ledger.purse.hold(account, ceiling)
     cell = ledger.recorder.take_cell()
     intent = intent_of(account, hold, cell)
-    await ledger.recorder.intend(intent)
+    await ledger.recorder.intend(intent, hold=hold)
     generation = generation_of(intent, charged_nanousd=cost)
     await ledger.recorder.settle(generation)
     ledger.recorder.give_cell(cell)
@@ -167,7 +167,7 @@ def test_a_hold_never_takes_what_another_has_and_is_free_after_settling(tmp_path
                 await ledger.purse.hold(account, 41)
             assert refused.value.left_nanousd == 40
             assert (await ledger.purse.hold(account, 50, least_nanousd=1)).nanousd == 40
-            await ledger.purse.release(first)
+            ledger.purse.release(first)
             await call(ledger, account, ceiling=60, cost=10)
             assert (await ledger.purse.hold(account, 50)).nanousd == 50
 
@@ -176,13 +176,14 @@ def test_a_hold_never_takes_what_another_has_and_is_free_after_settling(tmp_path
 
 def test_the_tightest_budget_on_the_path_decides_and_all_of_them_are_held(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        account = make_key(ledger, limit_nanousd=1_000)
         ledger.change_now(lambda db: set_budget(db, "org-default", 30, "daily"))
+        account = make_key(ledger, limit_nanousd=1_000)
 
         async def calls() -> None:
             with pytest.raises(BudgetExhausted):
                 await ledger.purse.hold(account, 31)
             await ledger.purse.hold(account, 30)
+            await ledger.flush()
 
         asyncio.run(calls())
         assert spending(ledger, account.key_id).held_nanousd == 30
@@ -253,7 +254,7 @@ CRASH = """
         await call(ledger, account, ceiling=500, cost=40)
         hold = await ledger.purse.hold(account, 1_000)
         cell = ledger.recorder.take_cell()
-        await ledger.recorder.intend(intent_of(account, hold, cell))
+        await ledger.recorder.intend(intent_of(account, hold, cell), hold=hold)
         ledger.recorder.relayed[cell] = 7
         await ledger.purse.hold(account, 300)
         print(account.key_id, flush=True)
@@ -318,5 +319,36 @@ def test_two_processes_share_one_home_and_each_has_its_own_journal(tmp_path: Pat
             await one.purse.hold(account, 60)
             with pytest.raises(BudgetExhausted):
                 await other.purse.hold(account, 60)
+
+        asyncio.run(calls())
+
+
+def test_what_one_process_does_not_use_another_gets_within_a_moment(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as one, Ledger(tmp_path) as other:
+        account = make_key(one, limit_nanousd=1_000)
+
+        async def calls() -> None:
+            first = await one.purse.hold(account, 10)
+            one.purse.release(first)
+            hold = await other.purse.hold(account, 1_000)
+            assert hold.nanousd == 1_000
+            other.purse.release(hold)
+            assert (await one.purse.hold(account, 1_000)).nanousd == 1_000
+
+        asyncio.run(calls())
+
+
+def test_a_request_that_leaves_while_it_waits_for_a_hold_keeps_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        accounts = [make_key(ledger, limit_nanousd=1_000) for _ in range(5)]
+
+        async def calls() -> None:
+            for account in accounts:
+                waiting = asyncio.ensure_future(ledger.purse.hold(account, 900))
+                await asyncio.sleep(0)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                assert (await ledger.purse.hold(account, 1_000)).nanousd == 1_000
 
         asyncio.run(calls())

@@ -20,13 +20,16 @@ MOST_REMEMBERED = 10_000
 class Caller:
     """A key that has been accepted."""
 
-    __slots__ = ("account", "budgeted", "key")
+    __slots__ = ("account", "key")
 
     def __init__(self, key: KeyRecord) -> None:
         self.key = key
-        self.budgeted = key.budgeted
         self.account = Account(
-            path=key.path, key_id=key.id, management=key.management, labels=key.labels
+            path=key.path,
+            key_id=key.id,
+            budgets=key.budgets,
+            management=key.management,
+            labels=key.labels,
         )
 
 

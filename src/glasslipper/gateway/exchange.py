@@ -49,13 +49,12 @@ from glasslipper.kernel.ports import Attempted
 from glasslipper.kernel.record import Attempt, Dialect, Generation, Intent, PriceRow
 from glasslipper.kernel.usage import Usage
 from glasslipper.ledger.write import Ledger
-from glasslipper.ledger.write.purse import BudgetHold
+from glasslipper.ledger.write.purse import NO_HOLD
 
 BYTES_PER_TOKEN = 4
 """What a token is taken to be when nobody counted them and the exchange did end."""
 
 _log = logging.getLogger(__name__)
-_NO_HOLD = BudgetHold(nanousd=0, accounts=(), limited=False)
 
 
 class Caption(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,7 +123,7 @@ class Exchange:
         self._first_token_ms: int | None = None
         self._input_units = ends.input_ceiling(request)
         self._route = route.draw(self._affordable(offered), desk.chance, self.created_ms)
-        self._hold = _NO_HOLD
+        self._hold = NO_HOLD
         self._cell: int | None = None
         self._relayed_bytes = 0
         self._intended = False
@@ -159,7 +158,7 @@ class Exchange:
     # hold
 
     def _affordable(self, offered: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        if not self._caller.budgeted:
+        if not self._caller.account.budgets:
             return offered
         priced = [endpoint for endpoint in offered if self._dearest(endpoint)]
         if not priced:
@@ -169,7 +168,7 @@ class Exchange:
         return priced
 
     async def _take_hold(self) -> None:
-        if not self._caller.budgeted:
+        if not self._caller.account.budgets:
             return
         ceiling = max(
             self._ceiling(endpoint, endpoint.output_ceiling(self.request))
@@ -233,7 +232,8 @@ class Exchange:
         attempted = Attempted(
             id=new_id("att"), request=self.request, upstream_model=endpoint.upstream_model
         )
-        await self._desk.ledger.recorder.intend(self._intent(endpoint, attempted.id, row))
+        intent = self._intent(endpoint, attempted.id, row)
+        await self._desk.ledger.recorder.intend(intent, hold=self._hold)
         self._intended = True
         self._attempts.append(
             Attempt(
@@ -381,7 +381,7 @@ class Exchange:
                 self._end_attempt(status, error, outcome.billed_nanousd - self._wasted_nanousd)
             await self._desk.ledger.recorder.settle(self._generation(status, error, outcome))
         elif self._hold.limited:
-            await self._desk.ledger.purse.release(self._hold)
+            self._desk.ledger.purse.release(self._hold)
 
     def _cost(self, status: Status) -> Outcome:
         usage = self._usage(status)

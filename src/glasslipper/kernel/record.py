@@ -20,11 +20,13 @@ Dialect = Literal["chat", "responses", "messages", "gemini", "embeddings", "comp
 class Account(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whom a key speaks for: its own account and every account above it, nearest first.
 
-    `path` starts with the key's own account id and ends with the organisation's.
+    `path` starts with the key's own account id and ends with the organisation's; `budgets` are
+    those of it that have a budget.
     """
 
     path: tuple[str, ...]
     key_id: str
+    budgets: tuple[str, ...] = ()
     management: bool = False
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 

@@ -136,13 +136,15 @@ class Journal:
             StoreFailed: The write failed; nothing of the line is kept.
         """
         data = line + b"\n"
-        with _disk_errors(self.folder):
+        try:
             if self._allocated - self._size < len(data):
                 self._allocate(len(data) + ALLOCATE_BYTES)
             written = os.pwrite(self._file, data, self._size)
             if written != len(data):
                 os.pwrite(self._file, bytes(written), self._size)
                 raise OSError(errno.EIO, "short write")
+        except OSError as error:
+            raise _sentence(self.folder, error) from error
         self._size += written
         self._syncer.soon()
         return self._base + self._size
@@ -354,6 +356,10 @@ def _disk_errors(folder: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"The disk that holds {folder} is full.") from error
-        raise StoreFailed(f"Writing {folder} failed: {error}.") from error
+        raise _sentence(folder, error) from error
+
+
+def _sentence(folder: Path, error: OSError) -> StoreFailed:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"The disk that holds {folder} is full.")
+    return StoreFailed(f"Writing {folder} failed: {error}.")

@@ -31,8 +31,8 @@ class KeyRecord(Struct, frozen=True, kw_only=True):
     path: tuple[str, ...]
     limit_nanousd: int | None
     period: Period
-    budgeted: bool
-    """Whether any account on the path has a budget."""
+    budgets: tuple[str, ...]
+    """Those accounts of the path that have a budget."""
 
 
 class Spending(Struct, frozen=True, kw_only=True):
@@ -113,7 +113,7 @@ class Accounts:
             path=tuple(str(account) for account, _ in path),
             limit_nanousd=cast("int | None", row[9]),
             period=cast("Period", row[10] or "never"),
-            budgeted=any(has_budget for _, has_budget in path),
+            budgets=tuple(str(account) for account, has_budget in path if has_budget),
         )
 
     def spending(self, account: str, now_ms: int) -> Spending:

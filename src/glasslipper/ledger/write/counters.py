@@ -1,51 +1,160 @@
-"""Adds a journal's generations to the counters of every account on their path, exactly once.
+"""Adds generations to the counters of every account on their path, exactly once.
 
-The position reached is kept in the same transaction as the counters. The same step gives back
-the holds of what has settled: so a hold is either still held, or its cost is counted, and no
-reader ever sees neither.
+The journal position up to which generations are counted is kept in the same transaction as the
+counters. A living process counts what it has just recorded from memory (`Live`), and in the same
+step takes the charges off its grants; whoever recovers a dead one reads its journal (`count`).
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from glasslipper.kernel.clock import DAY_MS
+from glasslipper.kernel.clock import DAY_MS, day_of
+from glasslipper.kernel.record import Generation
 from glasslipper.ledger import lines
 from glasslipper.store import journal
 from glasslipper.store.database import Database
 
+Charges = list[tuple[str, int]]
+
+
+class _Settled(NamedTuple):
+    """A generation that is in the journal, as far as counters care."""
+
+    position: int
+    day: int
+    accounts: tuple[str, ...]
+    charged: int
+    billed: int
+    budgets: tuple[str, ...]
+
+
+class Live:
+    """The generations of a living process that are not counted yet."""
+
+    def __init__(self, journal_name: str, counted: Callable[[Charges], None]) -> None:
+        """Count for a journal; tell `counted`, in the event loop, what left the grants."""
+        self._journal = journal_name
+        self._counted = counted
+        self._settled: list[_Settled] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def add(self, position: int, generation: Generation, budgets: tuple[str, ...]) -> None:
+        """Take in a generation whose line ends at `position` and that was held from `budgets`."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._settled.append(
+            _Settled(
+                position,
+                day_of(generation.created_ms),
+                generation.accounts,
+                generation.charged_nanousd,
+                generation.billed_nanousd,
+                budgets,
+            )
+        )
+
+    def count(self, db: Database) -> int:
+        """Count what was taken in, inside the caller's transaction; return the position reached.
+
+        `done` must be told the position once the transaction is committed.
+        """
+        position = _counted_to(db, self._journal)
+        fresh = [one for one in list(self._settled) if one.position > position]
+        if not fresh:
+            return position
+        charged, billed = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+        generations = Counter[tuple[str, int]]()
+        for one in fresh:
+            for account in one.accounts:
+                where = (account, one.day)
+                charged[where] += one.charged
+                billed[where] += one.billed
+                generations[where] += 1
+        for (account, day), number in generations.items():
+            where = (account, day)
+            db.change(_ADD, (account, day, charged[where], billed[where], number))
+        for account, amount in _charges(fresh):
+            db.change(_TAKE, (amount, self._journal, account))
+        _set_counted(db, self._journal, fresh[-1].position)
+        return fresh[-1].position
+
+    def done(self, position: int) -> None:
+        """Forget what is counted; called from any thread, after the commit."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            self._forget(position)
+            return
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._forget, position)
+
+    def _forget(self, position: int) -> None:
+        counted = [one for one in self._settled if one.position <= position]
+        if counted:
+            del self._settled[: len(counted)]
+            self._counted(_charges(counted))
+
+
+def _charges(settled: list[_Settled]) -> Charges:
+    amounts = Counter[str]()
+    for one in settled:
+        for account in one.budgets:
+            amounts[account] += one.charged
+    return [(account, amount) for account, amount in amounts.items() if amount]
+
 
 def count(db: Database, folder: Path) -> int:
-    """Count what the journal has gained; return the position reached.
+    """Count what a journal without a process has gained; return the position reached.
 
     Runs inside the caller's transaction on the state file.
     """
-    name = folder.name
-    row = db.row("SELECT position FROM counted WHERE journal = ?", (name,))
-    start = position = int(row[0] or 0) if row else 0
+    start = position = _counted_to(db, folder.name)
     for block in journal.read(folder, position):
         if generations := lines.bodies(block.lines, lines.GENERATION):
-            db.change(_ADD, (generations,))
-            db.change(_GIVE_BACK, (name, generations))
+            db.change(_ADD_LINES, (generations,))
         position = block.end
     if position > start:
-        db.change(
-            """INSERT INTO counted (journal, position) VALUES (?, ?)
-            ON CONFLICT (journal) DO UPDATE SET position = excluded.position""",
-            (name, position),
-        )
+        _set_counted(db, folder.name, position)
     return position
 
 
 def release_all(db: Database, journal_name: str) -> int:
-    """Give back every hold of a journal whose process is gone; return how many accounts had one."""
-    return db.change(
-        "DELETE FROM holds WHERE journal = ? AND held_nanousd <> 0",
-        (journal_name,),
+    """Give back every grant of a journal whose process is gone; return how many there were."""
+    return db.change("DELETE FROM holds WHERE journal = ?", (journal_name,))
+
+
+def _counted_to(db: Database, journal_name: str) -> int:
+    row = db.row("SELECT position FROM counted WHERE journal = ?", (journal_name,))
+    return int(row[0] or 0) if row else 0
+
+
+def _set_counted(db: Database, journal_name: str, position: int) -> None:
+    db.change(
+        """INSERT INTO counted (journal, position) VALUES (?, ?)
+        ON CONFLICT (journal) DO UPDATE SET position = excluded.position""",
+        (journal_name, position),
     )
 
 
+_ON_CONFLICT = """
+    ON CONFLICT (account, day) DO UPDATE SET
+        charged_nanousd = charged_nanousd + excluded.charged_nanousd,
+        billed_nanousd = billed_nanousd + excluded.billed_nanousd,
+        generations = generations + excluded.generations"""
+
 _ADD = f"""
+    INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations)
+    VALUES (?, ?, ?, ?, ?) {_ON_CONFLICT}"""  # noqa: S608
+
+_TAKE = """
+    UPDATE holds SET held_nanousd = held_nanousd - ? WHERE journal = ? AND account = ?"""
+
+_ADD_LINES = f"""
     INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations)
     SELECT a.value, json_extract(g.value, '$.created_ms') / {DAY_MS},
         sum(coalesce(json_extract(g.value, '$.charged_nanousd'), 0)),
@@ -53,17 +162,4 @@ _ADD = f"""
         count(*)
     FROM json_each(?) AS g, json_each(g.value, '$.accounts') AS a
     WHERE true
-    GROUP BY 1, 2
-    ON CONFLICT (account, day) DO UPDATE SET
-        charged_nanousd = charged_nanousd + excluded.charged_nanousd,
-        billed_nanousd = billed_nanousd + excluded.billed_nanousd,
-        generations = generations + excluded.generations"""  # noqa: S608
-
-_GIVE_BACK = """
-    INSERT INTO holds (journal, account, held_nanousd)
-    SELECT ?, a.value, -sum(json_extract(g.value, '$.held_nanousd'))
-    FROM json_each(?) AS g, json_each(g.value, '$.accounts') AS a
-    WHERE json_extract(g.value, '$.held_nanousd') > 0
-    GROUP BY a.value
-    ON CONFLICT (journal, account) DO UPDATE SET
-        held_nanousd = held_nanousd + excluded.held_nanousd"""
+    GROUP BY 1, 2 {_ON_CONFLICT}"""  # noqa: S608

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from glasslipper.kernel.clock import Clock
 from glasslipper.kernel.errors import StoreFailed
-from glasslipper.ledger.write import counters, recovery, rows
+from glasslipper.ledger.write import recovery, rows
+from glasslipper.ledger.write.counters import Live
 from glasslipper.store import journal as journal_store
 from glasslipper.store import lease
 from glasslipper.store.cells import Cells
@@ -52,6 +53,7 @@ class Keeper:
         folder: Path,
         *,
         store: GroupCommit,
+        live: Live,
         open_state: Callable[[], Database],
         clock: Clock,
         durability: Durability,
@@ -59,6 +61,7 @@ class Keeper:
         """Start the thread for the journal in `folder`."""
         self._folder = folder
         self._store = store
+        self._live = live
         self._open_state = open_state
         self._clock = clock
         self._durability: Durability = durability
@@ -107,7 +110,8 @@ class Keeper:
         failure: StoreFailed | None = None
         try:
             copied = rows.copy(table, self._folder)
-            counted = self._store.submit(lambda db: counters.count(db, self._folder)).result()
+            counted = self._store.submit(self._live.count).result()
+            self._live.done(counted)
             self._drop_old(table, min(copied, counted))
         except StoreFailed as error:
             failure = error

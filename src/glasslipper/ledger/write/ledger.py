@@ -17,9 +17,11 @@ from typing import TypeVar
 from glasslipper.kernel.clock import Clock, SystemClock
 from glasslipper.kernel.errors import StoreBusy, StoreFailed
 from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.record import Generation
 from glasslipper.ledger import tables
 from glasslipper.ledger.write import keeper, keys, recovery
-from glasslipper.ledger.write.purse import Purse
+from glasslipper.ledger.write.counters import Live
+from glasslipper.ledger.write.purse import BudgetHold, Purse
 from glasslipper.ledger.write.recorder import Recorder
 from glasslipper.store.cells import Cells
 from glasslipper.store.commit import GroupCommit
@@ -55,15 +57,23 @@ class Ledger:
         self.folder, self._journal, self._cells = self._take_journal()
         self.recovered = self._recover()
         self._store = GroupCommit(self._open_state)
+        self.purse = Purse(self._store, self.folder.name, self.clock)
+        self._live = Live(self.folder.name, self.purse.counted)
         self._keeper = keeper.Keeper(
             self.folder,
             store=self._store,
+            live=self._live,
             open_state=self._open_state,
             clock=self.clock,
             durability=durability,
         )
-        self.recorder = Recorder(self._journal, self._cells, settled=self._keeper.soon)
-        self.purse = Purse(self._store, self.folder, self.clock)
+        self.recorder = Recorder(self._journal, self._cells, noted=self._noted)
+
+    def _noted(self, position: int, generation: Generation | None, hold: BudgetHold) -> None:
+        if generation is not None:
+            self.purse.settle(hold, generation.charged_nanousd)
+            self._live.add(position, generation, hold.accounts)
+        self._keeper.soon()
 
     def _open_state(self) -> Database:
         return Database(self.home / STATE_FILE, durability=self.durability)
@@ -121,7 +131,11 @@ class Ledger:
         return self._store.submit(change).result()
 
     async def flush(self) -> None:
-        """Return once all that was recorded can be read in the tables and counters."""
+        """Return once all that was recorded can be read in the tables and counters.
+
+        Also gives back what this process has been granted and does not use.
+        """
+        self.purse.give_back_all()
         await asyncio.wrap_future(self._keeper.flush())
 
     def close(self) -> None:

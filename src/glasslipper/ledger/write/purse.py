@@ -1,16 +1,23 @@
 """Holds: the most that an exchange may cost is kept back from every budget above it, or refused.
 
-Taking a hold is one change in the state file, shared with others by group commit, so that two
-requests, or two processes, never see the same dollar. What has settled in this process's
-journal is counted first. A hold is given back by counting its generation, or by `release` if no
-intent was ever written.
+Taking a hold touches no file. The process is *granted* money from a budget in the state file, in
+slices, and takes its holds from the grants in memory; only when a grant is used up does it ask
+for more. A grant is durable before anything is taken from it, and what is granted to one process
+is nobody else's, so the sum of all that is spent and granted never passes a limit, whatever dies
+when. What a grant has left over goes back when the process has not used it for a moment, and a
+process that finds a budget granted away waits that long before it refuses.
+
+    left of a budget = limit - charged - Σ granted
+    surplus of a grant = granted - held - charged but not yet counted
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterable
 from concurrent.futures import Future
-from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -20,29 +27,69 @@ from glasslipper.kernel.errors import BudgetExhausted
 from glasslipper.kernel.money import usd_text
 from glasslipper.kernel.record import Account
 from glasslipper.ledger.window import PERIODS, first_day
-from glasslipper.ledger.write import counters
 from glasslipper.store.commit import GroupCommit
 from glasslipper.store.database import Database
 
-_INT64_MAX = 2**63 - 1
+IDLE_S = 0.1
+"""How long a surplus is kept without being used."""
+
+WAIT_S = 0.4
+"""How long a request waits for others' surplus before it is refused."""
+
+SLICE = 16
+"""A grant asks for this many times what is needed, if the budget has plenty."""
+
+_INT64_MAX = 2**62
 
 
 class BudgetHold(Struct, frozen=True, kw_only=True):
-    """`nanousd` kept back from every account on `accounts`; zero where no budget applies."""
+    """`nanousd` kept back from each of `accounts`, which are those that have a budget."""
 
     nanousd: int
     accounts: tuple[str, ...]
-    limited: bool
+
+    @property
+    def limited(self) -> bool:
+        """Whether any budget applies."""
+        return bool(self.accounts)
+
+
+NO_HOLD = BudgetHold(nanousd=0, accounts=())
+
+
+class _Grant:
+    """What this process may spend of one budget."""
+
+    __slots__ = ("granted", "idle", "used")
+
+    def __init__(self) -> None:
+        self.granted = 0
+        self.used = 0
+        self.idle = False
+
+    @property
+    def surplus(self) -> int:
+        return self.granted - self.used
+
+
+class _Left(NamedTuple):
+    """What a budget has left for this process, and whether others might give some back."""
+
+    nanousd: int
+    others_hold: bool
 
 
 class Purse:
-    """Takes and gives back the holds of one process."""
+    """Takes and gives back the holds of one process. Its methods run in one event loop."""
 
-    def __init__(self, store: GroupCommit, folder: Path, clock: Clock) -> None:
-        """Take holds on behalf of the journal in `folder`."""
+    def __init__(self, store: GroupCommit, journal: str, clock: Clock) -> None:
+        """Take holds on behalf of the process that owns `journal`."""
         self._store = store
-        self._folder = folder
+        self._journal = journal
         self._clock = clock
+        self._grants: dict[str, _Grant] = {}
+        self._asking: asyncio.Lock | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def hold(
         self, account: Account, ceiling_nanousd: int, *, least_nanousd: int | None = None
@@ -50,70 +97,161 @@ class Purse:
         """Keep back the ceiling from every budget above the account, all or none.
 
         With `least_nanousd` a smaller hold is taken where a budget has less left than the
-        ceiling but at least that. Durable on return.
+        ceiling but at least that.
 
         Raises:
             BudgetExhausted: A budget has too little left.
         """
-        least = ceiling_nanousd if least_nanousd is None else least_nanousd
+        if not account.budgets:
+            return NO_HOLD
+        ceiling = min(ceiling_nanousd, _INT64_MAX)
+        if self._take(account.budgets, ceiling):
+            return BudgetHold(nanousd=ceiling, accounts=account.budgets)
+        least = ceiling if least_nanousd is None else min(least_nanousd, ceiling)
+        return await self._ask(account.budgets, ceiling, least)
 
-        def take(db: Database) -> BudgetHold:
-            return self._take(db, account, min(ceiling_nanousd, _INT64_MAX // 1024), least)
+    def _take(self, accounts: tuple[str, ...], amount: int) -> bool:
+        grants = [self._grants.get(account) for account in accounts]
+        if any(grant is None or grant.surplus < amount for grant in grants):
+            return False
+        for grant in grants:
+            if grant is not None:
+                grant.used += amount
+                grant.idle = False
+        return True
 
-        taken = self._store.submit(take)
-        try:
-            return await asyncio.shield(asyncio.wrap_future(taken))
-        except asyncio.CancelledError:
-            taken.add_done_callback(self._give_back)
-            raise
+    async def _ask(self, accounts: tuple[str, ...], ceiling: int, least: int) -> BudgetHold:
+        if self._asking is None:
+            self._asking = asyncio.Lock()
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + WAIT_S
+        while True:
+            async with self._asking:
+                if self._take(accounts, ceiling):
+                    return BudgetHold(nanousd=ceiling, accounts=accounts)
+                left = await asyncio.shield(asyncio.ensure_future(self._grow(accounts, ceiling)))
+                amount = min(ceiling, left.nanousd)
+                if amount >= least and self._take(accounts, amount):
+                    return BudgetHold(nanousd=amount, accounts=accounts)
+            if not left.others_hold or loop.time() > until_s:
+                raise BudgetExhausted(
+                    f"This may cost up to {usd_text(least)}, and "
+                    f"{usd_text(max(left.nanousd, 0))} is left.",
+                    left_nanousd=max(left.nanousd, 0),
+                )
+            await asyncio.sleep(IDLE_S / 4)
 
-    def _give_back(self, taken: Future[BudgetHold]) -> None:
-        """Release a hold that was taken for a request that has gone away meanwhile."""
-        if not taken.cancelled() and taken.exception() is None:
-            hold = taken.result()
-            self._store.submit(lambda db: self._add(db, hold.accounts, -hold.nanousd))
+    async def _grow(self, accounts: tuple[str, ...], needed: int) -> _Left:
+        """Have each grant grown until its surplus is `needed`, as far as the budgets go."""
+        surplus = {account: self._grant(account).surplus for account in accounts}
+        grown = await self._store.run(lambda db: self._draw(db, surplus, needed))
+        least = _Left(_INT64_MAX, others_hold=False)
+        for account, (more, left, others_hold) in grown.items():
+            grant = self._grant(account)
+            grant.granted += more
+            least = min(least, _Left(left, others_hold))
+        self._watch()
+        return least
 
-    def _take(self, db: Database, account: Account, ceiling: int, least: int) -> BudgetHold:
-        counters.count(db, self._folder)
-        path = msgspec.json.encode(account.path).decode()
-        left = self._left(db, path)
-        if left is None:
-            return BudgetHold(nanousd=0, accounts=(), limited=False)
-        if left < least:
-            raise BudgetExhausted(
-                f"This may cost up to {usd_text(least)}, and {usd_text(max(left, 0))} is left.",
-                left_nanousd=max(left, 0),
-            )
-        amount = min(ceiling, left)
-        self._add(db, account.path, amount)
-        return BudgetHold(nanousd=amount, accounts=account.path, limited=True)
+    def _grant(self, account: str) -> _Grant:
+        return self._grants.setdefault(account, _Grant())
 
-    def _left(self, db: Database, path: str) -> int | None:
+    def _draw(
+        self, db: Database, surplus: dict[str, int], needed: int
+    ) -> dict[str, tuple[int, int, bool]]:
+        """Grant what the budgets allow: by account the growth, what is left, who else holds."""
         now_ms = self._clock.now_ms()
         starts = [first_day(period, now_ms) for period in PERIODS]
-        rows = db.rows(_LEFT, (*starts, path))
-        return min((int(row[0] or 0) for row in rows), default=None)
+        path = msgspec.json.encode(list(surplus)).decode()
+        drawn = {name: (max(needed - has, 0), _INT64_MAX, False) for name, has in surplus.items()}
+        for account, free, others in db.rows(_FREE, (self._journal, *starts, path)):
+            name, has = str(account), int(free or 0)
+            short = max(needed - surplus[name], 0)
+            more = max(min(short * SLICE, has // 4), min(short, has), 0)
+            drawn[name] = (more, surplus[name] + has, bool(others))
+        for account, (more, _, _) in drawn.items():
+            db.change(_ADD, (self._journal, account, more))
+        return drawn
 
-    async def release(self, hold: BudgetHold) -> None:
+    def settle(self, hold: BudgetHold, charged_nanousd: int) -> None:
+        """Turn a hold into a charge; what it did not need can be held again at once."""
+        for account in hold.accounts:
+            self._grant(account).used -= hold.nanousd - charged_nanousd
+
+    def release(self, hold: BudgetHold) -> None:
         """Give a hold back without charging it: no intent was written under it."""
-        if hold.nanousd:
-            await self._store.run(lambda db: self._add(db, hold.accounts, -hold.nanousd))
+        self.settle(hold, 0)
 
-    def _add(self, db: Database, accounts: tuple[str, ...], nanousd: int) -> None:
-        path = msgspec.json.encode(accounts).decode()
-        db.change(_ADD_HOLD, (self._folder.name, nanousd, path))
+    def counted(self, charges: Iterable[tuple[str, int]]) -> None:
+        """Learn what has been moved, in the state file, from grants to counters."""
+        for account, charged in charges:
+            grant = self._grant(account)
+            grant.granted -= charged
+            grant.used -= charged
+
+    def _watch(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._look)
+
+    def _look(self) -> None:
+        """Give back what has not been used since the last look."""
+        self._timer = None
+        idle = {
+            account: grant.surplus
+            for account, grant in self._grants.items()
+            if grant.idle and grant.surplus > 0
+        }
+        for grant in self._grants.values():
+            grant.idle = True
+        self._give_back(idle)
+        if any(grant.granted or grant.used for grant in self._grants.values()):
+            self._watch()
+        else:
+            self._grants.clear()
+
+    def _give_back(self, amounts: dict[str, int]) -> None:
+        if not amounts:
+            return
+        for account, amount in amounts.items():
+            self._grant(account).granted -= amount
+        loop = asyncio.get_running_loop()
+
+        def give(db: Database) -> None:
+            for account, amount in amounts.items():
+                db.change(_ADD, (self._journal, account, -amount))
+
+        def given(done: Future[None]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._regain, amounts)
+
+        self._store.submit(give).add_done_callback(given)
+
+    def _regain(self, amounts: dict[str, int]) -> None:
+        """Have back what could not be given: the state file still says that it is ours."""
+        for account, amount in amounts.items():
+            self._grant(account).granted += amount
+        self._watch()
+
+    def give_back_all(self) -> None:
+        """Give back every surplus now, so that others see what is really left."""
+        self._give_back(
+            {name: grant.surplus for name, grant in self._grants.items() if grant.surplus > 0}
+        )
 
 
-_LEFT = f"""
-    SELECT b.limit_nanousd
+_FREE = f"""
+    SELECT b.account, b.limit_nanousd
         - (SELECT coalesce(sum(c.charged_nanousd), 0) FROM counters AS c
            WHERE c.account = b.account
-             AND c.day >= CASE b.period {" ".join(f"WHEN '{period}' THEN ?" for period in PERIODS)} END)
-        - (SELECT coalesce(sum(h.held_nanousd), 0) FROM holds AS h WHERE h.account = b.account)
-    FROM budgets AS b WHERE b.account IN (SELECT value FROM json_each(?))"""  # noqa: S608, E501
+             AND c.day >= CASE b.period
+                {" ".join(f"WHEN '{period}' THEN ?{n}" for n, period in enumerate(PERIODS, 2))} END)
+        - (SELECT coalesce(sum(h.held_nanousd), 0) FROM holds AS h WHERE h.account = b.account),
+        EXISTS (SELECT 1 FROM holds AS h
+            WHERE h.account = b.account AND h.journal <> ?1 AND h.held_nanousd > 0)
+    FROM budgets AS b WHERE b.account IN (SELECT value FROM json_each(?{len(PERIODS) + 2}))"""  # noqa: S608
 
-_ADD_HOLD = """
-    INSERT INTO holds (journal, account, held_nanousd)
-    SELECT ?, value, ? FROM json_each(?) WHERE true
+_ADD = """
+    INSERT INTO holds (journal, account, held_nanousd) VALUES (?, ?, ?)
     ON CONFLICT (journal, account) DO UPDATE SET
         held_nanousd = held_nanousd + excluded.held_nanousd"""

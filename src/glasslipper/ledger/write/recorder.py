@@ -12,21 +12,25 @@ from collections.abc import Callable
 from glasslipper.kernel.errors import StoreFailed
 from glasslipper.kernel.record import Generation, Intent, LateFact
 from glasslipper.ledger import lines
+from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 from glasslipper.store.cells import Cells
 from glasslipper.store.journal import Journal
 
 ROOM_BYTES = 8_192
 """Room kept for what a generation says beyond its intent."""
 
+Noted = Callable[[int, Generation | None, BudgetHold], None]
+"""Told of a line: the position after it, the generation in it, and the hold that it settles."""
+
 
 class Recorder:
     """The writing end of one journal. Its methods run in one event loop."""
 
-    def __init__(self, journal: Journal, cells: Cells, *, settled: Callable[[], None]) -> None:
-        """Record into `journal`; call `settled` after each line that others should soon see."""
+    def __init__(self, journal: Journal, cells: Cells, *, noted: Noted) -> None:
+        """Record into `journal`; tell `noted` of each generation, and `None` of other facts."""
         self._journal = journal
         self._cells = cells
-        self._settled = settled
+        self._noted = noted
         self._open: dict[str, _Open] = {}
         self.relayed = cells.values
         """Bytes relayed to the client, by cell."""
@@ -51,8 +55,8 @@ class Recorder:
         """Take a cell back that no intent names, or whose exchange is settled."""
         self._cells.give(cell)
 
-    async def intend(self, intent: Intent) -> None:
-        """Write down that an upstream is about to be called.
+    async def intend(self, intent: Intent, *, hold: BudgetHold = NO_HOLD) -> None:
+        """Write down that an upstream is about to be called, under a hold.
 
         Raises:
             DiskFull: There is no room for the exchange; nothing is written.
@@ -68,7 +72,7 @@ class Recorder:
             self._journal.unreserve(room)
             raise
         if known is None:
-            self._open[intent.generation_id] = _Open(room)
+            self._open[intent.generation_id] = _Open(room, hold)
         else:
             known.room_bytes += room
         await self._journal.durable(position)
@@ -86,7 +90,7 @@ class Recorder:
         position = self._journal.append(lines.encode(generation))
         del self._open[generation.id]
         self._journal.unreserve(known.room_bytes)
-        self._settled()
+        self._noted(position, generation, known.hold)
         await self._journal.durable(position)
 
     async def note(self, fact: LateFact) -> None:
@@ -101,14 +105,15 @@ class Recorder:
             position = self._journal.append(line)
         finally:
             self._journal.unreserve(len(line) + 1)
-        self._settled()
+        self._noted(position, None, NO_HOLD)
         await self._journal.durable(position)
 
 
 class _Open:
-    """An exchange between intent and generation: the room that it has reserved."""
+    """An exchange between intent and generation: the room that it has reserved, and its hold."""
 
-    __slots__ = ("room_bytes",)
+    __slots__ = ("hold", "room_bytes")
 
-    def __init__(self, room_bytes: int) -> None:
+    def __init__(self, room_bytes: int, hold: BudgetHold) -> None:
         self.room_bytes = room_bytes
+        self.hold = hold
