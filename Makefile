@@ -68,3 +68,15 @@ clean: ## Remove what was made here (never the ledger or the models)
 .PHONY: catalogue
 catalogue: $(STAMPS)/run ## Write the catalogue of models and prices anew
 	@$(BIN)/python scripts/catalogue.py
+
+.PHONY: crash-test
+crash-test: $(STAMPS)/test ## Kill a gateway under load again and again; count what is lost
+	@$(BIN)/python benchmarks/crash_test.py $(ARGS)
+
+.PHONY: budget-test
+budget-test: $(STAMPS)/test ## Ask for more than a key may spend, from a thousand clients at once
+	@$(BIN)/python benchmarks/budget_test.py $(ARGS)
+
+.PHONY: bench-start
+bench-start: $(STAMPS)/test ## Measure import, start, idle memory, and the size of the wheel
+	@$(BIN)/python benchmarks/start.py $(ARGS)
