@@ -20,7 +20,6 @@ from glasslipper.kernel.errors import (
     InvalidRequest,
     NotFound,
     PayloadTooLarge,
-    SlowBody,
 )
 
 Handler = Callable[[House, Http], Awaitable[None]]
@@ -124,6 +123,6 @@ class App:
             (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in error_headers(error).items()
         ]
-        if isinstance(error, PayloadTooLarge | SlowBody):
+        if isinstance(error, PayloadTooLarge):
             headers.append((b"connection", b"close"))
         await http.reply(error_status(error), encode_error(error), headers)

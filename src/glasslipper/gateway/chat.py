@@ -76,8 +76,7 @@ async def embeddings_endpoint(house: House, http: Http) -> None:
 
 async def read_body(house: House, http: Http) -> bytes:
     """Return the body within the limits of the settings."""
-    settings = house.settings
-    return await http.body(limit_bytes=settings.max_body_bytes, within_s=settings.body_timeout_s)
+    return await http.body(limit_bytes=house.settings.max_body_bytes)
 
 
 def caption_of(http: Http, name: Dialect) -> Caption:

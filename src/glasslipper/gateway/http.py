@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from glasslipper.kernel.errors import InvalidRequest, PayloadTooLarge, SlowBody
+from glasslipper.kernel.errors import InvalidRequest, PayloadTooLarge
 
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
@@ -51,12 +50,11 @@ class Http:
         """The query's fields; the last one of a name counts."""
         return dict(parse_qsl(self.scope["query_string"].decode("latin-1")))
 
-    async def body(self, *, limit_bytes: int, within_s: float) -> bytes:
-        """Return the whole body.
+    async def body(self, *, limit_bytes: int) -> bytes:
+        """Return the whole body; the connection's guard sees to it that it comes in time.
 
         Raises:
             PayloadTooLarge: It is larger than the limit; the rest is not read.
-            SlowBody: It did not arrive in time.
             InvalidRequest: The client left in the middle of it.
         """
         declared = self.headers.get(b"content-length", b"")
@@ -64,26 +62,18 @@ class Http:
             raise PayloadTooLarge(
                 f"The body has {int(declared)} bytes; {limit_bytes} are accepted."
             )
-        message = await self._receive_soon(within_s)
+        message = await self._receive()
         if not message.get("more_body"):
             return self._part(message)
         parts = [self._part(message)]
         size_bytes = len(parts[0])
-        deadline = asyncio.get_running_loop().time() + within_s
         while message.get("more_body"):
-            message = await self._receive_soon(deadline - asyncio.get_running_loop().time())
+            message = await self._receive()
             parts.append(self._part(message))
             size_bytes += len(parts[-1])
             if size_bytes > limit_bytes:
                 raise PayloadTooLarge(f"The body is larger than {limit_bytes} bytes.")
         return b"".join(parts)
-
-    async def _receive_soon(self, within_s: float) -> Message:
-        try:
-            async with asyncio.timeout(within_s):
-                return await self._receive()
-        except TimeoutError as error:
-            raise SlowBody("The body did not arrive in time.") from error
 
     @staticmethod
     def _part(message: Message) -> bytes:

@@ -55,13 +55,16 @@ async def serve(
     settings = house.settings
     config = uvicorn.Config(
         App(house),
-        http=guarded(settings.header_timeout_s),
+        http=guarded(
+            header_timeout_s=settings.header_timeout_s, body_timeout_s=settings.body_timeout_s
+        ),
         ws="none",
         lifespan="off",
         interface="asgi3",
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_timeout_s),
         backlog=BACKLOG,

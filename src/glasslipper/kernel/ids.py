@@ -11,6 +11,25 @@ import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_POOL_BYTES = 4_096
+_pool: list[bytes] = []
+
+
+def _refill() -> None:
+    """Fetch random bytes in bulk: asking the kernel costs more than all the rest of an id."""
+    bulk = os.urandom(_POOL_BYTES)
+    _pool.extend(bulk[start : start + 10] for start in range(0, _POOL_BYTES - 10, 10))
+
+
+os.register_at_fork(after_in_child=_pool.clear)
+
+
+def _random() -> bytes:
+    while True:
+        try:
+            return _pool.pop()
+        except IndexError:
+            _refill()
 
 
 def new_id(prefix: str, at_ms: int | None = None) -> str:
@@ -19,7 +38,7 @@ def new_id(prefix: str, at_ms: int | None = None) -> str:
     `at_ms` is the Unix time in milliseconds; now, if it is left out.
     """
     when = time.time_ns() // 1_000_000 if at_ms is None else at_ms
-    bits = (when << 80) | int.from_bytes(os.urandom(10), "big")
+    bits = (when << 80) | int.from_bytes(_random(), "big")
     pairs = _PAIRS
     text = "".join([pairs[(bits >> shift) & 1023] for shift in range(120, -1, -10)])
     return f"{prefix}-{text}"

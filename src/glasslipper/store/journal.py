@@ -24,6 +24,7 @@ import errno
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -79,7 +80,7 @@ class Journal:
         self._base = self._size = 0
         self._open_file(files[-1] if files else 0)
         self._synced = self.end
-        self._syncer = _Syncer(self._sync)
+        self._syncer = _Syncer(self._sync, within_s=0 if durability == "power" else SYNC_WITHIN_S)
 
     def _open_file(self, base: int) -> None:
         path = self.folder / f"{base:020d}{_SUFFIX}"
@@ -202,13 +203,13 @@ class Journal:
 class _Syncer:
     """The thread that syncs: soon after a write, or at once when somebody waits."""
 
-    def __init__(self, sync: Callable[[], None]) -> None:
+    def __init__(self, sync: Callable[[], None], *, within_s: float) -> None:
         self._sync = sync
+        self._within_s = within_s
         self._dirty = False
         self._stopping = False
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._wake = threading.Event()
-        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._work, name="journal-sync", daemon=True)
         self._thread.start()
 
@@ -221,13 +222,11 @@ class _Syncer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiting.append((loop, future))
-        self._hurry.set()
         self._wake.set()
         await future
 
     def stop(self) -> None:
         self._stopping = True
-        self._hurry.set()
         self._wake.set()
         self._thread.join()
 
@@ -235,8 +234,7 @@ class _Syncer:
         while not self._stopping:
             self._wake.wait()
             self._wake.clear()
-            self._hurry.wait(SYNC_WITHIN_S)
-            self._hurry.clear()
+            time.sleep(self._within_s)
             self._run_once()
         self._run_once()
 

@@ -36,8 +36,11 @@ IDLE_S = 0.1
 WAIT_S = 0.4
 """How long a request waits for others' surplus before it is refused."""
 
-SLICE = 16
-"""A grant asks for this many times what is needed, if the budget has plenty."""
+MOST_SLICES = 4_096
+"""A grant asks for as many times what is needed, at most and if the budget has plenty.
+
+It begins with one and doubles while it is used up faster than it goes idle.
+"""
 
 _INT64_MAX = 2**62
 
@@ -60,12 +63,13 @@ NO_HOLD = BudgetHold(nanousd=0, accounts=())
 class _Grant:
     """What this process may spend of one budget."""
 
-    __slots__ = ("granted", "idle", "used")
+    __slots__ = ("granted", "idle", "slice", "used")
 
     def __init__(self) -> None:
         self.granted = 0
         self.used = 0
         self.idle = False
+        self.slice = 1
 
     @property
     def surplus(self) -> int:
@@ -121,55 +125,72 @@ class Purse:
         return True
 
     async def _ask(self, accounts: tuple[str, ...], ceiling: int, least: int) -> BudgetHold:
-        if self._asking is None:
-            self._asking = asyncio.Lock()
         loop = asyncio.get_running_loop()
         until_s = loop.time() + WAIT_S
         while True:
-            async with self._asking:
-                if self._take(accounts, ceiling):
-                    return BudgetHold(nanousd=ceiling, accounts=accounts)
-                left = await asyncio.shield(asyncio.ensure_future(self._grow(accounts, ceiling)))
-                amount = min(ceiling, left.nanousd)
-                if amount >= least and self._take(accounts, amount):
+            left = await asyncio.shield(asyncio.ensure_future(self._grow(accounts, ceiling)))
+            amount = min(ceiling, left.nanousd)
+            if amount >= least:
+                if self._take(accounts, amount):
                     return BudgetHold(nanousd=amount, accounts=accounts)
-            if not left.others_hold or loop.time() > until_s:
+            elif left.others_hold and loop.time() < until_s:
+                await asyncio.sleep(IDLE_S / 4)
+            else:
                 raise BudgetExhausted(
                     f"This may cost up to {usd_text(least)}, and "
                     f"{usd_text(max(left.nanousd, 0))} is left.",
                     left_nanousd=max(left.nanousd, 0),
                 )
-            await asyncio.sleep(IDLE_S / 4)
 
     async def _grow(self, accounts: tuple[str, ...], needed: int) -> _Left:
-        """Have each grant grown until its surplus is `needed`, as far as the budgets go."""
-        surplus = {account: self._grant(account).surplus for account in accounts}
-        grown = await self._store.run(lambda db: self._draw(db, surplus, needed))
-        least = _Left(_INT64_MAX, others_hold=False)
-        for account, (more, left, others_hold) in grown.items():
-            grant = self._grant(account)
-            grant.granted += more
-            least = min(least, _Left(left, others_hold))
-        self._watch()
-        return least
+        """Have each grant grown until its surplus is `needed`, as far as the budgets go.
+
+        Growing is done by one at a time, and to its end even if the request goes away: what the
+        state file grants must be known here.
+        """
+        if self._asking is None:
+            self._asking = asyncio.Lock()
+        async with self._asking:
+            short = {
+                account: grant
+                for account in accounts
+                if (grant := self._grant(account)).surplus < needed
+            }
+            wanted = {account: (grant.surplus, grant.slice) for account, grant in short.items()}
+            drawn = await self._store.run(lambda db: self._draw(db, wanted, needed))
+            least = _Left(needed, others_hold=False)
+            for account, (more, free, others_hold) in drawn.items():
+                grant = short[account]
+                grant.granted += more
+                grant.slice = min(grant.slice * 2, MOST_SLICES)
+                least = min(least, _Left(grant.surplus + free - more, others_hold))
+            self._watch()
+            return least
 
     def _grant(self, account: str) -> _Grant:
         return self._grants.setdefault(account, _Grant())
 
     def _draw(
-        self, db: Database, surplus: dict[str, int], needed: int
+        self, db: Database, wanted: dict[str, tuple[int, int]], needed: int
     ) -> dict[str, tuple[int, int, bool]]:
-        """Grant what the budgets allow: by account the growth, what is left, who else holds."""
+        """Grant what the budgets allow: by account the growth, what was free, who else holds.
+
+        `wanted` has each grant's surplus and slice.
+        """
+        if not wanted:
+            return {}
         now_ms = self._clock.now_ms()
         starts = [first_day(period, now_ms) for period in PERIODS]
-        path = msgspec.json.encode(list(surplus)).decode()
-        drawn = {name: (max(needed - has, 0), _INT64_MAX, False) for name, has in surplus.items()}
-        for account, free, others in db.rows(_FREE, (self._journal, *starts, path)):
-            name, has = str(account), int(free or 0)
-            short = max(needed - surplus[name], 0)
-            more = max(min(short * SLICE, has // 4), min(short, has), 0)
-            drawn[name] = (more, surplus[name] + has, bool(others))
-        for account, (more, _, _) in drawn.items():
+        path = msgspec.json.encode(list(wanted)).decode()
+        free = {name: (_INT64_MAX, False) for name in wanted}
+        for account, has, others in db.rows(_FREE, (self._journal, *starts, path)):
+            free[str(account)] = (int(has or 0), bool(others))
+        drawn: dict[str, tuple[int, int, bool]] = {}
+        for account, (surplus, slices) in wanted.items():
+            has, others = free[account]
+            short = needed - surplus
+            more = max(min(short * slices, has // 4), min(short, has), 0)
+            drawn[account] = (more, has, others)
             db.change(_ADD, (self._journal, account, more))
         return drawn
 
@@ -202,6 +223,8 @@ class Purse:
             if grant.idle and grant.surplus > 0
         }
         for grant in self._grants.values():
+            if grant.idle:
+                grant.slice = 1
             grant.idle = True
         self._give_back(idle)
         if any(grant.granted or grant.used for grant in self._grants.values()):
