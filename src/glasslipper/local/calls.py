@@ -11,6 +11,7 @@ import re
 
 import msgspec
 
+from glasslipper.kernel.errors import UpstreamFailed
 from glasslipper.kernel.events import Event, TextDelta, TokenLogprob, ToolCallDelta
 from glasslipper.kernel.ids import new_id
 from glasslipper.local.constrain import CALL_MARK, Constraint
@@ -30,11 +31,12 @@ class Reader:
         self._held_logprobs: tuple[TokenLogprob, ...] = ()
         self._has_head = False
         self._arguments: list[str] = []
+        self._words: list[str] = []
 
     def read(self, piece: Piece) -> list[Event]:
         """Return the events that the next piece brings, if any."""
         if not self._undecided and not self._is_call:
-            return [TextDelta(text=piece.text, logprobs=piece.logprobs)]
+            return [self._say(piece.text, piece.logprobs)]
         self._held += piece.text
         if self._undecided:
             self._held_logprobs += piece.logprobs
@@ -65,10 +67,23 @@ class Reader:
             return False
         return True
 
-    @property
-    def has_call(self) -> bool:
-        """Whether a tool call began."""
-        return self._has_head
+    def check_json(self) -> None:
+        """Make sure of what the grammar promises of an answer in JSON.
+
+        Raises:
+            UpstreamFailed: The engine did not keep to it.
+        """
+        if self._has_head:
+            return
+        try:
+            msgspec.json.decode("".join(self._words))
+        except msgspec.DecodeError as error:
+            raise UpstreamFailed("The engine left the JSON that it was bound to.") from error
+
+    def _say(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> TextDelta:
+        if self._constraint.is_json:
+            self._words.append(text)
+        return TextDelta(text=text, logprobs=logprobs)
 
     def _decide(self) -> None:
         """Settle whether this is a call, as soon as what has come allows."""
@@ -84,7 +99,7 @@ class Reader:
     def _let_go(self) -> list[Event]:
         text, logprobs = self._held, self._held_logprobs
         self._held, self._held_logprobs = "", ()
-        return [TextDelta(text=text, logprobs=logprobs)]
+        return [self._say(text, logprobs)]
 
     def _read_call(self) -> list[Event]:
         events: list[Event] = []

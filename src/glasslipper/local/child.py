@@ -71,14 +71,15 @@ class _Child:
     def _tell(self, number: int, run: Run) -> None:
         fault: Fault | None = None
         try:
-            for piece in run:
-                self._line.send(Said(run=number, piece=piece))
-        except GlasslipperError as error:
-            fault = Fault.of(error)
+            try:
+                for piece in run:
+                    self._line.send(Said(run=number, piece=piece))
+            except GlasslipperError as error:
+                fault = Fault.of(error)
+            del self._runs[number]
+            self._line.send(Ended(run=number, tally=run.tally, fault=fault))
         except OSError:
-            os._exit(0)
-        del self._runs[number]
-        self._line.send(Ended(run=number, tally=run.tally, fault=fault))
+            return  # the other end is gone, which `serve` sees as well
 
     def _count(self, order: Count) -> Counted:
         try:

@@ -18,7 +18,7 @@ from glasslipper.kernel.errors import InvalidRequest, Unsupported
 from glasslipper.kernel.messages import Request, ResponseFormat, Tool, ToolChoice
 
 CALL_MARK = "<tool_call>\n"
-"""What may stand before a call, and must where the answer is JSON itself."""
+"""What may stand before a call among words, and must where the answer is JSON itself."""
 
 SENTINEL = "~#~#~"
 """What no model says by itself."""
@@ -32,14 +32,13 @@ _GUIDANCE = {"whitespace_flexible": False, "coerce_one_of": True}
 class Constraint(Struct, frozen=True, kw_only=True):
     """How an answer is bound.
 
-    `tools` are those that it may call, `must_call` whether it has to; `grammar` is `None` where
-    anything goes, and `is_json` tells that an answer in words is a JSON text. `param` is the
-    field of the request that asks for it.
+    `tools` are those that it may call; `grammar` is `None` where anything goes, and `is_json`
+    tells that an answer in words is a JSON text. `param` is the field of the request that asks
+    for it.
     """
 
     grammar: str | None = None
     tools: tuple[Tool, ...] = ()
-    must_call: bool = False
     is_json: bool = False
     param: str = "$"
 
@@ -66,7 +65,6 @@ def plan(request: Request) -> Constraint:
     return Constraint(
         grammar="".join(rules),
         tools=tools,
-        must_call=must_call,
         is_json=answer is not None,
         param="$.tools" if tools else "$.response_format",
     )
@@ -106,7 +104,7 @@ def _start(tools: Sequence[Tool], *, must_call: bool, answer: Mapping[str, objec
     if not tools:
         return "answer"
     if must_call:
-        return f"{mark}? call"
+        return "call"
     return f"{mark} call | answer" if answer is not None else f"{mark}? call | TEXT"
 
 

@@ -26,10 +26,12 @@ class Options(Struct, frozen=True, kw_only=True):
     """How an engine runs a model file.
 
     Each of `slots` requests at once has `context_tokens` of its own. `batch_tokens` is how much
-    of a prompt is worked on between two looks at whether the request is still wanted.
+    of a prompt is worked on between two looks at whether the request is still wanted. `folder` is
+    a private one for the engine's own use.
     """
 
     path: str
+    folder: str
     context_tokens: int
     slots: int = 4
     threads: int = 1

@@ -1,8 +1,9 @@
 """Serves a blocking engine to asyncio: loads it once, a slot for each answer, a bounded queue.
 
-A thread per answer takes tokens from the engine and passes them on; when the reader is slow it
-waits, so that nothing piles up. Closing or cancelling a stream stops the engine's work wherever
-it is, and the slot is free only when it has stopped. Knows nothing of requests and events.
+A thread per answer takes tokens from the engine and passes them on. Closing or cancelling a
+stream stops the engine's work wherever it is. The slot is free when the engine's work has
+stopped, not when the answer has been read: a slow reader keeps at most one context of tokens
+waiting for it, and keeps nobody else waiting. Knows nothing of requests and events.
 """
 
 from __future__ import annotations
@@ -13,13 +14,10 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
 from glasslipper.kernel.errors import EngineBusy, GlasslipperError, UpstreamFailed
 from glasslipper.local.engine import Choices, LocalEngine, Piece, Prompt, Run, Tally
-
-UNREAD_PIECES = 512
-"""How many tokens may wait for a slow reader before the engine's thread waits too."""
 
 _LEARNING = 0.3
 _FIRST_GUESS_S = 5.0
@@ -47,28 +45,22 @@ class Host:
         self._mean_s = _FIRST_GUESS_S
         self._closed = False
 
-    async def generate(
-        self, prompt: Prompt, sampling: Choices, *, spent: Callable[[Tally], None]
-    ) -> AsyncGenerator[Piece]:
-        """Yield the pieces of an answer; `spent` hears at the end what it took, however it ends.
+    async def start(self, prompt: Prompt, sampling: Choices) -> Stream:
+        """Wait for a slot and start an answer, which must be closed.
 
         Raises:
             EngineBusy: The queue is full.
-            GlasslipperError: What the engine raises.
+            GlasslipperError: The engine cannot be opened.
         """
         await self._enter()
         began_s = time.monotonic()
         try:
             engine = await self.engine()
-            relay = _Relay(engine.generate(prompt, sampling))
-            try:
-                while (piece := await relay.next()) is not None:
-                    yield piece
-            finally:
-                await relay.stop()
-                spent(relay.run.tally)
-        finally:
-            self._leave(time.monotonic() - began_s)
+            run = engine.generate(prompt, sampling)
+        except BaseException:
+            self._pass_on()
+            raise
+        return Stream(run, ended=lambda: self._leave(time.monotonic() - began_s))
 
     async def engine(self) -> LocalEngine:
         """Return the engine, opening it if nobody has yet."""
@@ -141,30 +133,41 @@ def _wake(turn: asyncio.Future[None]) -> None:
         turn.set_result(None)
 
 
-class _Relay:
-    """Carries the pieces of a run from a thread to the event loop."""
+class Stream:
+    """An answer on its way from the engine's thread to the event loop."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, *, ended: Callable[[], None]) -> None:
+        """Carry the pieces of a run; `ended` hears, in another thread, that its work is over."""
+        self._run = run
+        self._tell_ended = ended
         self._loop = asyncio.get_running_loop()
         self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
-        self._room = threading.Semaphore(UNREAD_PIECES)
         self._error: GlasslipperError | None = None
         self._ended = asyncio.Event()
         threading.Thread(target=self._carry, name="glasslipper-relay", daemon=True).start()
 
-    async def next(self) -> Piece | None:
-        """Return the next piece, or `None` after the last."""
-        piece = await self._pieces.get()
-        self._room.release()
-        if piece is None and self._error is not None:
-            raise self._error
-        return piece
+    @property
+    def tally(self) -> Tally:
+        """What the answer took; final once it has ended or been closed."""
+        return self._run.tally
 
-    async def stop(self) -> None:
-        """Stop the run and wait until it has, however often the waiting is cancelled."""
-        self.run.close()
-        self._room.release(UNREAD_PIECES)
+    def __aiter__(self) -> Stream:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Piece:
+        """Return the next piece; raise what the engine raised."""
+        piece = await self._pieces.get()
+        if piece is not None:
+            return piece
+        self._pieces.put_nowait(None)
+        if self._error is not None:
+            raise self._error
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop the work and wait until it has, however often the waiting is cancelled."""
+        self._run.close()
         cancelled: asyncio.CancelledError | None = None
         while not self._ended.is_set():
             try:
@@ -176,12 +179,12 @@ class _Relay:
 
     def _carry(self) -> None:
         try:
-            for piece in self.run:
-                self._room.acquire()
+            for piece in self._run:
                 self._tell(piece)
         except GlasslipperError as error:
             self._error = error
         finally:
+            self._tell_ended()
             self._tell(None)
 
     def _tell(self, piece: Piece | None) -> None:
@@ -189,7 +192,7 @@ class _Relay:
         try:
             self._loop.call_soon_threadsafe(self._take, piece)
         except RuntimeError:
-            self.run.close()
+            self._run.close()
 
     def _take(self, piece: Piece | None) -> None:
         self._pieces.put_nowait(piece)

@@ -60,6 +60,8 @@ def fetch_hf(
         HashMismatch: What came is not what the hub or the caller says; nothing of it is kept.
         DownloadFailed: The file could not be fetched.
     """
+    if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+        raise InvalidRequest(f"{file} is not the name of a file of a repository.")
     name = f"{repo.replace('/', '--')}--{PurePosixPath(file).name}"
     inside = (places.models() if folder is None else folder) / "hf"
     target = inside / name

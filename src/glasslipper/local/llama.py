@@ -13,9 +13,7 @@ import functools
 import http.client
 import json
 import secrets
-import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -35,7 +33,6 @@ from glasslipper.local.meter import Meter, ThreadsClock, native_threads
 
 _KNOWN_GRAMMARS = 256
 _COUNT_LIMIT_S = 60
-_LONGEST_PATH = 60
 
 _RENAMED = {
     "temperature": "temperature",
@@ -51,6 +48,9 @@ _RENAMED = {
     "max_tokens": "max_tokens",
     "grammar": "grammar",
 }
+
+_LOADING = threading.Lock()
+"""Held while a model loads, so that the threads that appear meanwhile are its own."""
 
 Chunk = dict[str, Any]
 """What the runtime says: JSON of the chat dialect. It is checked where it is read."""
@@ -84,18 +84,20 @@ class LlamaEngine:
         """
         self._options = options
         self._key = secrets.token_urlsafe(32)
-        self._folder = _private_folder()
-        before = native_threads()
+        self._listener = Path(options.folder) / f"{secrets.token_hex(4)}.sock"
         try:
-            self._server: _Server | None = _load(options, self._key, self._folder / "engine.sock")
+            with _LOADING:
+                before = native_threads()
+                server = _load(options, self._key, self._listener)
+                started = native_threads() - before
         except (RuntimeError, ValueError) as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
             raise UpstreamFailed(
                 f"The engine cannot load {options.path}.",
                 hint="Check that the file is a whole GGUF model and that memory suffices.",
             ) from error
+        self._server: _Server | None = server
         self._counts_callers = meter is not None
-        self._meter = meter or Meter(ThreadsClock(native_threads() - before))
+        self._meter = meter or Meter(ThreadsClock(started))
         self._runs: set[Run] = set()
         self._is_enforceable = functools.lru_cache(_KNOWN_GRAMMARS)(self._try_grammar)
 
@@ -124,7 +126,7 @@ class LlamaEngine:
         for run in tuple(self._runs):
             run.close()
         self._server = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._listener.unlink(missing_ok=True)
 
     def _work(self, run: Run, prompt: Prompt, sampling: Choices) -> None:
         error: Exception | None = None
@@ -185,7 +187,7 @@ class LlamaEngine:
     def _ask(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         self._loaded()
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        with contextlib.closing(_Local(self._folder / "engine.sock")) as line:
+        with contextlib.closing(_Local(self._listener)) as line:
             line.request("POST", path, json.dumps(body), headers)
             answer = line.getresponse()
             found = json.loads(answer.read())
@@ -244,12 +246,6 @@ class _Ear:
         found = cast("Chunk | None", choice.get("logprobs"))
         entries = cast("list[Chunk]", (found or {}).get("content") or [])
         return tuple(_logprob(entry, top=self._top) for entry in entries)
-
-
-def _private_folder() -> Path:
-    """Return a new folder whose path leaves room for the name of a socket."""
-    roomy = len(tempfile.gettempdir()) <= _LONGEST_PATH
-    return Path(tempfile.mkdtemp(prefix="glasslipper-", dir=None if roomy else "/tmp"))  # noqa: S108
 
 
 def _load(options: Options, key: str, listener: Path) -> _Server:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from msgspec import structs
-
 from glasslipper.kernel.errors import InvalidRequest, Unsupported
 from glasslipper.kernel.messages import (
     Message,
@@ -45,7 +43,7 @@ def prompt(request: Request, constraint: Constraint) -> list[dict[str, str]]:
         turns.insert(0, ("system", SYSTEM))
     if constraint.tools:
         role, text = turns[0]
-        turns[0] = (role, f"{text}\n\n{_tool_talk(constraint.tools, must=constraint.must_call)}")
+        turns[0] = (role, f"{text}\n\n{_tool_talk(constraint.tools)}")
     joined: list[dict[str, str]] = []
     for role, text in turns:
         if joined and joined[-1]["role"] == role:
@@ -96,18 +94,26 @@ def _words(part: Part, at: int, number: int) -> str:
             )
 
 
-def _tool_talk(tools: Sequence[Tool], *, must: bool) -> str:
-    """Return what the system prompt says about the tools."""
-    signatures = "\n".join(
-        json.dumps({"type": "function", "function": structs.asdict(tool)}, ensure_ascii=False)
-        for tool in (structs.replace(tool, strict=None) for tool in tools)
+def _tool_talk(tools: Sequence[Tool]) -> str:
+    """Return what the system prompt says about the tools.
+
+    The tags and their order are those that open models are trained on; of the wordings tried,
+    this one made a model of half a billion parameters call and not call most often rightly.
+    """
+    signatures = "\n".join(_signature(tool) for tool in tools)
+    return (
+        "# Tools\n\nYou may call functions to assist with the user's question. Function signatures "
+        f"within <tools></tools> XML tags:\n<tools>\n{signatures}\n</tools>\n\n"
+        "For a function call, return a json object with the function's name and arguments within "
+        "<tool_call></tool_call> XML tags:\n<tool_call>\n"
+        '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
     )
-    lines = [
-        "# Tools",
-        "These functions can be called, one in an answer:",
-        f"<tools>\n{signatures}\n</tools>",
-        "A call is a JSON object with the name of the function and its arguments:",
-        '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>',
-    ]
-    last = "Call a function now." if must else "If no function is needed, answer in plain words."
-    return "\n".join([*lines, last])
+
+
+def _signature(tool: Tool) -> str:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+    return json.dumps({"type": "function", "function": function}, ensure_ascii=False)

@@ -8,14 +8,15 @@ which command brings it.
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from glasslipper.kernel.errors import (
@@ -23,9 +24,8 @@ from glasslipper.kernel.errors import (
     ModelUnknown,
     SetupMissing,
     Unsupported,
-    UpstreamFailed,
 )
-from glasslipper.kernel.events import Event, Finished, Spent, Started, TextDelta
+from glasslipper.kernel.events import Event, Finished, Spent, Started
 from glasslipper.kernel.finish import FinishReason
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.ports import Attempted, EmbeddingResult
@@ -44,7 +44,12 @@ from glasslipper.local.remote import RemoteEngine
 DEFAULT_CONTEXT_TOKENS = 4096
 """The context of one answer, where nothing else is asked for: memory grows with it."""
 
+_CONTEXT_STEP = 256
+"""The engine rounds contexts up to a multiple of this, so that is what we say."""
+
 _AT_ONCE_CHARACTERS = 20_000
+_LONGEST_PATH = 60
+"""Sockets lie in the temporary folder unless its path leaves too little room for their names."""
 
 
 class Offered(Struct, frozen=True, kw_only=True):
@@ -90,6 +95,7 @@ class LocalModels:
         self._hosts: dict[str, Host] = {}
         self._vectors: StaticVectors | None = None
         self._lock = threading.Lock()
+        self._private: Path | None = None
         for model_id, path in (files or {}).items():
             self.add(model_id, path)
 
@@ -163,7 +169,8 @@ class LocalModels:
             most = model.context_tokens
             if model.kind == "embeddings":
                 return most
-        return min(self._context_tokens or DEFAULT_CONTEXT_TOKENS, most)
+        wanted = min(self._context_tokens or DEFAULT_CONTEXT_TOKENS, most)
+        return -(-wanted // _CONTEXT_STEP) * _CONTEXT_STEP
 
     def input_ceiling(self, request: Request) -> int:
         """Return more tokens than the request's prompt can have, without a tokenizer.
@@ -190,34 +197,28 @@ class LocalModels:
         request = attempt.request
         constraint = plan(request)
         turns, sampling = prompt(request, constraint), choices(request, constraint)
-        host = self._host(attempt.upstream_model)
-        tally = Tally()
-
-        def spent(final: Tally) -> None:
-            nonlocal tally
-            tally = final
-            attempt.usage = final.usage()
-
+        stream = await self._host(attempt.upstream_model).start(turns, sampling)
         answer = Reader(constraint)
-        words: list[str] = []
-        started = Started(model=attempt.upstream_model, upstream_id=attempt.id)
-        async with aclosing(host.generate(turns, sampling, spent=spent)) as pieces:
-            async for piece in pieces:
+        try:
+            started = Started(model=attempt.upstream_model, upstream_id=attempt.id)
+            async for piece in stream:
                 for event in answer.read(piece):
                     if started is not None:
                         yield started
                         started = None
-                    if isinstance(event, TextDelta):
-                        words.append(event.text)
                     yield event
+        finally:
+            await stream.aclose()
+            attempt.usage = stream.tally.usage()
+        tally = stream.tally
         if tally.finish is None:
             return
         if started is not None:
             yield started
         for event in answer.end():
             yield event
-        if constraint.is_json and not answer.has_call and not request.sampling.stop:
-            _check_json("".join(words), tally)
+        if constraint.is_json and tally.finish == "stop" and not request.sampling.stop:
+            answer.check_json()
         yield Finished(reason=_reason(answer, tally), native=tally.finish)
         yield Spent(usage=tally.usage())
 
@@ -234,8 +235,9 @@ class LocalModels:
         entry = catalogue.find(model)
         if entry.kind != "embeddings":
             raise Unsupported(f"{model} makes no embeddings.", param="$.model")
-        self._require(model)
-        if self._vectors is not None and sum(map(len, texts)) <= _AT_ONCE_CHARACTERS:
+        if self._vectors is None:
+            self._require(model)
+        elif sum(map(len, texts)) <= _AT_ONCE_CHARACTERS:
             return self._embed(model, texts, dimensions)
         return await asyncio.to_thread(self._embed, model, texts, dimensions)
 
@@ -246,6 +248,8 @@ class LocalModels:
         self._vectors = None
         for host in hosts:
             await host.close()
+        if self._private is not None:
+            shutil.rmtree(self._private, ignore_errors=True)
 
     def _embed(self, model: str, texts: Sequence[str], dimensions: int | None) -> EmbeddingResult:
         vectors = self._open_vectors(model)
@@ -284,10 +288,20 @@ class LocalModels:
             (path,) = obtain.paths(catalogue.find(model_id), self._folder)
         return Options(
             path=str(path),
+            folder=str(self._private_folder()),
             context_tokens=self.context_tokens(model_id),
             slots=self._slots,
             threads=self._threads,
         )
+
+    def _private_folder(self) -> Path:
+        """Return a folder that nobody else can enter; it goes with this object."""
+        if self._private is None or not self._private.is_dir():
+            roomy = len(tempfile.gettempdir()) <= _LONGEST_PATH
+            made = tempfile.mkdtemp(prefix="glasslipper-", dir=None if roomy else "/tmp")  # noqa: S108
+            weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
+            self._private = Path(made)
+        return self._private
 
     def _require(self, model_id: str) -> None:
         if not self.present(model_id):
@@ -301,13 +315,3 @@ def _reason(answer: Reader, tally: Tally) -> FinishReason:
     if answer.is_whole_call:
         return "tool_calls"
     return tally.finish or "error"
-
-
-def _check_json(text: str, tally: Tally) -> None:
-    """Make sure of what the grammar promises."""
-    if tally.finish != "stop":
-        return
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise UpstreamFailed("The engine did not keep to the JSON that it was bound to.") from error
