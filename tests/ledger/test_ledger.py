@@ -233,14 +233,17 @@ def test_a_late_fact_stands_beside_its_generation(tmp_path: Path) -> None:
                     generation_id=recorded.id,
                     kind="feedback",
                     noted_ms=5,
+                    key_id=recorded.key_id,
                     body={"reward": 1},
                 )
             )
             await ledger.flush()
             return recorded.id
 
-        facts = LedgerHistory(tmp_path).late_facts(asyncio.run(calls()))
-    assert facts == [{"kind": "feedback", "noted_ms": 5, "body": {"reward": 1}}]
+        facts = LedgerHistory(tmp_path).late_facts(generation_id=asyncio.run(calls()))
+    assert [(fact.kind, fact.noted_ms, fact.body) for fact in facts] == [
+        ("feedback", 5, {"reward": 1})
+    ]
 
 
 CRASH = """

@@ -88,12 +88,13 @@ async def generation(house: House, http: Http) -> None:
     if not wanted:
         raise InvalidRequest("Say which generation: ?id=gen-…", param="id")
     found = house.history.generation(wanted)
-    if found is None or not _may_see(caller, found):
+    if found is None or not may_see(caller, found):
         raise GenerationUnknown(f"There is no generation {wanted!r} of this key.")
     await http.reply(200, _encode({"data": show(found)}))
 
 
-def _may_see(caller: Caller, found: Generation) -> bool:
+def may_see(caller: Caller, found: Generation) -> bool:
+    """Tell whether a key may know of a generation: its own, one below it, or a manager's."""
     return caller.key.management or caller.key.id in found.accounts
 
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from glasslipper.gateway import account, admin, chat, health, models
+from glasslipper.gateway import account, admin, chat, feedback, health, models
 from glasslipper.gateway.dialects.errors import encode_error, error_headers, error_status
 from glasslipper.gateway.guard import GUARD
 from glasslipper.gateway.house import House
@@ -31,6 +31,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/embeddings"): chat.embeddings_endpoint,
     ("GET", "/models"): models.listing,
     ("GET", "/generation"): account.generation,
+    ("POST", "/generation/feedback"): feedback.give,
     ("GET", "/key"): account.key,
     ("GET", "/credits"): account.credits,
     ("POST", "/key/sessions"): admin.create_session_key,

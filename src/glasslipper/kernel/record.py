@@ -131,15 +131,17 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     candidates: tuple[Candidate, ...] = ()
 
 
-class LateFact(Struct, frozen=True, kw_only=True):
-    """Something learned about a generation after its record was written.
+class LateFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something learned after the records were written, about a generation or a whole session.
 
-    Late facts are appended beside the record and never change it. `kind` names the sort, such as
-    `feedback` or `topic`; `body` is JSON-able.
+    Late facts are appended beside the records and never change them. `kind` names the sort, such
+    as `feedback` or `topic`; `body` is JSON-able; `key_id` is whose fact it is.
     """
 
     id: str
-    generation_id: str
     kind: str
     noted_ms: int
+    key_id: str
     body: Mapping[str, object]
+    generation_id: str | None = None
+    session_id: str | None = None

@@ -159,11 +159,14 @@ ROWS = (
         ) WITHOUT ROWID""",
         """CREATE TABLE late_facts (
             id TEXT PRIMARY KEY,
-            generation_id TEXT NOT NULL,
+            generation_id TEXT,
+            session_id TEXT,
+            key_id TEXT NOT NULL,
             kind TEXT NOT NULL,
             noted_ms INTEGER NOT NULL,
             body TEXT NOT NULL
         ) WITHOUT ROWID""",
         "CREATE INDEX late_facts_by_generation ON late_facts (generation_id)",
+        "CREATE INDEX late_facts_by_session ON late_facts (session_id, key_id)",
     ),
 )

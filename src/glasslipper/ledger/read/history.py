@@ -14,7 +14,7 @@ from typing import Literal, cast
 import msgspec
 from msgspec import Struct
 
-from glasslipper.kernel.record import Generation
+from glasslipper.kernel.record import Generation, LateFact
 from glasslipper.ledger import lines, tables
 from glasslipper.store import journal
 from glasslipper.store.database import Database, Row
@@ -85,14 +85,29 @@ class LedgerHistory:
                     setattr(row, name, getattr(row, name) + cast("int", number or 0))
         return sorted(groups.values(), key=lambda row: (-row.charged_nanousd, row.group))
 
-    def late_facts(self, generation_id: str) -> list[dict[str, object]]:
-        """Return what was learned about a generation after it was recorded, oldest first."""
-        sql = "SELECT kind, noted_ms, body FROM late_facts WHERE generation_id = ? ORDER BY id"
-        return [
-            {"kind": kind, "noted_ms": noted_ms, "body": msgspec.json.decode(str(body))}
+    def late_facts(
+        self, *, generation_id: str | None = None, session_id: str | None = None
+    ) -> list[LateFact]:
+        """Return what was learned about a generation or a session, oldest first."""
+        sql = f"""
+            SELECT {", ".join(LateFact.__struct_fields__)} FROM late_facts
+            WHERE generation_id = ? OR session_id = ?"""  # noqa: S608
+        found = [
+            LateFact(
+                id=str(fact),
+                kind=str(kind),
+                noted_ms=cast("int", noted_ms),
+                key_id=str(key_id),
+                body=msgspec.json.decode(str(body), type=dict[str, object]),
+                generation_id=cast("str | None", generation),
+                session_id=cast("str | None", session),
+            )
             for _, table in self._tables()
-            for kind, noted_ms, body in table.rows(sql, (generation_id,))
+            for fact, kind, noted_ms, key_id, body, generation, session in table.rows(
+                sql, (generation_id, session_id)
+            )
         ]
+        return sorted(found, key=lambda fact: fact.id)
 
     def _tables(self) -> Iterator[tuple[Path, Database]]:
         for path in sorted(self._folder.glob(f"*/{ROWS_FILE}")):

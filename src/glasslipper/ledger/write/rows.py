@@ -97,8 +97,8 @@ _INSERT_CANDIDATES = f"""
         {_field("propensity", "c.value")}, coalesce({_field("why", "c.value")}, '')
     FROM json_each(?) AS g, json_each(g.value, '$.candidates') AS c"""  # noqa: S608
 
+_FACT = ("id", "generation_id", "session_id", "key_id", "kind", "noted_ms", "body")
+
 _INSERT_FACTS = f"""
-    INSERT OR IGNORE INTO late_facts (id, generation_id, kind, noted_ms, body)
-    SELECT {_field("id")}, {_field("generation_id")}, {_field("kind")}, {_field("noted_ms")},
-        {_field("body")}
-    FROM json_each(?)"""  # noqa: S608
+    INSERT OR IGNORE INTO late_facts ({", ".join(_FACT)})
+    SELECT {", ".join(map(_field, _FACT))} FROM json_each(?)"""  # noqa: S608

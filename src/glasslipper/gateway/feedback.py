@@ -1,0 +1,71 @@
+"""Feedback: how good an answer was, as a number, by generation or by session.
+
+It is a late fact beside the record. Whoever may see a generation may judge it; the last word of a
+key about the same thing counts, and all words are kept.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+from msgspec import Struct, field
+
+from glasslipper.gateway.account import may_see
+from glasslipper.gateway.chat import read_body
+from glasslipper.gateway.dialects.body import parse
+from glasslipper.gateway.house import House
+from glasslipper.gateway.http import Http
+from glasslipper.kernel.errors import GenerationUnknown, InvalidRequest
+from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.record import LateFact
+
+MOST_COMMENT_LETTERS = 1_000
+
+
+class Judgement(Struct, frozen=True, kw_only=True):
+    """The body: a reward, conventionally between 0 and 1, and what it is about."""
+
+    reward: float
+    generation_id: str | None = None
+    session_id: str | None = None
+    category: str | None = None
+    comment: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+
+
+_judgements = msgspec.json.Decoder(Judgement)
+
+
+async def give(house: House, http: Http) -> None:
+    """Answer `POST /generation/feedback`."""
+    caller = house.gatekeeper.admit(http.header(b"authorization"))
+    said = parse(await read_body(house, http), _judgements)
+    if (said.generation_id is None) == (said.session_id is None):
+        raise InvalidRequest("Say either `generation_id` or `session_id`.", param="$")
+    if not math.isfinite(said.reward):
+        raise InvalidRequest("A reward is a finite number.", param="$.reward")
+    if len(said.comment or "") > MOST_COMMENT_LETTERS:
+        raise InvalidRequest(
+            f"A comment has at most {MOST_COMMENT_LETTERS} letters.", param="$.comment"
+        )
+    if said.generation_id is not None:
+        found = house.history.generation(said.generation_id)
+        if found is None or not may_see(caller, found):
+            raise GenerationUnknown(f"There is no generation {said.generation_id!r} of this key.")
+    fact = LateFact(
+        id=new_id("fact"),
+        kind="feedback",
+        noted_ms=house.clock.now_ms(),
+        key_id=caller.key.id,
+        generation_id=said.generation_id,
+        session_id=said.session_id,
+        body={
+            "reward": said.reward,
+            "category": said.category,
+            "comment": said.comment,
+            "metadata": said.metadata,
+        },
+    )
+    await house.ledger.recorder.note(fact)
+    await http.reply(201, msgspec.json.encode({"data": {"id": fact.id}}))
