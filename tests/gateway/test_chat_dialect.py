@@ -39,6 +39,7 @@ from glasslipper.kernel.messages import (
     FilePart,
     ImagePart,
     Message,
+    Reasoning,
     ReasoningPart,
     RefusalPart,
     Request,
@@ -131,7 +132,8 @@ def test_explicit_nulls_are_the_same_as_nothing() -> None:
     names = (
         "stream stream_options n max_tokens max_completion_tokens temperature top_p top_k seed stop"
         " logit_bias logprobs top_logprobs tools tool_choice functions function_call modalities"
-        " response_format user session_id metadata models provider reasoning service_tier"
+        " response_format user session_id metadata models provider reasoning reasoning_effort"
+        " include_reasoning service_tier"
     )
     assert decode(ask(**dict.fromkeys(names.split()))) == decode(ask())
 
@@ -148,8 +150,45 @@ def test_both_names_of_the_limit_may_agree_but_not_differ() -> None:
 def test_without_a_model_the_first_of_models_is_asked() -> None:
     body = b'{"models":["a/x","b/y"],"messages":[{"role":"user","content":"Hi"}]}'
     request = decode(body)
-    assert request.model == "a/x"
-    assert bytes(request.extra["models"]) == b'["a/x","b/y"]'
+    assert (request.model, request.models) == ("a/x", ("b/y",))
+    assert request.extra == {}
+
+
+def test_the_models_to_try_after_the_first_are_each_named_once() -> None:
+    request = decode(ask(models=["b/y", "maker/model", "b/y", "c/z"]))
+    assert (request.model, request.models) == ("maker/model", ("b/y", "c/z"))
+
+
+@pytest.mark.parametrize(
+    ("members", "wish"),
+    [
+        ({"reasoning_effort": "low"}, Reasoning(effort="low")),
+        ({"reasoning": {"effort": "xhigh"}}, Reasoning(effort="xhigh")),
+        (
+            {"reasoning": {"summary": "auto"}, "reasoning_effort": "low"},
+            Reasoning(effort="low", summary="auto"),
+        ),
+        (
+            {"reasoning": {"max_tokens": 9, "exclude": True, "enabled": True}},
+            Reasoning(max_tokens=9, exclude=True, enabled=True),
+        ),
+        ({"reasoning": {}}, Reasoning()),
+        ({"include_reasoning": False}, Reasoning(exclude=True)),
+        ({"include_reasoning": False, "reasoning": {"exclude": False}}, Reasoning()),
+        ({"include_reasoning": True}, None),
+        ({}, None),
+    ],
+)
+def test_a_wish_to_think_is_gathered_from_its_three_places(
+    members: dict[str, Any], wish: Reasoning | None
+) -> None:
+    request = decode(ask(**members))
+    assert request.reasoning == wish
+    assert request.extra == {}
+
+
+def test_the_service_tier_arrives() -> None:
+    assert decode(ask(service_tier="flex")).service_tier == "flex"
 
 
 def test_unknown_members_travel_on_byte_for_byte() -> None:
@@ -201,9 +240,15 @@ def test_a_tool_loop_arrives_with_its_thinking() -> None:
             "content": None,
             "reasoning": "unsaid, since the details say it",
             "reasoning_details": [
-                {"type": "reasoning.text", "text": "t", "signature": "sig", "format": "f"},
-                {"type": "reasoning.summary", "summary": "s"},
-                {"type": "reasoning.encrypted", "data": "xyz", "id": "rs_1"},
+                {
+                    "type": "reasoning.text",
+                    "text": "t",
+                    "signature": "sig",
+                    "format": "f",
+                    "index": 0,
+                },
+                {"type": "reasoning.summary", "summary": "s", "index": 1},
+                {"type": "reasoning.encrypted", "data": "xyz", "id": "rs_1", "index": 2},
             ],
             "tool_calls": [
                 {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
@@ -218,13 +263,51 @@ def test_a_tool_loop_arrives_with_its_thinking() -> None:
             role="assistant",
             parts=(
                 ReasoningPart(text="t", signature="sig", format="f"),
-                ReasoningPart(text="s"),
-                ReasoningPart(encrypted="xyz"),
+                ReasoningPart(text="s", kind="summary"),
+                ReasoningPart(encrypted="xyz", id="rs_1"),
             ),
             tool_calls=(ToolCall(id="c1", name="f", arguments='{"a": 1}'),),
         ),
         Message(role="tool", parts=(TextPart(text="done"),), tool_call_id="c1"),
     )
+
+
+@pytest.mark.parametrize(
+    ("details", "parts"),
+    [
+        (
+            [
+                {"type": "reasoning.summary", "summary": "s", "index": 0, "id": "rs"},
+                {"type": "reasoning.encrypted", "data": "x", "index": 0, "id": "rs"},
+            ],
+            (ReasoningPart(text="s", kind="summary", encrypted="x", id="rs"),),
+        ),
+        (
+            [
+                {"type": "reasoning.encrypted", "data": "x", "index": 0, "id": "call_1"},
+                {"type": "reasoning.encrypted", "data": "y", "index": 0, "id": "call_2"},
+            ],
+            (
+                ReasoningPart(encrypted="x", id="call_1"),
+                ReasoningPart(encrypted="y", id="call_2"),
+            ),
+        ),
+        (
+            [
+                {"type": "reasoning.text", "text": "a", "signature": "1"},
+                {"type": "reasoning.text", "text": "b", "signature": "2"},
+                {"type": "reasoning.text"},
+            ],
+            (ReasoningPart(text="a", signature="1"), ReasoningPart(text="b", signature="2")),
+        ),
+    ],
+    ids=["one part in two details", "two proofs at one index", "without index"],
+)
+def test_details_become_the_parts_that_they_were(
+    details: list[Any], parts: tuple[ReasoningPart, ...]
+) -> None:
+    (message,) = turns({"role": "assistant", "content": None, "reasoning_details": details})
+    assert message.parts == parts
 
 
 @pytest.mark.parametrize("member", ["reasoning", "reasoning_content"])
@@ -261,11 +344,11 @@ def test_response_formats_arrive() -> None:
     assert decode(ask(response_format={"type": "json_object"})).response_format.kind == (
         "json_object"
     )
-    schema = {"name": "n", "schema": {"type": "object"}, "strict": True}
+    schema = {"name": "n", "description": "d", "schema": {"type": "object"}, "strict": True}
     assert decode(
         ask(response_format={"type": "json_schema", "json_schema": schema})
     ).response_format == ResponseFormat(
-        kind="json_schema", name="n", schema={"type": "object"}, strict=True
+        kind="json_schema", name="n", description="d", schema={"type": "object"}, strict=True
     )
 
 
@@ -345,6 +428,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"provider": {"sort": "beauty"}}, "$.provider.sort"),
     ({"models": [1]}, "$.models[0]"),
     ({"reasoning": {"max_tokens": "many"}}, "$.reasoning.max_tokens"),
+    ({"reasoning": {"effort": "huge"}}, "$.reasoning.effort"),
+    ({"reasoning": {"effort": "low"}, "reasoning_effort": "high"}, "$.reasoning_effort"),
+    (
+        {"messages": [{"role": "assistant", "reasoning_details": [{"type": "reasoning.x"}]}]},
+        "$.messages[0].reasoning_details[0].type",
+    ),
 ]
 
 
@@ -497,7 +586,13 @@ def test_no_bytes_get_another_error_than_an_invalid_request(body: bytes) -> None
 
 
 def test_an_answer_is_a_completion_with_usage_and_exact_cost() -> None:
-    answer = Answer(text="Hello", reasoning="hm", finish="stop", native_finish="end_turn")
+    answer = Answer(
+        text="Hello",
+        reasoning=(ReasoningPart(text="hm"),),
+        service_tier="flex",
+        finish="stop",
+        native_finish="end_turn",
+    )
     body = json.loads(encode_answer(answer, HEAD, BILL))
     ChatCompletion.model_validate(body, strict=True)
     assert (body["id"], body["object"], body["created"]) == (
@@ -506,6 +601,7 @@ def test_an_answer_is_a_completion_with_usage_and_exact_cost() -> None:
         1_790_000_000,
     )
     assert (body["model"], body["provider"]) == ("maker/model", "local")
+    assert body["service_tier"] == "flex"
     (choice,) = body["choices"]
     assert choice["finish_reason"] == "stop"
     assert choice["native_finish_reason"] == "end_turn"
@@ -531,6 +627,22 @@ def test_an_answer_is_a_completion_with_usage_and_exact_cost() -> None:
         "cost_details": {"upstream_inference_cost": 0.0001},
         "is_byok": False,
     }
+
+
+def test_whoever_does_not_want_the_thoughts_is_not_shown_them() -> None:
+    answer = Answer(text="Hello", reasoning=(ReasoningPart(text="hm"),), finish="stop")
+    body = encode_answer(answer, HEAD, None, shows_thoughts=False)
+    assert b"hm" not in body
+    assert b"reasoning" not in body
+    encoder = ChunkEncoder(HEAD, shows_thoughts=False)
+    assert encoder.encode(ReasoningDelta(text="hm", signature="s")) == b""
+    (first,) = frames(encoder.encode(TextDelta(text="Hello")))
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": "Hello"}
+
+
+def test_a_service_tier_that_clients_do_not_know_is_not_repeated() -> None:
+    body = encode_answer(Answer(service_tier="on_demand", finish="stop"), HEAD, None)
+    assert "service_tier" not in json.loads(body)
 
 
 def test_an_answer_of_tool_calls_only_has_null_content() -> None:
@@ -593,7 +705,7 @@ def encoded(*events: Event) -> list[Any]:
 
 def test_a_stream_opens_with_the_role_and_goes_on_without() -> None:
     first, second, third = encoded(
-        Started(model="other"),
+        Started(model="other", service_tier="priority"),
         TextDelta(text="Hel"),
         TextDelta(text='lo "\n\u2028\x00'),
         Finished(reason="stop", native="eos"),
@@ -603,6 +715,7 @@ def test_a_stream_opens_with_the_role_and_goes_on_without() -> None:
         assert chunk["id"] == "gen-01"
         assert chunk["model"] == "maker/model"
         assert chunk["provider"] == "local"
+        assert chunk["service_tier"] == "priority"
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": "Hel"}
     assert second["choices"][0]["delta"] == {"content": 'lo "\n\u2028\x00'}
     assert second["choices"][0]["finish_reason"] is None
@@ -614,7 +727,7 @@ def test_a_stream_opens_with_the_role_and_goes_on_without() -> None:
 def test_tool_calls_thinking_and_refusals_stream() -> None:
     thinking, secret, call, more, refusal = encoded(
         ReasoningDelta(text="hm", signature="sig"),
-        ReasoningDelta(encrypted="xyz"),
+        ReasoningDelta(encrypted="xyz", format="f", id="rs_1", index=1),
         ToolCallDelta(index=1, id="c1", name="f"),
         ToolCallDelta(index=1, arguments='{"a":'),
         RefusalDelta(text="No."),
@@ -630,7 +743,9 @@ def test_tool_calls_thinking_and_refusals_stream() -> None:
         ],
     }
     assert secret["choices"][0]["delta"] == {
-        "reasoning_details": [{"type": "reasoning.encrypted", "data": "xyz", "index": 0}]
+        "reasoning_details": [
+            {"type": "reasoning.encrypted", "data": "xyz", "id": "rs_1", "format": "f", "index": 1}
+        ]
     }
     assert call["choices"][0]["delta"]["tool_calls"] == [
         {"index": 1, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}

@@ -49,6 +49,7 @@ from glasslipper.kernel.messages import (
     FilePart,
     ImagePart,
     Message,
+    Reasoning,
     ReasoningPart,
     RefusalPart,
     Request,
@@ -218,37 +219,112 @@ def test_quirks_of_the_table_shape_the_body() -> None:
 
 
 def test_unknown_members_go_on_verbatim_but_routing_only_to_those_who_take_it() -> None:
-    extra = {"verbosity": Raw(b'"low"'), "provider": Raw(b'{"order":["x"]}')}
-    request = structs.replace(HI, extra=extra, session_id="s1")
+    wishes = {"order": ["x"], "only": ["x"], "allow_fallbacks": False, "ignore": ["y"], "zdr": True}
+    extra = {
+        "verbosity": Raw(b'"low"'),
+        "plugins": Raw(b"[]"),
+        "provider": Raw(json.dumps(wishes).encode()),
+        "route": Raw(b'"fallback"'),
+    }
+    request = structs.replace(HI, extra=extra, session_id="s1", models=("m2",), service_tier="flex")
     assert b'"verbosity":"low"' in encode_request(request, provider=OPENAI, upstream_model="r")
-    assert "provider" not in sent(request)
-    assert "session_id" not in sent(request)
+    assert set(sent(request)) == {"model", "messages", "service_tier", "verbosity"}
+    assert sent(request)["service_tier"] == "flex"
     openrouter = sent(request, row("openrouter"))
-    assert openrouter["provider"] == {"order": ["x"]}
-    assert openrouter["session_id"] == "s1"
+    assert openrouter["provider"] == {"ignore": ["y"], "zdr": True}
+    assert (openrouter["session_id"], openrouter["plugins"]) == ("s1", [])
+    assert not {"models", "route"} & set(openrouter)
+    named = structs.replace(HI, extra={"provider": Raw(b'{"only":["openrouter"]}')})
+    assert "provider" not in sent(named, row("openrouter"))
 
 
-def test_a_wish_to_think_is_said_in_the_providers_words() -> None:
-    request = structs.replace(HI, extra={"reasoning": Raw(b'{"effort":"high","exclude":true}')})
-    assert sent(request)["reasoning_effort"] == "high"
-    assert "reasoning" not in sent(request)
-    assert sent(request, CUSTOM)["reasoning"] == {"effort": "high", "exclude": True}
-    silent = structs.replace(HI, extra={"reasoning": Raw(b'{"effort":null,"max_tokens":5}')})
-    assert "reasoning_effort" not in sent(silent)
+@pytest.mark.parametrize(
+    ("wish", "openai", "openrouter", "deepseek", "qwen"),
+    [
+        (
+            Reasoning(effort="high", exclude=True, summary="auto"),
+            {"reasoning_effort": "high"},
+            {"reasoning": {"effort": "high", "exclude": True, "summary": "auto"}},
+            {"reasoning_effort": "high"},
+            {"enable_thinking": True},
+        ),
+        (
+            Reasoning(max_tokens=2_048),
+            {"reasoning_effort": "low"},
+            {"reasoning": {"max_tokens": 2_048}},
+            {"reasoning_effort": "low"},
+            {"enable_thinking": True, "thinking_budget": 2_048},
+        ),
+        (
+            Reasoning(max_tokens=8_192, enabled=True),
+            {"reasoning_effort": "medium"},
+            {"reasoning": {"enabled": True, "max_tokens": 8_192}},
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "medium"},
+            {"enable_thinking": True, "thinking_budget": 8_192},
+        ),
+        (
+            Reasoning(max_tokens=8_193),
+            {"reasoning_effort": "high"},
+            {"reasoning": {"max_tokens": 8_193}},
+            {"reasoning_effort": "high"},
+            {"enable_thinking": True, "thinking_budget": 8_193},
+        ),
+        (
+            Reasoning(effort="medium"),
+            {"reasoning_effort": "medium"},
+            {"reasoning": {"effort": "medium"}},
+            {"reasoning_effort": "medium"},
+            {"enable_thinking": True, "thinking_budget": 8_192},
+        ),
+        (
+            Reasoning(enabled=True),
+            {"reasoning_effort": "medium"},
+            {"reasoning": {"enabled": True}},
+            {"thinking": {"type": "enabled"}},
+            {"enable_thinking": True},
+        ),
+        (
+            Reasoning(enabled=False),
+            {"reasoning_effort": "none"},
+            {"reasoning": {"enabled": False}},
+            {"thinking": {"type": "disabled"}},
+            {"enable_thinking": False},
+        ),
+        (Reasoning(), {}, {}, {}, {}),
+        (None, {}, {}, {}, {}),
+    ],
+)
+def test_a_wish_to_think_is_said_in_the_providers_words(
+    wish: Reasoning | None,
+    openai: dict[str, Any],
+    openrouter: dict[str, Any],
+    deepseek: dict[str, Any],
+    qwen: dict[str, Any],
+) -> None:
+    request = structs.replace(HI, reasoning=wish)
+    bare = sent(HI)
+    assert sent(request) == bare | openai
+    assert sent(request, CUSTOM) == bare | openrouter
+    assert sent(request, row("deepseek")) == bare | deepseek
+    assert sent(request, row("qwen")) == bare | qwen
 
 
 def test_earlier_thinking_goes_back_in_the_form_that_the_provider_takes() -> None:
     message = Message(
         role="assistant",
-        parts=(ReasoningPart(text="t", signature="s"), ReasoningPart(encrypted="e")),
+        parts=(
+            ReasoningPart(text="t", signature="s"),
+            ReasoningPart(text="u", kind="summary", encrypted="e", id="rs", format="f"),
+        ),
         tool_calls=(ToolCall(id="c", name="f", arguments="{}"),),
     )
     request = structs.replace(HI, messages=(message,))
     assert sent(request, row("openrouter"))["messages"][0]["reasoning_details"] == [
         {"index": 0, "type": "reasoning.text", "text": "t", "signature": "s"},
-        {"index": 1, "type": "reasoning.encrypted", "data": "e"},
+        {"index": 1, "type": "reasoning.summary", "summary": "u", "id": "rs", "format": "f"},
+        {"index": 1, "type": "reasoning.encrypted", "data": "e", "id": "rs", "format": "f"},
     ]
-    assert sent(request, row("deepseek"))["messages"][0]["reasoning_content"] == "t"
+    assert sent(request, row("deepseek"))["messages"][0]["reasoning_content"] == "tu"
     assert set(sent(request)["messages"][0]) == {"role", "content", "tool_calls"}
 
 
@@ -276,8 +352,16 @@ SPOKEN = st.one_of(
     st.builds(RefusalPart, text=TEXT),
 )
 THOUGHT = st.one_of(
-    st.builds(ReasoningPart, text=TEXT, signature=st.none() | TEXT, format=st.none() | TEXT),
-    st.builds(ReasoningPart, encrypted=TEXT, format=st.none() | TEXT),
+    st.builds(
+        ReasoningPart,
+        text=NAME,
+        kind=st.sampled_from(["text", "summary"]),
+        signature=st.none() | NAME,
+        encrypted=st.none() | NAME,
+        format=st.none() | NAME,
+        id=st.none() | NAME,
+    ),
+    st.builds(ReasoningPart, encrypted=NAME, format=st.none() | NAME, id=st.none() | NAME),
 )
 MESSAGES = st.one_of(
     st.builds(
@@ -340,7 +424,23 @@ REQUESTS = st.builds(
     tool_choice=st.builds(ToolChoice, mode=st.sampled_from(["auto", "none"])),
     parallel_tool_calls=st.none() | st.booleans(),
     response_format=st.sampled_from([ResponseFormat(), ResponseFormat(kind="json_object")])
-    | st.builds(ResponseFormat, kind=st.just("json_schema"), name=NAME, schema=SCHEMA),
+    | st.builds(
+        ResponseFormat,
+        kind=st.just("json_schema"),
+        name=NAME,
+        description=st.none() | TEXT,
+        schema=SCHEMA,
+    ),
+    reasoning=st.none()
+    | st.builds(
+        Reasoning,
+        enabled=st.none() | st.booleans(),
+        effort=st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
+        max_tokens=st.none() | st.integers(1, 99),
+        exclude=st.booleans(),
+        summary=st.none() | TEXT,
+    ),
+    service_tier=st.none() | NAME,
     user=st.none() | TEXT,
     session_id=st.none() | TEXT,
     metadata=st.dictionaries(TEXT, TEXT, max_size=2),
@@ -406,7 +506,7 @@ def test_a_whole_answer_becomes_the_same_events() -> None:
     outcome = call(whole(message, usage={"prompt_tokens": 3, "completion_tokens": 2}), HI)
     assert "stream" not in outcome.peer.bodies[0]
     answer = outcome.answer
-    assert (answer.text, answer.reasoning) == ("Hi", "hm")
+    assert (answer.text, answer.reasoning) == ("Hi", (ReasoningPart(text="hm"),))
     assert answer.tool_calls == (
         ToolCall(id="a", name="f", arguments='{"x": 1}'),
         ToolCall(id="b", name="g", arguments='{"y":[2]}'),
@@ -492,23 +592,41 @@ def test_a_tool_call_without_an_id_gets_one() -> None:
         {"reasoning_content": "hm"},
         {"reasoning": "hm", "reasoning_content": "hm"},
         {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
-        {"reasoning_details": [{"type": "reasoning.summary", "summary": "hm"}]},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]},
     ],
 )
 def test_thinking_is_found_wherever_it_is_and_counted_once(delta: object) -> None:
     answer = call(sse(chunk(delta), chunk({"content": "yes"}, "stop"))).answer
-    assert (answer.reasoning, answer.text) == ("hm", "yes")
+    assert (answer.reasoning, answer.text) == ((ReasoningPart(text="hm"),), "yes")
 
 
-def test_signatures_and_encrypted_thinking_are_kept() -> None:
-    details = [
-        {"type": "reasoning.text", "text": "hm", "signature": "sig"},
-        {"type": "reasoning.encrypted", "data": "xyz"},
+def test_the_parts_of_the_thinking_are_kept_apart_and_whole() -> None:
+    def detail(kind: str, index: int, **more: str) -> dict[str, object]:
+        return {"type": f"reasoning.{kind}", "index": index, "format": "f"} | more
+
+    pieces: list[dict[str, object]] = [
+        detail("text", 0, text="h"),
+        detail("text", 0, text="m"),
+        detail("text", 0, signature="sig"),
+        detail("encrypted", 1, data="xyz"),
+        detail("summary", 2, summary="in", id="rs_1"),
+        detail("summary", 2, summary=" short", id="rs_1"),
+        detail("encrypted", 2, data="abc", id="rs_1"),
     ]
-    events = call(sse(chunk({"reasoning_details": details}, "stop"))).events
-    assert ReasoningDelta(text="hm", signature="sig") in events
-    assert ReasoningDelta(encrypted="xyz") in events
+    streamed = [chunk({"reasoning_details": [piece]}) for piece in pieces]
+    expected = (
+        ReasoningPart(text="hm", signature="sig", format="f"),
+        ReasoningPart(encrypted="xyz", format="f"),
+        ReasoningPart(text="in short", kind="summary", encrypted="abc", format="f", id="rs_1"),
+    )
+    assert call(sse(*streamed, chunk({}, "stop"))).answer.reasoning == expected
+    assert call(whole({"reasoning_details": pieces}), HI).answer.reasoning == expected
+
+
+def test_the_service_tier_is_told_at_the_start() -> None:
+    events = call(sse(chunk({"content": "x"}, "stop", service_tier="flex"))).events
+    assert events[0] == Started(model="real", upstream_id="up-1", service_tier="flex")
 
 
 def test_content_in_parts_refusals_and_logprobs_are_read() -> None:
@@ -860,7 +978,7 @@ def test_an_empty_account_is_no_reason_to_wait() -> None:
     body = json.dumps({"error": {"message": "quota", "code": "insufficient_quota"}}).encode()
     error = call(http(body, status=429)).error
     assert isinstance(error, UpstreamRefused)
-    assert error.upstream_status == 429
+    assert (error.upstream_status, error.retry_after_s) == (429, None)
 
 
 @pytest.mark.parametrize(
@@ -995,7 +1113,14 @@ DELTAS = st.one_of(
             st.builds(TokenLogprob, token=TEXT, logprob=st.floats(-50, 0)), min_size=1, max_size=2
         ).map(tuple),
     ),
-    st.builds(ReasoningDelta, text=SOME, signature=st.none() | SOME),
+    st.builds(
+        ReasoningDelta,
+        text=SOME,
+        kind=st.sampled_from(["text", "summary"]),
+        signature=st.none() | SOME,
+        format=st.none() | SOME,
+        index=st.integers(0, 2),
+    ),
     st.builds(RefusalDelta, text=SOME),
 )
 CALLS = st.lists(
@@ -1044,7 +1169,8 @@ def test_what_the_dialect_streams_the_codec_reads_back(
     st.builds(
         Answer,
         text=TEXT,
-        reasoning=TEXT,
+        reasoning=st.lists(THOUGHT, max_size=3).map(tuple),
+        service_tier=st.sampled_from([None, "default", "flex"]),
         refusal=TEXT,
         finish=st.just("length"),
         native_finish=SOME,
@@ -1142,6 +1268,16 @@ def test_the_fake_provider_embeds(fake: FakeUpstream) -> None:
             assert result.tokens == 10
             with pytest.raises(UpstreamRateLimited):
                 await upstream.embed("fake?status=429", ["a"], 4)
+
+    asyncio.run(asyncio.wait_for(run(), WAIT_S))
+
+
+def test_what_embedding_cost_is_told_where_the_provider_says_it() -> None:
+    async def run() -> None:
+        body = b'{"data":[{"index":0,"embedding":[1]}],"usage":{"prompt_tokens":3,"cost":0.000002}}'
+        async with listening(Peer(http(body))) as url, calling(url) as upstream:
+            result = await upstream.embed("m", ["a"], None)
+            assert (result.tokens, result.reported_nanousd) == (3, 2_000)
 
     asyncio.run(asyncio.wait_for(run(), WAIT_S))
 

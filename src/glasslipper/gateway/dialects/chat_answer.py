@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from glasslipper.gateway.dialects.envelope import Bill, Head
+from glasslipper.gateway.dialects.chat_thoughts import Detail, details_of
+from glasslipper.gateway.dialects.envelope import Bill, Head, known_tier
 from glasslipper.kernel.events import Answer, TokenLogprob
+from glasslipper.kernel.messages import ReasoningPart
 from glasslipper.kernel.money import usd
 
 LEAST_LOGPROB = -9999.0
@@ -53,16 +55,6 @@ class Call(Struct):
     id: str
     function: Function
     type: str = "function"
-
-
-class Detail(Struct, omit_defaults=True):
-    """A piece of thinking, in OpenRouter's carrier."""
-
-    type: str
-    text: str | UnsetType = UNSET
-    data: str | UnsetType = UNSET
-    signature: str | UnsetType = UNSET
-    index: int | UnsetType = UNSET
 
 
 class Reply(Struct, omit_defaults=True):
@@ -130,6 +122,7 @@ class Completion(Struct):
     model: str
     provider: str
     choices: list[Choice]
+    service_tier: str | UnsetType = UNSET
     usage: UsageObject | UnsetType = UNSET
     object: str = field(default="chat.completion")
 
@@ -137,10 +130,15 @@ class Completion(Struct):
 _encoder = msgspec.json.Encoder()
 
 
-def encode_answer(answer: Answer, head: Head, bill: Bill | None) -> bytes:
-    """Return the JSON body of a whole answer; without a bill it says nothing of usage."""
+def encode_answer(
+    answer: Answer, head: Head, bill: Bill | None, *, shows_thoughts: bool = True
+) -> bytes:
+    """Return the JSON body of a whole answer; without a bill it says nothing of usage.
+
+    Whoever asked for `reasoning.exclude` is not shown the thoughts.
+    """
     choice = Choice(
-        message=_reply(answer),
+        message=_reply(answer, answer.reasoning if shows_thoughts else ()),
         finish_reason=answer.finish or "error",
         native_finish_reason=answer.native_finish,
         logprobs=logprobs_object(answer.logprobs) if answer.logprobs else None,
@@ -151,22 +149,24 @@ def encode_answer(answer: Answer, head: Head, bill: Bill | None) -> bytes:
         model=head.model,
         provider=head.provider,
         choices=[choice],
+        service_tier=known_tier(answer.service_tier) or UNSET,
         usage=UNSET if bill is None else usage_object(bill),
     )
     return _encoder.encode(body)
 
 
-def _reply(answer: Answer) -> Reply:
+def _reply(answer: Answer, thoughts: Sequence[ReasoningPart]) -> Reply:
     reply = Reply(
         role="assistant",
         content=answer.text or (None if answer.tool_calls or answer.refusal else ""),
         refusal=answer.refusal or None,
     )
-    if answer.reasoning:
-        reply.reasoning = answer.reasoning_text
+    if thoughts:
+        reply.reasoning = "".join(thought.text for thought in thoughts)
         reply.reasoning_details = [
-            Detail(type="reasoning.text", text=part.text, index=index)
-            for index, part in enumerate(answer.reasoning)
+            detail
+            for index, thought in enumerate(thoughts)
+            for detail in details_of(thought, index)
         ]
     if answer.tool_calls:
         reply.tool_calls = [

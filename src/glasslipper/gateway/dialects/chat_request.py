@@ -14,6 +14,7 @@ from glasslipper.gateway.dialects.body import invalid, parse, unknown
 from glasslipper.gateway.dialects.chat_turns import messages_of
 from glasslipper.kernel.errors import InvalidRequest, Unsupported
 from glasslipper.kernel.messages import (
+    Reasoning,
     Request,
     ResponseFormat,
     Sampling,
@@ -37,8 +38,9 @@ def decode(body: bytes) -> Request:
     extra = unknown(body, _UNDERSTOOD)
     _refuse_what_cannot_be_expressed(ask)
     tools = _tools(ask)
+    model, *others = _models(ask)
     return Request(
-        model=_model(ask),
+        model=model,
         messages=messages_of(ask.messages),
         stream=bool(ask.stream),
         sampling=_sampling(ask),
@@ -46,6 +48,9 @@ def decode(body: bytes) -> Request:
         tool_choice=_tool_choice(ask, tools),
         parallel_tool_calls=ask.parallel_tool_calls,
         response_format=_response_format(ask.response_format),
+        reasoning=_reasoning(ask),
+        models=tuple(others),
+        service_tier=ask.service_tier,
         user=ask.user,
         session_id=ask.session_id,
         metadata=ask.metadata or {},
@@ -73,12 +78,42 @@ def _refuse_what_cannot_be_expressed(ask: wire.ChatRequest) -> None:
             raise Unsupported(f"`{path}`: only text comes out.", param=path)
 
 
-def _model(ask: wire.ChatRequest) -> str:
-    if ask.model is not None:
-        return ask.model
-    if ask.models:
-        return ask.models[0]
-    raise invalid("$.model", "is required")
+def _models(ask: wire.ChatRequest) -> list[str]:
+    """Return the models to try, in order and each once."""
+    named = [] if ask.model is None else [ask.model]
+    models = list(dict.fromkeys([*named, *(ask.models or ())]))
+    if not models:
+        raise invalid("$.model", "is required")
+    return models
+
+
+def _reasoning(ask: wire.ChatRequest) -> Reasoning | None:
+    """Return the wish to think, from its three places.
+
+    `include_reasoning` is OpenRouter's older word for not wanting to see it.
+    """
+    if (
+        ask.reasoning is None
+        and ask.reasoning_effort is None
+        and ask.include_reasoning is not False
+    ):
+        return None
+    wish = ask.reasoning or wire.Reasoning()
+    if None not in (wish.effort, ask.reasoning_effort) and wish.effort != ask.reasoning_effort:
+        raise InvalidRequest(
+            f"`$.reasoning_effort` is {ask.reasoning_effort} and `$.reasoning.effort` is"
+            f" {wish.effort}.",
+            param="$.reasoning_effort",
+            hint="Send one of the two.",
+        )
+    exclude = ask.include_reasoning is False if wish.exclude is None else wish.exclude
+    return Reasoning(
+        enabled=wish.enabled,
+        effort=wish.effort or ask.reasoning_effort,
+        max_tokens=wish.max_tokens,
+        exclude=exclude,
+        summary=wish.summary,
+    )
 
 
 def _max_tokens(ask: wire.ChatRequest) -> int | None:
@@ -161,5 +196,9 @@ def _response_format(asked: wire.Format | None) -> ResponseFormat:
         raise invalid("$.response_format.json_schema", "is required")
     schema = asked.json_schema
     return ResponseFormat(
-        kind="json_schema", name=schema.name, schema=schema.schema, strict=schema.strict
+        kind="json_schema",
+        name=schema.name,
+        description=schema.description,
+        schema=schema.schema,
+        strict=schema.strict,
     )

@@ -7,16 +7,16 @@ costs one JSON encoding of those words. The encoder keeps the order of the event
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field, structs
 
 from glasslipper.gateway.dialects.chat_answer import (
-    Detail,
     Logprobs,
     UsageObject,
     logprobs_object,
     usage_object,
 )
-from glasslipper.gateway.dialects.envelope import Bill, Head
+from glasslipper.gateway.dialects.chat_thoughts import Detail, details_of
+from glasslipper.gateway.dialects.envelope import Bill, Head, known_tier
 from glasslipper.gateway.dialects.errors import ErrorObject, error_object
 from glasslipper.kernel.errors import GlasslipperError
 from glasslipper.kernel.events import (
@@ -24,6 +24,7 @@ from glasslipper.kernel.events import (
     Finished,
     ReasoningDelta,
     RefusalDelta,
+    Started,
     TextDelta,
     ToolCallDelta,
 )
@@ -77,6 +78,7 @@ class Opening(Struct):
     model: str
     provider: str
     object: str = "chat.completion.chunk"
+    service_tier: str | UnsetType = UNSET
 
 
 class Content(Struct):
@@ -108,17 +110,28 @@ class ChunkEncoder:
     The first frame with a choice names the role.
     """
 
-    def __init__(self, head: Head) -> None:
-        """Prepare what every frame of the stream of `head` has in common."""
-        opening = Opening(head.id, head.created_s, head.model, head.provider)
+    def __init__(self, head: Head, *, shows_thoughts: bool = True) -> None:
+        """Prepare what every frame of the stream of `head` has in common.
+
+        Whoever asked for `reasoning.exclude` is not shown the thoughts.
+        """
+        self._begun = False
+        self._shows_thoughts = shows_thoughts
+        self._open(Opening(head.id, head.created_s, head.model, head.provider))
+
+    def _open(self, opening: Opening) -> None:
+        self._head = opening
         self._opening = b"data: " + _encoder.encode(opening)[:-1] + b","
         self._before_text = self._opening + b'"choices":[{"delta":{"content":'
-        self._begun = False
 
     def encode(self, event: Event) -> bytes:
         """Return the frame of an event, or nothing where the event has none."""
         if type(event) is TextDelta and self._begun and not event.logprobs:
             return self._before_text + _encoder.encode(event.text) + _AFTER_TEXT
+        if type(event) is Started and known_tier(event.service_tier):
+            self._open(structs.replace(self._head, service_tier=event.service_tier))
+        if type(event) is ReasoningDelta and not self._shows_thoughts:
+            return b""
         choice = _choice(event)
         if choice is None:
             return b""
@@ -175,12 +188,7 @@ def _call(delta: ToolCallDelta) -> Call:
 
 
 def _reasoning(event: ReasoningDelta) -> Choice | None:
-    details: list[Detail] = []
-    if event.text or event.signature:
-        signature = event.signature or UNSET
-        details.append(Detail("reasoning.text", text=event.text, signature=signature, index=0))
-    if event.encrypted:
-        details.append(Detail("reasoning.encrypted", data=event.encrypted, index=len(details)))
+    details = details_of(event, event.index)
     if not details:
         return None
     return Choice(Delta(reasoning=event.text or UNSET, reasoning_details=details))

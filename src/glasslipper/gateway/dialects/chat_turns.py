@@ -10,6 +10,13 @@ from collections.abc import Sequence
 
 from glasslipper.gateway.dialects import chat_wire as wire
 from glasslipper.gateway.dialects.body import invalid
+from glasslipper.gateway.dialects.chat_thoughts import (
+    ENCRYPTED,
+    SUMMARY,
+    TEXT,
+    Detail,
+    parts_of,
+)
 from glasslipper.kernel.errors import Unsupported
 from glasslipper.kernel.messages import (
     AudioPart,
@@ -87,23 +94,21 @@ def _assistant(turn: wire.Turn, path: str, *, functions: dict[str, str]) -> Mess
     return Message(role="assistant", parts=tuple(parts), tool_calls=tuple(calls), name=turn.name)
 
 
-def _reasoning(turn: wire.Turn, path: str) -> list[Part]:
+def _reasoning(turn: wire.Turn, path: str) -> Sequence[Part]:
     if turn.reasoning_details:
-        return [
-            _detail(detail, f"{path}.reasoning_details[{index}]")
-            for index, detail in enumerate(turn.reasoning_details)
-        ]
+        for index, detail in enumerate(turn.reasoning_details):
+            _check_detail(detail, f"{path}.reasoning_details[{index}]")
+        return parts_of(turn.reasoning_details)
     text = turn.reasoning or turn.reasoning_content
     return [ReasoningPart(text=text)] if text else []
 
 
-def _detail(detail: wire.ReasoningDetail, path: str) -> ReasoningPart:
-    if detail.type == "reasoning.encrypted":
+def _check_detail(detail: Detail, path: str) -> None:
+    if detail.type == ENCRYPTED:
         if detail.data is None:
             raise invalid(f"{path}.data", "is required")
-        return ReasoningPart(encrypted=detail.data, format=detail.format)
-    text = detail.text if detail.type == "reasoning.text" else detail.summary
-    return ReasoningPart(text=text or "", signature=detail.signature, format=detail.format)
+    elif detail.type not in (TEXT, SUMMARY):
+        raise invalid(f"{path}.type", f"must be `{TEXT}`, `{SUMMARY}` or `{ENCRYPTED}`")
 
 
 def _content(content: wire.Content | None, path: str) -> tuple[Part, ...]:

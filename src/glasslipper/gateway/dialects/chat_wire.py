@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from glasslipper.gateway.dialects.chat_thoughts import Detail
+
 NonNegative = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -18,6 +20,7 @@ Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Stop = Annotated[str, Meta(min_length=1)]
 Stops = Annotated[list[Stop], Meta(max_length=64)]
 Name = Annotated[str, Meta(min_length=1)]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class CacheControl(Struct, frozen=True):
@@ -98,17 +101,6 @@ class Call(Struct, frozen=True):
     type: Literal["function"] = "function"
 
 
-class ReasoningDetail(Struct, frozen=True):
-    """A piece of thinking in OpenRouter's carrier, `reasoning_details`."""
-
-    type: Literal["reasoning.text", "reasoning.summary", "reasoning.encrypted"]
-    text: str | None = None
-    summary: str | None = None
-    data: str | None = None
-    signature: str | None = None
-    format: str | None = None
-
-
 class Turn(Struct, frozen=True):
     """A message. Which members belong to which role is not said here."""
 
@@ -121,7 +113,7 @@ class Turn(Struct, frozen=True):
     refusal: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
-    reasoning_details: list[ReasoningDetail] | None = None
+    reasoning_details: list[Detail] | None = None
     audio: object = None
 
 
@@ -179,7 +171,7 @@ class StreamOptions(Struct, frozen=True):
 class Reasoning(Struct, frozen=True):
     """How much a model should think, in OpenRouter's words."""
 
-    effort: str | None = None
+    effort: Effort | None = None
     max_tokens: Positive | None = None
     exclude: bool | None = None
     enabled: bool | None = None
@@ -265,8 +257,10 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     models: list[Name] | None = None
     provider: ProviderWishes | None = None
     reasoning: Reasoning | None = None
-    reasoning_effort: str | None = None
+    reasoning_effort: Effort | None = None
+    include_reasoning: bool | None = None
+    service_tier: Name | None = None
 
 
-CHECKED_ONLY = frozenset({"models", "provider", "reasoning", "reasoning_effort"})
+CHECKED_ONLY = frozenset({"provider"})
 """Members whose shape is checked here, and which travel on as raw JSON all the same."""

@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from glasslipper.kernel.usage import Usage
 
+_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
+
 
 class Head(Struct, frozen=True, kw_only=True):
     """Which generation this is, the model and provider that serve it, and when it began.
@@ -33,3 +35,8 @@ class Bill(Struct, frozen=True, kw_only=True):
     cost_nanousd: int
     upstream_nanousd: int | None = None
     is_byok: bool = False
+
+
+def known_tier(tier: str | None) -> str | None:
+    """Return a service tier if clients know the word, for some refuse an answer with another."""
+    return tier if tier in _TIERS else None

@@ -24,6 +24,7 @@ from glasslipper.kernel.errors import GlasslipperError, SetupMissing, StreamBrok
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.ports import Attempted, EmbeddingResult
+from glasslipper.kernel.usage import Usage
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_REFUSAL_BYTES = 64 * 1024
@@ -138,8 +139,12 @@ class OpenAICompatible:
         by_index = {vector.index: vector.embedding for vector in answer.data}
         if sorted(by_index) != list(range(count)):
             raise StreamBroken(f"{name} sent other vectors than one for each text.")
-        tokens = usage_of(answer.usage).prompt_tokens if answer.usage else 0
-        return EmbeddingResult(vectors=[by_index[at] for at in range(count)], tokens=tokens)
+        usage = usage_of(answer.usage) if answer.usage else Usage()
+        return EmbeddingResult(
+            vectors=[by_index[at] for at in range(count)],
+            tokens=usage.prompt_tokens,
+            reported_nanousd=usage.reported_nanousd,
+        )
 
     async def _ask(self, target: bytes, body: bytes, *, request_id: str, streams: bool) -> Reply:
         headers = [

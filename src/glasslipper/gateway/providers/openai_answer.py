@@ -13,6 +13,7 @@ import msgspec
 from msgspec import ValidationError
 from msgspec.json import Decoder
 
+from glasslipper.gateway.dialects.chat_thoughts import ENCRYPTED, SUMMARY, TEXT, Detail, Thoughts
 from glasslipper.gateway.providers import openai_wire as wire
 from glasslipper.gateway.providers.openai_refusal import Refusals
 from glasslipper.gateway.providers.openai_usage import usage_of
@@ -21,7 +22,6 @@ from glasslipper.kernel.errors import StreamBroken
 from glasslipper.kernel.events import (
     Event,
     Finished,
-    ReasoningDelta,
     RefusalDelta,
     Spent,
     Started,
@@ -65,6 +65,7 @@ class Reading:
         self._attempt = attempt
         self._refusals = refusals
         self._calls = _Calls()
+        self._thoughts = Thoughts()
         self._started = False
         self._finish: str | None = None
         self._native: str | None = None
@@ -110,7 +111,13 @@ class Reading:
         events: list[Event] = []
         if not self._started and (chunk.id or chunk.model or chunk.choices):
             self._started = True
-            events.append(Started(model=chunk.model or None, upstream_id=chunk.id or None))
+            events.append(
+                Started(
+                    model=chunk.model or None,
+                    upstream_id=chunk.id or None,
+                    service_tier=chunk.service_tier or None,
+                )
+            )
         if chunk.choices:
             for choice in chunk.choices:
                 if not choice.index:
@@ -145,9 +152,9 @@ class Reading:
         piece = choice.delta or choice.message
         if piece is not None:
             if piece.reasoning or piece.reasoning_content or piece.reasoning_details:
-                events.extend(_thoughts(piece))
+                events.extend(self._think(piece))
             if piece.content or choice.logprobs is not None:
-                events.extend(_words(piece.content, _logprobs(choice.logprobs)))
+                events.extend(self._say(piece.content, _logprobs(choice.logprobs)))
             if piece.refusal:
                 events.append(RefusalDelta(text=piece.refusal))
             if piece.tool_calls:
@@ -159,35 +166,51 @@ class Reading:
             self._finish = choice.finish_reason
             self._native = choice.native_finish_reason
 
+    def _think(self, piece: wire.Delta) -> Iterator[Event]:
+        """Yield the thinking of a piece once, though it may be told twice."""
+        plain = piece.reasoning or piece.reasoning_content or ""
+        for told in piece.reasoning_details or ():
+            thought = self._thoughts.add(_detail(told))
+            if thought is not None:
+                plain = "" if thought.text else plain
+                yield thought
+        if plain:
+            yield self._thoughts.plain(plain)
 
-def _words(
-    content: str | Sequence[wire.ContentPart] | None, logprobs: tuple[TokenLogprob, ...]
-) -> Sequence[Event]:
-    if content is None or isinstance(content, str):
-        return (TextDelta(text=content or "", logprobs=logprobs),) if content or logprobs else ()
-    return [event for part in content for event in _part(part)]
+    def _say(
+        self,
+        content: str | Sequence[wire.ContentPart] | None,
+        logprobs: tuple[TokenLogprob, ...],
+    ) -> Iterator[Event]:
+        if content is None or isinstance(content, str):
+            if content or logprobs:
+                yield TextDelta(text=content or "", logprobs=logprobs)
+            return
+        for part in content:
+            if part.thinking:
+                yield self._thoughts.plain(_thinking(part.thinking))
+            if part.text:
+                yield TextDelta(text=part.text)
 
 
-def _part(part: wire.ContentPart) -> Iterator[Event]:
-    thinking = part.thinking
-    if thinking:
-        if not isinstance(thinking, str):
-            thinking = "".join(thought.text or "" for thought in thinking)
-        yield ReasoningDelta(text=thinking)
-    if part.text:
-        yield TextDelta(text=part.text)
+def _thinking(told: str | Sequence[wire.Thought]) -> str:
+    return told if isinstance(told, str) else "".join(thought.text or "" for thought in told)
 
 
-def _thoughts(piece: wire.Delta) -> Iterator[Event]:
-    plain = piece.reasoning or piece.reasoning_content or ""
-    for detail in piece.reasoning_details or ():
-        text = detail.text or detail.summary or ""
-        if text:
-            plain = ""
-        if text or detail.signature or detail.data:
-            yield ReasoningDelta(text=text, signature=detail.signature, encrypted=detail.data)
-    if plain:
-        yield ReasoningDelta(text=plain)
+def _detail(told: wire.ReasoningDetail) -> Detail:
+    kind = told.type
+    if kind not in (TEXT, SUMMARY, ENCRYPTED):
+        kind = SUMMARY if told.summary else ENCRYPTED if told.data else TEXT
+    return Detail(
+        type=kind,
+        text=told.text or told.summary,
+        summary=told.summary or told.text,
+        data=told.data or None,
+        signature=told.signature or None,
+        id=told.id or None,
+        format=told.format or None,
+        index=told.index,
+    )
 
 
 def _logprobs(told: wire.Logprobs | None) -> tuple[TokenLogprob, ...]:

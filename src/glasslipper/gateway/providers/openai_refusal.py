@@ -94,11 +94,12 @@ class Refusals:
             hint = f"Whoever runs the gateway should check {self._key_env or 'the key'}."
         elif status in (402, 429):
             hint = f"Whoever runs the gateway should look at the account with {self.name}."
-        error = UpstreamRefused(
-            self._sentence(f"answered {status}", said.words), upstream_status=status, hint=hint
+        return UpstreamRefused(
+            self._sentence(f"answered {status}", said.words),
+            upstream_status=status,
+            hint=hint,
+            retry_after_s=wait_s,
         )
-        error.retry_after_s = wait_s
-        return error
 
     def _sentence(self, what: str, words: str) -> str:
         if self._key:

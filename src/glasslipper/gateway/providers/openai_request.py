@@ -1,8 +1,11 @@
 """The body of a chat request as a provider wants it: the kernel's `Request` in OpenAI's format.
 
-Members that no dialect understood are passed on as they came, except that routing, which is
-OpenRouter's own, is sent only to those who take it. A hint that a provider does not know, such
-as a cache mark, is left out; anything else that cannot be said is an error.
+Members that no dialect understood are passed on as they came, and OpenRouter's own only to those
+who take them. Routing is this gateway's work and is passed to nobody, with one exception: what
+the client's `provider` object says about any provider, such as how it keeps data and what it may
+cost, is said to OpenRouter again, since it chooses once more; which providers are to serve, and
+in which order, names ours and is not. A hint that a provider does not know, such as a cache
+mark, is left out; anything else that cannot be said is an error.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import Raw
 
+from glasslipper.gateway.dialects.chat_thoughts import details_of
+from glasslipper.gateway.providers.openai_reasoning import reasoning_members
 from glasslipper.gateway.providers.table import Provider
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.kernel.messages import (
@@ -32,16 +37,18 @@ from glasslipper.kernel.messages import (
 Json = dict[str, object]
 Spoken = TextPart | ImagePart | AudioPart | FilePart | RefusalPart
 
+ROUTING_MEMBERS = frozenset({"models", "provider", "route"})
+"""Members that are for this gateway."""
+
+NAMING_WISHES = frozenset({"allow_fallbacks", "only", "order"})
+"""Members of the `provider` object that are about this gateway's providers."""
+
 OPENROUTER_MEMBERS = frozenset(
     {
         "cache_control",
         "debug",
-        "models",
         "plugins",
         "preset",
-        "provider",
-        "reasoning",
-        "route",
         "session_id",
         "stop_server_tools_when",
         "trace",
@@ -52,7 +59,7 @@ OPENROUTER_MEMBERS = frozenset(
 """Members that only OpenRouter, or a gateway like it, understands."""
 
 _encoder = msgspec.json.Encoder()
-_efforts = msgspec.json.Decoder(dict[str, Raw])
+_wishes = msgspec.json.Decoder(dict[str, Raw])
 
 
 def encode_request(request: Request, *, provider: Provider, upstream_model: str) -> bytes:
@@ -66,6 +73,7 @@ def encode_request(request: Request, *, provider: Provider, upstream_model: str)
         "messages": [_message(message, provider) for message in request.messages],
         **_sampling(request.sampling, provider),
         **_tools(request),
+        **reasoning_members(request.reasoning, provider),
         **_labels(request, provider),
         **_extra(request.extra, provider),
     }
@@ -96,19 +104,22 @@ def _labels(request: Request, provider: Provider) -> Json:
         body["user"] = request.user
     if request.metadata:
         body["metadata"] = request.metadata
+    if request.service_tier is not None:
+        body["service_tier"] = request.service_tier
     if request.session_id is not None and provider.speaks_openrouter:
         body["session_id"] = request.session_id
     return body
 
 
 def _extra(extra: Mapping[str, Raw], provider: Provider) -> Json:
-    if provider.speaks_openrouter:
-        return dict(extra)
-    body: Json = {name: raw for name, raw in extra.items() if name not in OPENROUTER_MEMBERS}
-    if "reasoning" in extra and "reasoning_effort" not in extra:
-        effort = _efforts.decode(extra["reasoning"]).get("effort")
-        if effort is not None and bytes(effort) != b"null":
-            body["reasoning_effort"] = effort
+    body: Json = {name: raw for name, raw in extra.items() if name not in ROUTING_MEMBERS}
+    if not provider.speaks_openrouter:
+        return {name: raw for name, raw in body.items() if name not in OPENROUTER_MEMBERS}
+    if "provider" in extra:
+        wishes = _wishes.decode(extra["provider"])
+        told = {name: raw for name, raw in wishes.items() if name not in NAMING_WISHES}
+        if told:
+            body["provider"] = told
     return body
 
 
@@ -163,6 +174,8 @@ def _response_format(wanted: ResponseFormat) -> Json:
     if wanted.kind != "json_schema":
         return {"type": wanted.kind}
     schema: Json = {"name": wanted.name or "answer"}
+    if wanted.description is not None:
+        schema["description"] = wanted.description
     if wanted.schema is not None:
         schema["schema"] = wanted.schema
     if wanted.strict is not None:
@@ -235,17 +248,5 @@ def _thinking(thoughts: Sequence[ReasoningPart], provider: Provider) -> Json:
         return {}
     if provider.thinking == "content":
         return {"reasoning_content": "".join(thought.text for thought in thoughts)}
-    return {"reasoning_details": [_detail(thought, at) for at, thought in enumerate(thoughts)]}
-
-
-def _detail(thought: ReasoningPart, index: int) -> Json:
-    detail: Json = {"index": index}
-    if thought.encrypted is not None:
-        detail |= {"type": "reasoning.encrypted", "data": thought.encrypted}
-    else:
-        detail |= {"type": "reasoning.text", "text": thought.text}
-    if thought.signature is not None:
-        detail["signature"] = thought.signature
-    if thought.format is not None:
-        detail["format"] = thought.format
-    return detail
+    details = (details_of(thought, index) for index, thought in enumerate(thoughts))
+    return {"reasoning_details": [detail for some in details for detail in some]}

@@ -37,6 +37,9 @@ class ReasoningDetail(Struct, frozen=True):
     summary: str | None = None
     data: str | None = None
     signature: str | None = None
+    id: str | None = None
+    format: str | None = None
+    index: Count = None
 
 
 class Function(Struct, frozen=True):
@@ -143,6 +146,7 @@ class Chunk(Struct, frozen=True):
     model: str | None = None
     choices: list[Choice] | None = None
     usage: UsageObject | None = None
+    service_tier: str | None = None
     x_groq: GroqExtras | None = None
     error: Anything = None
 

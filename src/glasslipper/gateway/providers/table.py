@@ -26,6 +26,9 @@ class Provider(Struct, frozen=True, kw_only=True):
         takes_stream_options: It accepts `stream_options.include_usage`; others tell usage anyway.
         knows_developer: It tells the developer role from the system role.
         speaks_openrouter: It takes OpenRouter's members: routing, `reasoning`, `cache_control`.
+        reasoning: How it is told how much to think: by the word of `reasoning_effort`, by that
+            and the switch `thinking`, by `enable_thinking` with a `thinking_budget`, or by
+            OpenRouter's `reasoning` object.
         thinking: How it wants to see an assistant's earlier thinking, if at all: OpenRouter's
             `reasoning_details`, or one text in `reasoning_content`.
     """
@@ -40,6 +43,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     takes_stream_options: bool = True
     knows_developer: bool = False
     speaks_openrouter: bool = False
+    reasoning: Literal["effort", "switch", "budget", "object"] = "effort"
     thinking: Literal["details", "content"] | None = None
 
     @property
@@ -77,6 +81,7 @@ PROVIDERS: tuple[Provider, ...] = (
         key_env=("OPENROUTER_API_KEY",),
         knows_developer=True,
         speaks_openrouter=True,
+        reasoning="object",
         thinking="details",
     ),
     Provider(
@@ -92,6 +97,7 @@ PROVIDERS: tuple[Provider, ...] = (
         name="DeepSeek",
         base_url="https://api.deepseek.com/v1",
         key_env=("DEEPSEEK_API_KEY",),
+        reasoning="switch",
         thinking="content",
     ),
     Provider(
@@ -99,12 +105,14 @@ PROVIDERS: tuple[Provider, ...] = (
         name="Qwen",
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         key_env=("DASHSCOPE_API_KEY",),
+        reasoning="budget",
     ),
     Provider(
         slug="moonshot",
         name="Moonshot AI",
         base_url="https://api.moonshot.ai/v1",
         key_env=("MOONSHOT_API_KEY",),
+        reasoning="switch",
         thinking="content",
     ),
     Provider(
@@ -168,6 +176,7 @@ PROVIDERS: tuple[Provider, ...] = (
         key_env=("GLASSLIPPER_CUSTOM_API_KEY",),
         is_local=True,
         speaks_openrouter=True,
+        reasoning="object",
         thinking="details",
     ),
 )
