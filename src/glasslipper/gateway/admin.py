@@ -14,10 +14,10 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from glasslipper.gateway.account import describe
-from glasslipper.gateway.chat import read_body
 from glasslipper.gateway.dialects.body import parse
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
+from glasslipper.gateway.reading import read_body
 from glasslipper.gateway.suppliers import AddedModel
 from glasslipper.kernel.errors import InvalidRequest, NotFound
 from glasslipper.kernel.money import nanousd, usd

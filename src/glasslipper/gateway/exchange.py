@@ -46,7 +46,7 @@ from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.money import FREE, Price, amount_nanousd
 from glasslipper.kernel.ports import Attempted
-from glasslipper.kernel.record import Attempt, Dialect, Generation, Intent, PriceRow
+from glasslipper.kernel.record import Attempt, Candidate, Dialect, Generation, Intent, PriceRow
 from glasslipper.kernel.usage import Usage
 from glasslipper.ledger.write import Ledger
 from glasslipper.ledger.write.purse import NO_HOLD
@@ -154,6 +154,21 @@ class Exchange:
     def provider(self) -> str:
         """The provider that serves."""
         return self._try.endpoint.provider if self._try else ""
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint that serves."""
+        return self._try.endpoint.id if self._try else ""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The endpoints that might have served, and how likely each was to be first."""
+        return self._route.candidates
+
+    @property
+    def tries(self) -> int:
+        """How many upstreams have been called."""
+        return len(self._attempts)
 
     # hold
 

@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct, field
 
 from glasslipper.gateway.account import may_see
-from glasslipper.gateway.chat import read_body
 from glasslipper.gateway.dialects.body import parse
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
+from glasslipper.gateway.reading import read_body
 from glasslipper.kernel.errors import GenerationUnknown, InvalidRequest
 from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.record import LateFact

@@ -5,6 +5,7 @@ from __future__ import annotations
 from glasslipper.gateway.auth import Gatekeeper
 from glasslipper.gateway.endpoints import Offer
 from glasslipper.gateway.exchange import Desk
+from glasslipper.gateway.idempotency import Replays
 from glasslipper.gateway.settings import Settings
 from glasslipper.gateway.suppliers import Suppliers
 from glasslipper.kernel.clock import Clock
@@ -27,6 +28,7 @@ class House:
         self.history = LedgerHistory(ledger.home)
         self.gatekeeper = Gatekeeper(self.accounts, clock)
         self.desk = Desk(ledger=ledger, clock=clock)
+        self.replays = Replays()
         self.draining = False
 
     async def close(self) -> None:

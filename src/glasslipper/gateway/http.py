@@ -27,7 +27,7 @@ class Guard(Protocol):
 class Http:
     """A request being answered."""
 
-    __slots__ = ("_receive", "_send", "guard", "headers", "method", "path", "scope", "started")
+    __slots__ = ("guard", "headers", "method", "path", "receive", "scope", "send", "started")
 
     def __init__(self, scope: Message, receive: Receive, send: Send, guard: Guard) -> None:
         """Wrap what ASGI gives."""
@@ -37,8 +37,8 @@ class Http:
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.guard = guard
         self.started = False
-        self._receive = receive
-        self._send = send
+        self.receive = receive
+        self.send = send
 
     def header(self, name: bytes) -> str | None:
         """Return a header's text; `name` in lower case."""
@@ -62,13 +62,13 @@ class Http:
             raise PayloadTooLarge(
                 f"The body has {int(declared)} bytes; {limit_bytes} are accepted."
             )
-        message = await self._receive()
+        message = await self.receive()
         if not message.get("more_body"):
             return self._part(message)
         parts = [self._part(message)]
         size_bytes = len(parts[0])
         while message.get("more_body"):
-            message = await self._receive()
+            message = await self.receive()
             parts.append(self._part(message))
             size_bytes += len(parts[-1])
             if size_bytes > limit_bytes:
@@ -88,24 +88,24 @@ class Http:
         self.started = True
         length = str(len(body)).encode()
         fields = [(b"content-type", kind), (b"content-length", length), *headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        await self._send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.start", "status": status, "headers": fields})
+        await self.send({"type": "http.response.body", "body": body})
 
-    async def start_stream(self, headers: Headers = ()) -> None:
-        """Send the header of a stream of events, which no proxy may buffer."""
+    async def start_stream(self, headers: Headers = (), *, kind: bytes = EVENTS) -> None:
+        """Send the header of a stream, which no proxy may buffer."""
         self.started = True
         fields = [
-            (b"content-type", EVENTS),
+            (b"content-type", kind),
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),
             *headers,
         ]
-        await self._send({"type": "http.response.start", "status": 200, "headers": fields})
+        await self.send({"type": "http.response.start", "status": 200, "headers": fields})
 
     async def write(self, data: bytes) -> None:
         """Send a piece of the stream; waits while the client is slow."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self.send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece."""
-        await self._send({"type": "http.response.body", "body": data})
+        await self.send({"type": "http.response.body", "body": data})
