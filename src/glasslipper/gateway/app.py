@@ -30,6 +30,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/chat/completions"): chat.completions,
     ("POST", "/embeddings"): chat.embeddings_endpoint,
     ("GET", "/models"): models.listing,
+    ("GET", "/providers"): models.providers,
     ("GET", "/generation"): account.generation,
     ("POST", "/generation/feedback"): feedback.give,
     ("GET", "/key"): account.key,
@@ -44,6 +45,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
 """Handlers by method and path below the prefix."""
 
 ITEMS: dict[tuple[str, str], Callable[[House, Http, str], Awaitable[None]]] = {
+    ("GET", "/models/"): models.one,
     ("GET", "/keys/"): admin.show_key,
     ("PATCH", "/keys/"): admin.change_key,
     ("DELETE", "/keys/"): admin.delete_key,

@@ -1,4 +1,7 @@
-"""`GET /models`: what is offered, in OpenRouter's shape (which holds OpenAI's)."""
+"""What is offered: models, their endpoints and who serves them.
+
+The shapes are OpenRouter's, which hold OpenAI's.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import msgspec
 from glasslipper.gateway.endpoints import Endpoint
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
+from glasslipper.gateway.providers.table import provider
 from glasslipper.kernel.money import NANO, PER, Price
 
 _encode = msgspec.json.Encoder().encode
@@ -15,6 +19,51 @@ _encode = msgspec.json.Encoder().encode
 async def listing(house: House, http: Http) -> None:
     """Answer `GET /models`, with or without a key."""
     await http.reply(200, _encode({"object": "list", "data": describe_all(house)}))
+
+
+async def one(house: House, http: Http, path: str) -> None:
+    """Answer `GET /models/{author}/{slug}` and `GET /models/{author}/{slug}/endpoints`."""
+    now_ms = house.clock.now_ms()
+    model = path.removesuffix("/endpoints")
+    endpoints = house.offer.find(model)
+    described = _describe(model, endpoints, now_ms)
+    if model == path:
+        await http.reply(200, _encode(described))
+        return
+    data = {
+        "id": model,
+        "name": described["name"],
+        "created": described["created"],
+        "description": "",
+        "architecture": described["architecture"],
+        "endpoints": [_endpoint(one, now_ms) for one in endpoints],
+    }
+    await http.reply(200, _encode({"data": data}))
+
+
+def _endpoint(endpoint: Endpoint, now_ms: int) -> dict[str, object]:
+    row = endpoint.pricing.row(now_ms, 0)
+    return {
+        "name": f"{endpoint.provider} | {endpoint.model}",
+        "tag": endpoint.provider,
+        "id": endpoint.id,
+        "model_name": endpoint.name or endpoint.model,
+        "provider_name": endpoint.provider,
+        "context_length": endpoint.context_tokens,
+        "max_completion_tokens": endpoint.max_output_tokens,
+        "pricing": None if row is None else _pricing(row.price),
+        "price_source": None if row is None else f"{row.source}, {row.as_of}",
+        "local": endpoint.is_local,
+    }
+
+
+async def providers(house: House, http: Http) -> None:
+    """Answer `GET /providers`: who serves any of the models that are offered."""
+    slugs = sorted({endpoint.provider for _, endpoints in house.offer for endpoint in endpoints})
+    data = [
+        {"slug": slug, "name": known.name if (known := provider(slug)) else slug} for slug in slugs
+    ]
+    await http.reply(200, _encode({"data": data}))
 
 
 def describe_all(house: House) -> list[dict[str, object]]:
