@@ -15,13 +15,17 @@ from msgspec import Struct, field
 
 
 class Served(Struct):
-    """A wheel on the index. `cut_after` breaks the next transfer off after so many bytes."""
+    """A wheel on the index. `cut_after` breaks the next transfer off after so many bytes.
+
+    `asked` are the ranges that were asked for, `sent_bytes` what went out altogether.
+    """
 
     body: bytes
     etag: str = '"one"'
     cut_after: int | None = None
     honest_ranges: bool = True
     asked: list[str | None] = field(default_factory=list[str | None])
+    sent_bytes: int = 0
 
 
 class Index:
@@ -102,7 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(wheel.body) - start))
         self.end_headers()
         cut, wheel.cut_after = wheel.cut_after, None
-        self.wfile.write(wheel.body[start : None if cut is None else start + cut])
+        body = wheel.body[start : None if cut is None else start + cut]
+        wheel.sent_bytes += len(body)
+        self.wfile.write(body)
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:

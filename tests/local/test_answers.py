@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,11 +66,11 @@ def test_an_answer_starts_streams_finishes_and_says_what_it_took(
 
 
 def test_with_a_seed_and_no_temperature_the_answer_repeats_exactly(
-    either: LocalModels, run: Runner[Any]
+    models: LocalModels, run: Runner[Any]
 ) -> None:
-    first = run(answered(either, asked("Name a river.")))
+    first = run(answered(models, asked("Name a river.")))
     assert first.text
-    assert run(answered(either, asked("Name a river."))).text == first.text
+    assert run(answered(models, asked("Name a river."))).text == first.text
 
 
 def test_both_engines_give_the_same_answer(
@@ -175,7 +176,7 @@ def test_a_schema_of_monstrous_depth_harms_nobody(models: LocalModels, run: Runn
 
 
 def test_a_required_tool_is_called_with_arguments_that_fit_its_schema(
-    either: LocalModels, run: Runner[Any]
+    models: LocalModels, run: Runner[Any]
 ) -> None:
     request = asked(
         "How is the weather in Rome?",
@@ -183,7 +184,7 @@ def test_a_required_tool_is_called_with_arguments_that_fit_its_schema(
         tool_choice=ToolChoice(mode="required", name="get_weather"),
         sampling={"max_tokens": 40},
     )
-    found = run(answered(either, request))
+    found = run(answered(models, request))
     (call,) = found.tool_calls
     arguments = json.loads(call.arguments)
     assert found.finish == "tool_calls"
@@ -234,7 +235,7 @@ def test_a_model_that_wants_to_call_a_tool_does_so_among_words(
     called = Message(
         role="assistant", tool_calls=(ToolCall(id="call_1", name="what_time", arguments="{}"),)
     )
-    messages = (said("You call tools.", "system"), *(said("time?"), called) * 3, said("time?"))
+    messages = (said("You call tools.", "system"), *(said("time?"), called) * 2, said("time?"))
     request = asked(messages, tools=(CLOCK,), sampling={"max_tokens": 24})
     found = run(answered(models, request))
     assert [call.name for call in found.tool_calls] == ["what_time"]
@@ -349,15 +350,31 @@ def test_a_file_that_is_no_model_is_not_accepted(tmp_path: Path) -> None:
         LocalModels(folder=tmp_path, files={"mine/page": path})
 
 
-@settings(max_examples=40, deadline=None)
-@given(tail=st.binary(max_size=200))
+def _entry(key: bytes, kind: int, value: bytes) -> bytes:
+    return struct.pack("<Q", len(key)) + key + struct.pack("<I", kind) + value
+
+
+ENTRIES = st.lists(
+    st.builds(
+        _entry,
+        st.sampled_from([b"llama.context_length", b"general.name", b"\xff"]),
+        st.integers(0, 14),
+        st.binary(max_size=40) | st.integers(0, 2**32 - 1).map(lambda n: struct.pack("<I", n)),
+    ),
+    max_size=4,
+).map(b"".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(0, 2**64 - 1), entries=ENTRIES)
 def test_a_hostile_file_head_never_breaks_the_list(
-    tmp_path_factory: pytest.TempPathFactory, tail: bytes
+    tmp_path_factory: pytest.TempPathFactory, count: int, entries: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "hostile.gguf"
-    path.write_bytes(b"GGUF" + tail)
-    offered = LocalModels(folder=path.parent, files={"mine/bad": path}).offered()
-    assert [o.context_tokens > 0 or o.context_tokens == 0 for o in offered if o.id == "mine/bad"]
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, count) + entries)
+    models = LocalModels(folder=path.parent, files={"mine/bad": path})
+    assert 0 < models.context_tokens("mine/bad") <= 4096
+    assert "mine/bad" in [offered.id for offered in models.offered()]
 
 
 def test_a_damaged_model_is_a_clear_error(

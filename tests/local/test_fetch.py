@@ -96,6 +96,7 @@ def test_a_cut_download_resumes_where_it_stopped(index: Index, folder: Path) -> 
     assert not is_present(model(), folder)
     (path,) = fetch(model(), folder=folder)
     assert served.asked == [None, "bytes=120000-"]
+    assert served.sent_bytes == len(served.body)
     assert path.read_bytes() == CONTENT
 
 

@@ -79,8 +79,8 @@ _MODELS = (
         ),
         download_bytes=92_871_040,
         licence="Apache-2.0",
-        prompt_tokens_per_cpu_s=145,
-        output_tokens_per_cpu_s=61,
+        prompt_tokens_per_cpu_s=135,
+        output_tokens_per_cpu_s=62,
     ),
     Model(
         id="local/coder-0.5b",
@@ -98,10 +98,10 @@ _MODELS = (
                 magic=b"GGUF",
             ),
         ),
-        download_bytes=455_510_394,
+        download_bytes=477_610_024,
         licence="Apache-2.0",
-        prompt_tokens_per_cpu_s=60,
-        output_tokens_per_cpu_s=24,
+        prompt_tokens_per_cpu_s=65,
+        output_tokens_per_cpu_s=22,
     ),
     Model(
         id="local/coder-1.5b",
@@ -119,10 +119,10 @@ _MODELS = (
                 magic=b"GGUF",
             ),
         ),
-        download_bytes=1_050_000_000,
+        download_bytes=1_092_845_809,
         licence="Apache-2.0",
         prompt_tokens_per_cpu_s=25,
-        output_tokens_per_cpu_s=10,
+        output_tokens_per_cpu_s=12,
     ),
     Model(
         id="local/static-256",
@@ -148,7 +148,7 @@ _MODELS = (
         ),
         download_bytes=19_155_170,
         licence="MIT",
-        prompt_tokens_per_cpu_s=1_000_000,
+        prompt_tokens_per_cpu_s=400_000,
     ),
 )
 

@@ -68,7 +68,7 @@ def _find_context(file: IO[bytes]) -> int | None:
         key = _text(file)
         value = _value(file)
         if key.endswith(".context_length") and isinstance(value, int):
-            return value
+            return value if value > 0 else None
     return None
 
 

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -185,7 +185,7 @@ class LocalModels:
         engine = await self._host(model_id).engine()
         return await asyncio.to_thread(engine.count, prompt(request, plan(request)))
 
-    async def send(self, attempt: Attempted) -> AsyncIterator[Event]:
+    async def send(self, attempt: Attempted) -> AsyncGenerator[Event]:
         """Answer; closing the iterator stops the work within a token or a batch of prompt.
 
         Raises:
