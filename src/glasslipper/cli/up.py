@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 ADMIN_KEY = "admin.key"
 SERVERS = "servers"
-DEFAULT_MODEL = "local/smol"
+DEFAULT_MODELS = ("local/smol", "local/static-256")
+"""A model that answers and one that embeds: what works with no key."""
 
 
 @click.command()
@@ -38,7 +39,7 @@ DEFAULT_MODEL = "local/smol"
     type=click.Choice(["thread", "process"]),
     help="Where local models run.  [thread]",
 )
-@click.option("--no-fetch", is_flag=True, help=f"Do not fetch {DEFAULT_MODEL}.")
+@click.option("--no-fetch", is_flag=True, help=f"Do not fetch {' and '.join(DEFAULT_MODELS)}.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line once ready.")
 def up(
     *,
@@ -68,7 +69,8 @@ def up(
 def _fetch_default(*, quiet: bool) -> None:
     from glasslipper.cli.fetching import pull
 
-    pull(DEFAULT_MODEL, quiet=quiet)
+    for model in DEFAULT_MODELS:
+        pull(model, quiet=quiet)
 
 
 def _serve(home: Path, settings: Settings, *, as_json: bool) -> None:
