@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from glasslipper.gateway import account, admin, chat, feedback, health, models
+from glasslipper.gateway import account, admin, chat, feedback, health, metrics, models
 from glasslipper.gateway.dialects.errors import encode_error, error_headers, error_status
 from glasslipper.gateway.guard import GUARD
 from glasslipper.gateway.house import House
@@ -56,6 +56,7 @@ ITEMS: dict[tuple[str, str], Callable[[House, Http, str], Awaitable[None]]] = {
 BARE: dict[tuple[str, str], Handler] = {
     ("GET", "/healthz"): health.alive,
     ("GET", "/readyz"): health.ready,
+    ("GET", "/metrics"): metrics.scrape,
 }
 """Handlers of paths without a prefix."""
 
@@ -98,6 +99,7 @@ class App:
             else:
                 await handler(self._house, http)
         except GlasslipperError as error:
+            self._house.desk.tally.refuse(error.slug)
             await self._explain(http, error)
         except Exception:  # noqa: BLE001 - the edge: whatever it is, the client hears of it
             _log.exception("answering %s %s failed", http.method, http.path)

@@ -22,6 +22,7 @@ from glasslipper.gateway import endpoints as ends
 from glasslipper.gateway import route
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.endpoints import Endpoint
+from glasslipper.gateway.tally import Tally
 from glasslipper.kernel.clock import Clock
 from glasslipper.kernel.errors import (
     GlasslipperError,
@@ -83,6 +84,7 @@ class Desk:
         self.ledger = ledger
         self.clock = clock
         self.chance = chance or random.Random()  # noqa: S311 - it balances load
+        self.tally = Tally()
         self.running: set[Exchange] = set()
 
 
@@ -394,7 +396,9 @@ class Exchange:
         if self._intended:
             if self._attempts[-1].status == "unknown":
                 self._end_attempt(status, error, outcome.billed_nanousd - self._wasted_nanousd)
-            await self._desk.ledger.recorder.settle(self._generation(status, error, outcome))
+            record = self._generation(status, error, outcome)
+            self._desk.tally.note(record)
+            await self._desk.ledger.recorder.settle(record)
         elif self._hold.limited:
             self._desk.ledger.purse.release(self._hold)
 

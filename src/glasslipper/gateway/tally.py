@@ -1,0 +1,82 @@
+"""What a process has served since it started, counted cheaply as it happens.
+
+Counts are plain integers in dictionaries; `metrics` makes them readable. The ledger is the
+record; these are for watching.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import NamedTuple
+
+from glasslipper.kernel.record import Generation
+
+LATENCY_EDGES_MS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
+
+
+class Served(NamedTuple):
+    """What exchanges are told apart by."""
+
+    model: str
+    provider: str
+    dialect: str
+    status: str
+
+
+class Spread:
+    """How many measurements fell below each edge, and their sum."""
+
+    __slots__ = ("counts", "total_ms")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LATENCY_EDGES_MS) + 1)
+        self.total_ms = 0
+
+    def add(self, value_ms: int) -> None:
+        """Take in one measurement."""
+        self.counts[bisect_left(LATENCY_EDGES_MS, value_ms)] += 1
+        self.total_ms += value_ms
+
+
+class Tally:
+    """The counts of one process."""
+
+    def __init__(self) -> None:
+        self.exchanges: dict[Served, int] = {}
+        self.prompt_tokens: dict[Served, int] = {}
+        self.completion_tokens: dict[Served, int] = {}
+        self.charged_nanousd: dict[Served, int] = {}
+        self.first_token: dict[str, Spread] = {}
+        self.duration: dict[str, Spread] = {}
+        self.refused: dict[str, int] = {}
+
+    def note(self, record: Generation) -> None:
+        """Count an exchange that has been recorded."""
+        who = Served(
+            record.model_served or record.model,
+            record.provider or "",
+            record.dialect,
+            record.status,
+        )
+        usage = record.usage
+        for counts, amount in (
+            (self.exchanges, 1),
+            (self.prompt_tokens, usage.prompt_tokens),
+            (self.completion_tokens, usage.completion_tokens),
+            (self.charged_nanousd, record.charged_nanousd),
+        ):
+            counts[who] = counts.get(who, 0) + amount
+        _spread(self.duration, who.model).add(record.duration_ms)
+        if record.first_token_ms is not None:
+            _spread(self.first_token, who.model).add(record.first_token_ms)
+
+    def refuse(self, slug: str) -> None:
+        """Count a request that was answered with an error."""
+        self.refused[slug] = self.refused.get(slug, 0) + 1
+
+
+def _spread(spreads: dict[str, Spread], name: str) -> Spread:
+    found = spreads.get(name)
+    if found is None:
+        found = spreads[name] = Spread()
+    return found
