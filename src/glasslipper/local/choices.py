@@ -29,10 +29,16 @@ _RANGES = {
     "repetition_penalty": (0, 2),
     "top_logprobs": (0, _MOST_TOP_LOGPROBS),
 }
+_DRAWING = {"temperature", "top_p", "top_k", "min_p"}
 
 
-def choices(request: Request, constraint: Constraint) -> dict[str, object]:
+def choices(
+    request: Request, constraint: Constraint, *, usual: Sampling | None = None
+) -> dict[str, object]:
     """Return the sampling for the engine.
+
+    `usual` is what the model's makers recommend; it counts unless the request says how tokens
+    are to be drawn.
 
     Raises:
         InvalidRequest: A value is out of range.
@@ -45,6 +51,8 @@ def choices(request: Request, constraint: Constraint) -> dict[str, object]:
         name: value for name in _RANGES if (value := getattr(sampling, name)) is not None
     }
     chosen.pop("top_logprobs", None)
+    if usual is not None and not chosen.keys() & _DRAWING:
+        chosen |= {name: value for name in _DRAWING if (value := getattr(usual, name)) is not None}
     if sampling.seed is not None:
         chosen["seed"] = sampling.seed % _SEEDS
     if sampling.stop:

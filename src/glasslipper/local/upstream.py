@@ -196,7 +196,9 @@ class LocalModels:
         """
         request = attempt.request
         constraint = plan(request)
-        turns, sampling = prompt(request, constraint), choices(request, constraint)
+        known = catalogue.MODELS.get(attempt.upstream_model)
+        turns = prompt(request, constraint)
+        sampling = choices(request, constraint, usual=known.sampling if known else None)
         stream = await self._host(attempt.upstream_model).start(turns, sampling)
         answer = Reader(constraint)
         try:
