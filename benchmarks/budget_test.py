@@ -5,7 +5,8 @@ runs: one and two gateway processes on one home, the requests split between them
   exact    of just the price of a request;
   ample    of three times that, and asking goes on in waves until nobody is served;
   liar     of the price, at a provider that then reports two and a half times as much;
-  widowed  as ample, but one of two gateways is killed (SIGKILL) with requests in flight.
+  widowed  as ample, but one of two gateways is killed (SIGKILL) with requests in flight;
+  retired  as ample, but one of two gateways is told to end (SIGTERM) with requests in flight.
 While a run lasts, what is charged and held is read from the disk again and again.
 
     make budget-test
@@ -16,8 +17,10 @@ them, with these besides:
 
     overshoot_nanousd        what was spent above the limit; `worst_overshoot_nanousd` is over all
     most_committed_nanousd   the most that was seen charged and held together at one moment
+    held_nanousd             holds that are still there when all is over; `still_held_nanousd` is
+                             over all runs
     left_nanousd             what is left of the budget when nobody is served any more
-    orphans_after_5s         holds of the killed gateway that were not given back 5 s later
+    orphans_after_5s         holds of the gateway that ended which were not given back 5 s later
     wrong_refusals           refusals that are not 402, or do not say how much is left
     difference_nanousd       what clients were told they paid, against counters and generations
 """
@@ -33,6 +36,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct, structs
 
@@ -72,7 +76,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     model: str
     max_tokens: int
     in_waves: bool = False
-    kills: bool = False
+    ends: Literal["", "SIGKILL", "SIGTERM"] = ""
+    """How the last gateway ends, while requests are in flight."""
 
 
 class Outcome(Struct, kw_only=True):
@@ -150,29 +155,32 @@ async def run(plan: Plan, folder: Path, *, concurrent: int) -> Outcome:
         watch = Watch(home, account)
         stack.callback(watch.stop)
         shop = Shop(plan, gateways, outcome, key=key)
-        widow = asyncio.create_task(_widow(upstream, gateways[-1], outcome)) if plan.kills else None
+        ending = asyncio.create_task(_end(plan, upstream, gateways[-1], outcome))
         await shop.spend()
-        if widow is not None:
-            await widow
+        await ending
         watch.stop()
         outcome.upstream_calls = len(upstream.calls())
         for gateway in gateways:
             gateway.stop()
     outcome.most_committed_nanousd, outcome.looks = watch.most_nanousd, watch.looks
-    _judge(home, account, outcome, paid_nanousd=None if plan.kills else shop.paid_nanousd)
+    _judge(
+        home, account, outcome, paid_nanousd=None if plan.ends == "SIGKILL" else shop.paid_nanousd
+    )
     return outcome
 
 
-async def _widow(upstream: FakeUpstream, gateway: Served, outcome: Outcome) -> None:
-    """Kill a gateway that has requests in flight; see how soon the other gives its holds back."""
+async def _end(plan: Plan, upstream: FakeUpstream, gateway: Served, outcome: Outcome) -> None:
+    """End a gateway that has requests in flight; see how soon its holds are given back."""
+    if not plan.ends:
+        return
     journal = audit.newest_journal(gateway.home)
     while len(upstream.calls()) < IN_FLIGHT:
         await asyncio.sleep(0.01)
-    gateway.kill()
-    killed_s = time.monotonic()
-    while (held := audit.holds(gateway.home, journal)) and _since(killed_s) < ORPHANS_WITHIN_S:
+    await asyncio.to_thread(gateway.kill if plan.ends == "SIGKILL" else gateway.stop)
+    ended_s = time.monotonic()
+    while (held := audit.holds(gateway.home, journal)) and _since(ended_s) < ORPHANS_WITHIN_S:
         await asyncio.sleep(0.01)
-    outcome.release_s = round(_since(killed_s), 3)
+    outcome.release_s = round(_since(ended_s), 3)
     outcome.orphans_after_5s = len(held)
 
 
@@ -211,7 +219,7 @@ class Shop:
         """
         for _wave in range(MOST_WAVES):
             answers = await self._wave()
-            if self._plan.kills:
+            if self._plan.ends:
                 self._targets = self._targets[:1]
             self._outcome.waves += 1
             self._outcome.asked += len(answers)
@@ -245,7 +253,7 @@ class Shop:
     def _count_refusals(self, refusals: Sequence[Answer]) -> None:
         outcome = self._outcome
         for answer in refusals:
-            if not answer.status:
+            if answer.status in (0, 503) and self._plan.ends:  # the gateway that ends
                 outcome.unanswered += 1
                 continue
             left = answer.body.get("error", {}).get("metadata", {}).get("left_nanousd")
@@ -295,7 +303,20 @@ PLANS = [
     Plan(name="ample", processes=2, model=MODEL, max_tokens=3 * TOKENS, in_waves=True),
     Plan(name="liar", processes=2, model=LIAR, max_tokens=TOKENS),
     Plan(
-        name="widowed", processes=2, model=MODEL, max_tokens=3 * TOKENS, in_waves=True, kills=True
+        name="widowed",
+        processes=2,
+        model=MODEL,
+        max_tokens=3 * TOKENS,
+        in_waves=True,
+        ends="SIGKILL",
+    ),
+    Plan(
+        name="retired",
+        processes=2,
+        model=MODEL,
+        max_tokens=3 * TOKENS,
+        in_waves=True,
+        ends="SIGTERM",
     ),
 ]
 
@@ -321,6 +342,7 @@ def main() -> None:
             **structs.asdict(headline),
             "price_nanousd": PRICE_NANOUSD,
             "worst_overshoot_nanousd": max(each.overshoot_nanousd for each in outcomes),
+            "still_held_nanousd": sum(each.held_nanousd for each in outcomes),
             "runs": [structs.asdict(each) for each in outcomes],
         }
     )
