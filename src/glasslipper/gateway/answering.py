@@ -6,7 +6,7 @@ same for all of them and stands here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -58,7 +58,7 @@ class Speaker(Protocol):
 class Heard:
     """A request as it was heard: who asks, what, in which dialect, and how to answer."""
 
-    __slots__ = ("body", "caller", "dialect", "kind", "request", "speaker")
+    __slots__ = ("before_end", "body", "caller", "dialect", "kind", "request", "speaker")
 
     def __init__(
         self,
@@ -69,14 +69,16 @@ class Heard:
         dialect: Dialect,
         speaker: Speaker,
         kind: bytes = EVENTS,
+        before_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`kind` is the content type of streams."""
+        """`kind` is the content type of streams; `before_end` runs before the end is told."""
         self.caller = caller
         self.request = request
         self.body = body
         self.dialect: Dialect = dialect
         self.speaker = speaker
         self.kind = kind
+        self.before_end = before_end
 
 
 async def answer(house: House, http: Http, heard: Heard) -> None:
@@ -127,7 +129,9 @@ def _with_session(request: Request, http: Http) -> Request:
 async def _whole(exchange: Exchange, http: Http, heard: Heard) -> None:
     said = (await exchange.whole()).answer()
     outcome = await exchange.settle()
-    body = heard.speaker.whole(said, head_of(exchange), bill_of(exchange, outcome))
+    body = heard.speaker.whole(said, head_of(exchange), bill_of_outcome(outcome))
+    if heard.before_end is not None:
+        await heard.before_end()
     await http.reply(200, body, headers_of(exchange, http))
 
 
@@ -143,7 +147,10 @@ async def _stream(exchange: Exchange, http: Http, heard: Heard) -> bool:
         await http.end(encoder.error(error))
         return False
     outcome = await exchange.settle()
-    await http.end(encoder.finish(bill_of(exchange, outcome)))
+    last = encoder.finish(bill_of_outcome(outcome))
+    if heard.before_end is not None:
+        await heard.before_end()
+    await http.end(last)
     return True
 
 
@@ -172,7 +179,7 @@ def head_of(exchange: Exchange) -> Head:
     )
 
 
-def bill_of(exchange: Exchange, outcome: Outcome) -> Bill:
+def bill_of_outcome(outcome: Outcome) -> Bill:
     """Return what an exchange cost, as dialects write it."""
     return Bill(
         usage=outcome.usage,

@@ -9,7 +9,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from glasslipper.gateway import account, admin, chat, feedback, health, metrics, models
+from glasslipper.gateway import account, admin, feedback, health, metrics, models
+from glasslipper.gateway.api import chat, completions, embeddings, gemini, messages, responses
+from glasslipper.gateway.dialects import gemini as gemini_dialect
+from glasslipper.gateway.dialects import messages as messages_dialect
+from glasslipper.gateway.dialects import responses as responses_dialect
 from glasslipper.gateway.dialects.errors import encode_error, error_headers, error_status
 from glasslipper.gateway.guard import GUARD
 from glasslipper.gateway.house import House
@@ -28,7 +32,11 @@ _log = logging.getLogger(__name__)
 
 ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/chat/completions"): chat.completions,
-    ("POST", "/embeddings"): chat.embeddings_endpoint,
+    ("POST", "/completions"): completions.completions,
+    ("POST", "/responses"): responses.create,
+    ("POST", "/messages"): messages.messages,
+    ("POST", "/messages/count_tokens"): messages.count,
+    ("POST", "/embeddings"): embeddings.embeddings,
     ("GET", "/models"): models.listing,
     ("GET", "/providers"): models.providers,
     ("GET", "/generation"): account.generation,
@@ -46,6 +54,9 @@ ROUTES: dict[tuple[str, str], Handler] = {
 
 ITEMS: dict[tuple[str, str], Callable[[House, Http, str], Awaitable[None]]] = {
     ("GET", "/models/"): models.one,
+    ("POST", "/models/"): gemini.call,
+    ("GET", "/responses/"): responses.show,
+    ("DELETE", "/responses/"): responses.delete,
     ("GET", "/keys/"): admin.show_key,
     ("PATCH", "/keys/"): admin.change_key,
     ("DELETE", "/keys/"): admin.delete_key,
@@ -61,6 +72,7 @@ BARE: dict[tuple[str, str], Handler] = {
 """Handlers of paths without a prefix."""
 
 PREFIXES = ("/api/v1", "/v1")
+GEMINI_PREFIXES = ("/v1beta", "/api/v1beta")
 
 
 class App:
@@ -107,7 +119,12 @@ class App:
 
     async def _answer_item(self, http: Http) -> None:
         path = next(
-            (http.path.removeprefix(one) for one in PREFIXES if http.path.startswith(one + "/")), ""
+            (
+                http.path.removeprefix(one)
+                for one in (*PREFIXES, *GEMINI_PREFIXES)
+                if http.path.startswith(one + "/")
+            ),
+            "",
         )
         for (method, start), handler in ITEMS.items():
             if method == http.method and path.startswith(start) and len(path) > len(start):
@@ -130,4 +147,16 @@ class App:
         ]
         if isinstance(error, PayloadTooLarge):
             headers.append((b"connection", b"close"))
-        await http.reply(error_status(error), encode_error(error), headers)
+        await http.reply(error_status(error), _said(http.path, error), headers)
+
+
+def _said(path: str, error: GlasslipperError) -> bytes:
+    """Return an error in the words of the dialect that is spoken at a path."""
+    place = path.removeprefix("/api")
+    if place.startswith("/v1/messages"):
+        return messages_dialect.encode_error(error)
+    if place.startswith("/v1beta/"):
+        return gemini_dialect.encode_error(error)
+    if place.startswith("/v1/responses"):
+        return responses_dialect.encode_error(error)
+    return encode_error(error)

@@ -6,7 +6,7 @@ much an exchange with it may cost; who runs it is behind `kernel.ports.Upstream`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
@@ -63,6 +63,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     embedder: Embedder | None = None
     embeds_only: bool = False
     is_local: bool = False
+    count: Callable[[Request], Awaitable[int]] | None = None
 
     def output_ceiling(self, request: Request) -> int:
         """Return the most tokens that the answer may have."""

@@ -7,6 +7,7 @@ from glasslipper.gateway.endpoints import Offer
 from glasslipper.gateway.exchange import Desk
 from glasslipper.gateway.idempotency import Replays
 from glasslipper.gateway.settings import Settings
+from glasslipper.gateway.shelf import Shelf
 from glasslipper.gateway.suppliers import Suppliers
 from glasslipper.kernel.clock import Clock
 from glasslipper.ledger.read import Accounts, LedgerHistory
@@ -29,9 +30,11 @@ class House:
         self.gatekeeper = Gatekeeper(self.accounts, clock)
         self.desk = Desk(ledger=ledger, clock=clock)
         self.replays = Replays()
+        self.shelf = Shelf(ledger.home, clock)
         self.draining = False
 
     async def close(self) -> None:
         """Close what the house opened itself; the ledger is its maker's to close."""
         await self.suppliers.close()
         self.accounts.close()
+        self.shelf.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -233,6 +234,7 @@ class Suppliers:
                 name=model.family,
                 context_tokens=model.context_tokens,
                 is_local=True,
+                count=None if embeds else partial(self._local.count_tokens, model_id=model.id),
             )
         )
 

