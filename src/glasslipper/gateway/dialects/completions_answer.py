@@ -71,14 +71,19 @@ class Offsets(Struct):
 _encoder = msgspec.json.Encoder()
 
 
-def encode_answer(answer: Answer, head: Head, bill: Bill | None) -> bytes:
-    """Return the JSON body of a whole answer; without a bill it says nothing of usage."""
+def encode_answer(
+    answer: Answer, head: Head, bill: Bill | None, *, shows_thoughts: bool = True
+) -> bytes:
+    """Return the JSON body of a whole answer; without a bill it says nothing of usage.
+
+    Whoever asked for `reasoning.exclude` is not shown the thoughts.
+    """
     choice = _choice(answer.text + answer.refusal)
     choice.finish_reason = _reason(answer.finish)
     choice.native_finish_reason = answer.native_finish
     if answer.logprobs:
         choice.logprobs = _logprobs(answer.logprobs, Offsets())
-    if answer.reasoning_text:
+    if shows_thoughts and answer.reasoning_text:
         choice.reasoning = answer.reasoning_text
     body = _completion(head, [choice])
     if bill is not None:
@@ -89,9 +94,13 @@ def encode_answer(answer: Answer, head: Head, bill: Bill | None) -> bytes:
 class ChunkEncoder:
     """Writes the frames of one stream, in order."""
 
-    def __init__(self, head: Head) -> None:
-        """Prepare the stream of `head`."""
+    def __init__(self, head: Head, *, shows_thoughts: bool = True) -> None:
+        """Prepare the stream of `head`.
+
+        Whoever asked for `reasoning.exclude` is not shown the thoughts.
+        """
         self._head = head
+        self._shows_thoughts = shows_thoughts
         self._offsets = Offsets()
 
     def encode(self, event: Event) -> bytes:
@@ -127,7 +136,7 @@ class ChunkEncoder:
                 return choice
             case RefusalDelta(text=text):
                 return _choice(text)
-            case ReasoningDelta(text=text) if text:
+            case ReasoningDelta(text=text) if text and self._shows_thoughts:
                 choice = _choice("")
                 choice.reasoning = text
                 return choice

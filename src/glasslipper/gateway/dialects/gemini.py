@@ -3,7 +3,8 @@
 `decode` reads a request, `encode_answer` writes a whole answer, `ChunkEncoder` writes a stream as
 server-sent events or as one JSON array, `encode_error` an error. `decode_count` and
 `encode_count` are `countTokens`, `decode_embed` and `encode_embed` are `embedContent` and
-`batchEmbedContents`. The model and the wish to stream stand in the address, not in the body.
+`batchEmbedContents`. `shows_thoughts` says whether a request asked to see them. The model and the
+wish to stream stand in the address, not in the body.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from glasslipper.gateway.dialects.gemini_answer import encode_answer
 from glasslipper.gateway.dialects.gemini_count import decode_count, encode_count
 from glasslipper.gateway.dialects.gemini_embed import decode_embed, encode_embed
 from glasslipper.gateway.dialects.gemini_error import encode_error
-from glasslipper.gateway.dialects.gemini_request import decode
+from glasslipper.gateway.dialects.gemini_request import decode, shows_thoughts
 from glasslipper.gateway.dialects.gemini_stream import ChunkEncoder
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "encode_count",
     "encode_embed",
     "encode_error",
+    "shows_thoughts",
 ]

@@ -167,17 +167,17 @@ _object: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw])
 
 
 def encode_answer(
-    answer: Answer, head: Head, bill: Bill | None, *, include_thoughts: bool = True
+    answer: Answer, head: Head, bill: Bill | None, *, shows_thoughts: bool = True
 ) -> bytes:
     """Return the JSON body of a whole answer; without a bill it says nothing of usage.
 
-    Without `include_thoughts` the thinking is left out, but not Gemini's signatures of words and
-    calls.
+    Whoever did not ask for the thoughts is not shown them, but still Gemini's signatures of words
+    and calls.
     """
     bare = [thought for thought in answer.reasoning if is_bare(thought)]
     signatures = {each.id: write_signature(each) or "" for each in bare if each.id}
     parts: list[Part] = []
-    if include_thoughts:
+    if shows_thoughts:
         parts.extend(thought_part(each) for each in answer.reasoning if not is_bare(each))
     calls, malformed = call_parts(answer.tool_calls, signatures)
     loose = [write_signature(each) or UNSET for each in bare if not each.id]

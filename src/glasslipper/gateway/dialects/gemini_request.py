@@ -73,6 +73,11 @@ def decode(body: bytes, *, model: str, stream: bool) -> Request:
     )
 
 
+def shows_thoughts(request: Request) -> bool:
+    """Return whether a client wants to see thoughts, which here it must ask for."""
+    return request.reasoning is not None and not request.reasoning.exclude
+
+
 def checked(body: bytes) -> bytes:
     """Return a body in UTF-8 with its known members spelled in one way.
 

@@ -41,17 +41,15 @@ _AFTER_TEXT = b'}],"role":"model"},"index":0}],'
 class ChunkEncoder:
     """Writes the pieces of one stream, in order: as events, or as the items of one array."""
 
-    def __init__(
-        self, head: Head, *, as_array: bool = False, include_thoughts: bool = True
-    ) -> None:
+    def __init__(self, head: Head, *, as_array: bool = False, shows_thoughts: bool = True) -> None:
         """Prepare the stream of `head`.
 
-        `as_array` is for clients that did not ask for `alt=sse`. Without `include_thoughts` the
-        thinking is left out, but not Gemini's signatures of words and calls.
+        `as_array` is for clients that did not ask for `alt=sse`. Whoever did not ask for the
+        thoughts is not shown them, but still Gemini's signatures of words and calls.
         """
         self._head = head
         self._as_array = as_array
-        self._include_thoughts = include_thoughts
+        self._shows_thoughts = shows_thoughts
         self._separator = b"["
         self._calls = Folder()
         self._signatures: dict[str, str] = {}
@@ -104,7 +102,7 @@ class ChunkEncoder:
                 self._signatures[event.id] = signature
                 return b""
             return self._part(Part(text="", thought_signature=signature or UNSET))
-        if not self._include_thoughts or not (event.text or signature):
+        if not self._shows_thoughts or not (event.text or signature):
             return b""
         return self._part(Part(text=event.text, thought=True, thought_signature=signature or UNSET))
 
