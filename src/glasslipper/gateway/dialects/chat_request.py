@@ -6,6 +6,8 @@ is dropped but what has no effect. Members that nobody here understands travel o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Raw
 from msgspec.json import Decoder
 
@@ -38,7 +40,7 @@ def decode(body: bytes) -> Request:
     extra = unknown(body, _UNDERSTOOD)
     _refuse_what_cannot_be_expressed(ask)
     tools = _tools(ask)
-    model, *others = _models(ask)
+    model, *others = models_of(ask.model, ask.models)
     return Request(
         model=model,
         messages=messages_of(ask.messages),
@@ -78,10 +80,14 @@ def _refuse_what_cannot_be_expressed(ask: wire.ChatRequest) -> None:
             raise Unsupported(f"`{path}`: only text comes out.", param=path)
 
 
-def _models(ask: wire.ChatRequest) -> list[str]:
-    """Return the models to try, in order and each once."""
-    named = [] if ask.model is None else [ask.model]
-    models = list(dict.fromkeys([*named, *(ask.models or ())]))
+def models_of(model: str | None, others: Sequence[str] | None) -> list[str]:
+    """Return the models to try, in order and each once.
+
+    Raises:
+        InvalidRequest: There is none.
+    """
+    named = [] if model is None else [model]
+    models = list(dict.fromkeys([*named, *(others or ())]))
     if not models:
         raise invalid("$.model", "is required")
     return models
