@@ -80,3 +80,7 @@ budget-test: $(STAMPS)/test ## Ask for more than a key may spend, from a thousan
 .PHONY: bench-start
 bench-start: $(STAMPS)/test ## Measure import, start, idle memory, and the size of the wheel
 	@$(BIN)/python benchmarks/start.py $(ARGS)
+
+.PHONY: bench-gateway
+bench-gateway: $(STAMPS)/test ## Measure CPU, throughput, latency, streams and memory beside other gateways
+	@$(BIN)/python benchmarks/gateway.py $(ARGS)
