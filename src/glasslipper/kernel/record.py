@@ -52,7 +52,8 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written down before an upstream is called.
 
     `input_units` is an upper bound of the prompt's tokens. `cell` is the index of the exchange's
-    progress cell, where relayed bytes are counted for the case of a crash.
+    progress cell, where relayed bytes are counted for the case of a crash. `is_byok` says that the
+    provider's key is the caller's own, `uncharged` that no budget pays for the attempt.
     """
 
     generation_id: str
@@ -72,6 +73,8 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     session_id: str | None = None
     user: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    is_byok: bool = False
+    uncharged: bool = False
 
 
 class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,7 +98,8 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The durable record of an exchange.
 
     `billed_nanousd` is what the provider says or the price row gives, `charged_nanousd` what the
-    budget pays; charged never exceeds `held_nanousd` where a hold was taken.
+    budget pays; charged never exceeds `held_nanousd` where a hold was taken. `is_byok` says that
+    the key that served was not the house's but one that an account brought along.
     """
 
     id: str
@@ -129,6 +133,7 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     attempts: tuple[Attempt, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    is_byok: bool = False
 
 
 class LateFact(Struct, frozen=True, kw_only=True, omit_defaults=True):

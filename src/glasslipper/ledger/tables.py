@@ -1,6 +1,7 @@
 """The tables of the ledger's two kinds of file. Knows their columns, runs nothing.
 
-*State* (`state.sqlite`, one for all processes): accounts, keys, budgets, prices, counters, holds.
+*State* (`state.sqlite`, one for all processes): accounts, keys, budgets, prices, counters, holds,
+and the providers' keys that accounts bring along (`byok`, sealed).
 *Rows* (`journal/NAME/rows.sqlite`, one for each journal): intents that are open, generations,
 attempts, candidates, late facts.
 
@@ -70,6 +71,21 @@ STATE = (
             added_ms INTEGER NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE byok (
+            id TEXT PRIMARY KEY,
+            account TEXT NOT NULL REFERENCES accounts (id),
+            provider TEXT NOT NULL,
+            name TEXT NOT NULL,
+            sealed BLOB NOT NULL,
+            hint TEXT NOT NULL,
+            disabled INTEGER NOT NULL,
+            counts INTEGER NOT NULL,
+            allowed_models TEXT NOT NULL,
+            base_url TEXT,
+            created_ms INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )
 
 SCALARS = (
@@ -99,6 +115,7 @@ SCALARS = (
     ("app", "TEXT"),
     ("referer", "TEXT"),
     ("user_agent", "TEXT"),
+    ("is_byok", "INTEGER"),
 )
 """Columns of `generations` that are fields of the record of the same name."""
 

@@ -10,6 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from glasslipper.kernel.clock import day_of
+from glasslipper.kernel.money import Price
+from glasslipper.kernel.record import PriceRow
+from glasslipper.ledger import byok
+from glasslipper.ledger.byok import ProviderKey
 from glasslipper.ledger.window import Period, first_day, resets_ms
 from glasslipper.store.database import Database, Row
 
@@ -51,6 +55,14 @@ class Spending(Struct, frozen=True, kw_only=True):
     left_nanousd: int | None
     period: Period
     resets_ms: int | None
+
+
+class KeptPrice(Struct, frozen=True, kw_only=True):
+    """A price row as it was remembered, for which endpoint, and when it was first used."""
+
+    row: PriceRow
+    endpoint: str
+    seen_ms: int
 
 
 _KEY = """
@@ -153,3 +165,26 @@ class Accounts:
         """Return the models that users have added, as JSON by id."""
         rows = self._db.rows("SELECT id, body FROM models ORDER BY added_ms, id")
         return {str(model): str(body).encode() for model, body in rows}
+
+    def provider_keys(self) -> list[ProviderKey]:
+        """Return the providers' keys that accounts brought along, still sealed, oldest first."""
+        return byok.read_all(self._db)
+
+    def price(self, price_id: str) -> KeptPrice | None:
+        """Return a price row that some generation was priced by."""
+        row = self._db.row(
+            "SELECT id, price, source, as_of, endpoint, seen_ms FROM prices WHERE id = ?",
+            (price_id,),
+        )
+        if row is None:
+            return None
+        return KeptPrice(
+            row=PriceRow(
+                id=str(row[0]),
+                price=msgspec.json.decode(str(row[1]), type=Price),
+                source=str(row[2]),
+                as_of=str(row[3]),
+            ),
+            endpoint=str(row[4]),
+            seen_ms=cast("int", row[5]),
+        )

@@ -55,6 +55,7 @@ def close(attempts: list[Intent], cells: Cells) -> Generation:
     usage = Usage(input=last.input_units, output=cells.values[last.cell], requests=1)
     price = last.price.price if last.price else FREE
     billed = amount_nanousd(usage, price)
+    owed = 0 if last.uncharged else billed
     unseen = [
         Attempt(
             id=intent.attempt_id,
@@ -83,10 +84,11 @@ def close(attempts: list[Intent], cells: Cells) -> Generation:
         estimated=True,
         held_nanousd=first.held_nanousd,
         billed_nanousd=billed,
-        charged_nanousd=min(billed, first.held_nanousd) if first.held_nanousd else billed,
+        charged_nanousd=min(owed, first.held_nanousd) if first.held_nanousd else owed,
         price_id=last.price.id if last.price else None,
         session_id=first.session_id,
         user=first.user,
         labels=first.labels,
         attempts=tuple(unseen),
+        is_byok=last.is_byok,
     )
