@@ -18,6 +18,17 @@ from glasslipper.gateway.dialects.body import parse
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.reading import read_body
+from glasslipper.gateway.shapes import (
+    Deleted,
+    KeyAnswer,
+    KeyMade,
+    KeysAnswer,
+    KeyShown,
+    Named,
+    NamedAnswer,
+    Spent,
+    SpentAnswer,
+)
 from glasslipper.gateway.suppliers import AddedModel
 from glasslipper.kernel.errors import InvalidRequest, NotFound
 from glasslipper.kernel.money import nanousd, usd
@@ -85,7 +96,9 @@ async def list_keys(house: House, http: Http) -> None:
     """Answer `GET /keys`: every key, with what it spent."""
     house.gatekeeper.admit_manager(http.header(b"authorization"))
     await house.ledger.flush()
-    await http.reply(200, _encode({"data": [_shown(house, key) for key in house.accounts.keys()]}))
+    await http.reply(
+        200, _encode(KeysAnswer([_shown(house, key) for key in house.accounts.keys()]))
+    )
 
 
 async def create_key(house: House, http: Http) -> None:
@@ -122,7 +135,7 @@ async def create_session_key(house: House, http: Http) -> None:
 async def _make(house: House, http: Http, new: keys.NewKey) -> None:
     now_ms = house.clock.now_ms()
     made = await house.ledger.change(lambda db: keys.create(db, new, now_ms))
-    body = {"data": _shown(house, _key(house, made.id)), "key": made.secret}
+    body = KeyMade(_shown(house, _key(house, made.id)), made.secret)
     await http.reply(201, _encode(body))
 
 
@@ -130,7 +143,7 @@ async def show_key(house: House, http: Http, key_id: str) -> None:
     """Answer `GET /keys/{id or hash}`."""
     house.gatekeeper.admit_manager(http.header(b"authorization"))
     await house.ledger.flush()
-    await http.reply(200, _encode({"data": _shown(house, _key(house, key_id))}))
+    await http.reply(200, _encode(KeyAnswer(_shown(house, _key(house, key_id)))))
 
 
 async def change_key(house: House, http: Http, key_id: str) -> None:
@@ -140,7 +153,7 @@ async def change_key(house: House, http: Http, key_id: str) -> None:
     key = _key(house, key_id)
     await house.ledger.change(lambda db: _change(db, key, change))
     house.gatekeeper.forget()
-    await http.reply(200, _encode({"data": _shown(house, _key(house, key.id))}))
+    await http.reply(200, _encode(KeyAnswer(_shown(house, _key(house, key.id)))))
 
 
 def _change(db: Database, key: KeyRecord, change: KeyChange) -> None:
@@ -163,7 +176,7 @@ async def delete_key(house: House, http: Http, key_id: str) -> None:
     key = _key(house, key_id)
     await house.ledger.change(lambda db: keys.set_disabled(db, key.id, disabled=True))
     house.gatekeeper.forget()
-    await http.reply(200, _encode({"deleted": True, "id": key.id}))
+    await http.reply(200, _encode(Deleted(deleted=True, id=key.id)))
 
 
 async def spend(house: House, http: Http) -> None:
@@ -177,14 +190,19 @@ async def spend(house: House, http: Http) -> None:
     await house.ledger.flush()
     names = {key.id: key.name for key in house.accounts.keys()} if by == "key" else {}
     data = [
-        {
-            **msgspec.to_builtins(row),
-            "name": names.get(row.group, row.group),
-            "charged_usd": usd(row.charged_nanousd),
-        }
+        Spent(
+            group=row.group,
+            name=names.get(row.group, row.group),
+            generations=row.generations,
+            charged_nanousd=row.charged_nanousd,
+            charged_usd=usd(row.charged_nanousd),
+            billed_nanousd=row.billed_nanousd,
+            prompt_tokens=row.prompt_tokens,
+            completion_tokens=row.completion_tokens,
+        )
         for row in house.history.spend(by, since_ms=since_ms)
     ]
-    await http.reply(200, _encode({"data": data}))
+    await http.reply(200, _encode(SpentAnswer(data)))
 
 
 async def add_model(house: House, http: Http) -> None:
@@ -192,14 +210,14 @@ async def add_model(house: House, http: Http) -> None:
     house.gatekeeper.admit_manager(http.header(b"authorization"))
     model = parse(await read_body(house, http), _models)
     await house.suppliers.add(model)
-    await http.reply(201, _encode({"data": {"id": model.id}}))
+    await http.reply(201, _encode(NamedAnswer(Named(model.id))))
 
 
 async def remove_model(house: House, http: Http, model: str) -> None:
     """Answer `DELETE /admin/models/{id}`: offer a model that was added no more."""
     house.gatekeeper.admit_manager(http.header(b"authorization"))
     await house.suppliers.remove(model)
-    await http.reply(200, _encode({"deleted": True, "id": model}))
+    await http.reply(200, _encode(Deleted(deleted=True, id=model)))
 
 
 async def pull_model(house: House, http: Http) -> None:
@@ -211,10 +229,10 @@ async def pull_model(house: House, http: Http) -> None:
         raise NotFound(
             f"{wish.id} has not been fetched.", hint=f"glasslipper models pull {wish.id}"
         )
-    await http.reply(200, _encode({"data": {"id": wish.id}}))
+    await http.reply(200, _encode(NamedAnswer(Named(wish.id))))
 
 
-def _shown(house: House, key: KeyRecord) -> dict[str, object]:
+def _shown(house: House, key: KeyRecord) -> KeyShown:
     return describe(key, house.accounts.spending(key.id, house.clock.now_ms()))
 
 

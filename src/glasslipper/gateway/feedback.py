@@ -16,6 +16,7 @@ from glasslipper.gateway.dialects.body import parse
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.reading import read_body
+from glasslipper.gateway.shapes import Named, NamedAnswer
 from glasslipper.kernel.errors import GenerationUnknown, InvalidRequest
 from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.record import LateFact
@@ -68,4 +69,4 @@ async def give(house: House, http: Http) -> None:
         },
     )
     await house.ledger.recorder.note(fact)
-    await http.reply(201, msgspec.json.encode({"data": {"id": fact.id}}))
+    await http.reply(201, msgspec.json.encode(NamedAnswer(Named(fact.id))))

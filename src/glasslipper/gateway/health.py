@@ -7,11 +7,12 @@ import msgspec
 from glasslipper import __version__
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
+from glasslipper.gateway.shapes import Health, Readiness
 
 
 async def alive(house: House, http: Http) -> None:
     """Answer `GET /healthz`: the process lives."""
-    body = {"status": "alive", "version": __version__, "running": len(house.desk.running)}
+    body = Health(status="alive", version=__version__, running=len(house.desk.running))
     await http.reply(200, msgspec.json.encode(body))
 
 
@@ -19,4 +20,4 @@ async def ready(house: House, http: Http) -> None:
     """Answer `GET /readyz`: 200 while requests are taken, 503 while the server drains."""
     status = 503 if house.draining else 200
     word = "draining" if house.draining else "ready"
-    await http.reply(status, msgspec.json.encode({"status": word}))
+    await http.reply(status, msgspec.json.encode(Readiness(word)))

@@ -6,11 +6,24 @@ The shapes are OpenRouter's, which hold OpenAI's.
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET
 
 from glasslipper.gateway.endpoints import Endpoint
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.providers.table import provider
+from glasslipper.gateway.shapes import (
+    Architecture,
+    Endpoints,
+    EndpointsAnswer,
+    EndpointShown,
+    ModelsAnswer,
+    ModelShown,
+    Pricing,
+    ProvidersAnswer,
+    ProviderShown,
+    TopProvider,
+)
 from glasslipper.kernel.money import NANO, PER, Price
 
 _encode = msgspec.json.Encoder().encode
@@ -18,7 +31,7 @@ _encode = msgspec.json.Encoder().encode
 
 async def listing(house: House, http: Http) -> None:
     """Answer `GET /models`, with or without a key."""
-    await http.reply(200, _encode({"object": "list", "data": describe_all(house)}))
+    await http.reply(200, _encode(ModelsAnswer(object="list", data=describe_all(house))))
 
 
 async def one(house: House, http: Http, path: str) -> None:
@@ -30,89 +43,85 @@ async def one(house: House, http: Http, path: str) -> None:
     if model == path:
         await http.reply(200, _encode(described))
         return
-    data = {
-        "id": model,
-        "name": described["name"],
-        "created": described["created"],
-        "description": "",
-        "architecture": described["architecture"],
-        "endpoints": [_endpoint(one, now_ms) for one in endpoints],
-    }
-    await http.reply(200, _encode({"data": data}))
+    data = Endpoints(
+        id=model,
+        name=described.name,
+        created=described.created,
+        description="",
+        architecture=described.architecture,
+        endpoints=[_endpoint(one, now_ms) for one in endpoints],
+    )
+    await http.reply(200, _encode(EndpointsAnswer(data)))
 
 
-def _endpoint(endpoint: Endpoint, now_ms: int) -> dict[str, object]:
+def _endpoint(endpoint: Endpoint, now_ms: int) -> EndpointShown:
     row = endpoint.pricing.row(now_ms, 0)
-    return {
-        "name": f"{endpoint.provider} | {endpoint.model}",
-        "tag": endpoint.provider,
-        "id": endpoint.id,
-        "model_name": endpoint.name or endpoint.model,
-        "provider_name": endpoint.provider,
-        "context_length": endpoint.context_tokens,
-        "max_completion_tokens": endpoint.max_output_tokens,
-        "pricing": None if row is None else _pricing(row.price),
-        "price_source": None if row is None else f"{row.source}, {row.as_of}",
-        "local": endpoint.is_local,
-    }
+    return EndpointShown(
+        name=f"{endpoint.provider} | {endpoint.model}",
+        tag=endpoint.provider,
+        id=endpoint.id,
+        model_name=endpoint.name or endpoint.model,
+        provider_name=endpoint.provider,
+        context_length=endpoint.context_tokens,
+        max_completion_tokens=endpoint.max_output_tokens,
+        pricing=None if row is None else _pricing(row.price),
+        price_source=None if row is None else f"{row.source}, {row.as_of}",
+        local=endpoint.is_local,
+    )
 
 
 async def providers(house: House, http: Http) -> None:
     """Answer `GET /providers`: who serves any of the models that are offered."""
     slugs = sorted({endpoint.provider for _, endpoints in house.offer for endpoint in endpoints})
     data = [
-        {"slug": slug, "name": known.name if (known := provider(slug)) else slug} for slug in slugs
+        ProviderShown(slug, known.name if (known := provider(slug)) else slug) for slug in slugs
     ]
-    await http.reply(200, _encode({"data": data}))
+    await http.reply(200, _encode(ProvidersAnswer(data)))
 
 
-def describe_all(house: House) -> list[dict[str, object]]:
+def describe_all(house: House) -> list[ModelShown]:
     """Return every model that is offered."""
     now_ms = house.clock.now_ms()
     return [_describe(model, endpoints, now_ms) for model, endpoints in sorted(house.offer)]
 
 
-def _describe(model: str, endpoints: list[Endpoint], now_ms: int) -> dict[str, object]:
+def _describe(model: str, endpoints: list[Endpoint], now_ms: int) -> ModelShown:
     first = endpoints[0]
     row = first.pricing.row(now_ms, 0)
-    return {
-        "id": model,
-        "canonical_slug": model,
-        "object": "model",
-        "owned_by": model.partition("/")[0],
-        "name": first.name or model,
-        "created": first.created_s,
-        "context_length": first.context_tokens,
-        "architecture": {
-            "modality": "text->embeddings" if first.embeds_only else "text->text",
-            "input_modalities": ["text"],
-            "output_modalities": ["embeddings" if first.embeds_only else "text"],
-        },
-        "top_provider": {
-            "context_length": first.context_tokens,
-            "max_completion_tokens": first.max_output_tokens,
-            "is_moderated": False,
-        },
-        "pricing": None if row is None else _pricing(row.price),
-        "price_source": None if row is None else f"{row.source}, {row.as_of}",
-        "endpoints": [endpoint.id for endpoint in endpoints],
-        "local": first.is_local,
-    }
+    return ModelShown(
+        id=model,
+        canonical_slug=model,
+        object="model",
+        owned_by=model.partition("/")[0],
+        name=first.name or model,
+        created=first.created_s,
+        context_length=first.context_tokens,
+        architecture=Architecture(
+            modality="text->embeddings" if first.embeds_only else "text->text",
+            input_modalities=["text"],
+            output_modalities=["embeddings" if first.embeds_only else "text"],
+        ),
+        top_provider=TopProvider(
+            context_length=first.context_tokens,
+            max_completion_tokens=first.max_output_tokens,
+            is_moderated=False,
+        ),
+        pricing=None if row is None else _pricing(row.price),
+        price_source=None if row is None else f"{row.source}, {row.as_of}",
+        endpoints=[endpoint.id for endpoint in endpoints],
+        local=first.is_local,
+    )
 
 
-def _pricing(price: Price) -> dict[str, str]:
-    """Return USD per token as exact text, as OpenRouter writes it."""
-    prices = {
-        "prompt": price.input,
-        "completion": price.output,
-        "request": price.requests,
-        "input_cache_read": price.rate("cache_read"),
-        "input_cache_write": price.rate("cache_write"),
-    }
-    shown = {name: _per_unit(rate) for name, rate in prices.items()}
-    if price.cpu_us:
-        shown["cpu_second"] = _per_unit(price.cpu_us * PER)
-    return shown
+def _pricing(price: Price) -> Pricing:
+    return Pricing(
+        prompt=_per_unit(price.input),
+        completion=_per_unit(price.output),
+        request=_per_unit(price.requests),
+        input_cache_read=_per_unit(price.rate("cache_read")),
+        input_cache_write=_per_unit(price.rate("cache_write")),
+        cpu_second=_per_unit(price.cpu_us * PER) if price.cpu_us else UNSET,
+    )
 
 
 def _per_unit(nanousd_per_million: int) -> str:
