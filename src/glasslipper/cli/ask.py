@@ -1,0 +1,109 @@
+"""`glasslipper ask`: one question, its answer as it comes, and what it cost."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import Self
+
+import click
+
+from glasslipper.cli import options
+from glasslipper.cli.output import mention, print_json, printable
+from glasslipper.kernel.errors import InvalidRequest, PayloadTooLarge
+
+DEFAULT_MODEL = "local/smol"
+MOST_PIPED_BYTES = 16 << 20
+
+
+@options.example(
+    'glasslipper ask "Why is the sky blue?"',
+    'cat notes.txt | glasslipper ask "Summarise this." --max-tokens 200',
+)
+@click.command()
+@click.argument("words", nargs=-1)
+@click.option("-m", "--model", default=DEFAULT_MODEL, help=f"Who answers.  [{DEFAULT_MODEL}]")
+@click.option("-s", "--system", help="What the model is told beforehand.")
+@click.option("--max-tokens", type=click.IntRange(1), help="The longest answer, in tokens.")
+@click.option("--temperature", type=click.FloatRange(0, 2), help="How varied answers are.")
+@options.reaches_server
+@options.as_json
+def ask(
+    *,
+    words: tuple[str, ...],
+    model: str,
+    system: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    url: str | None,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Ask a model; what is piped in goes before the question."""
+    from glasslipper.cli.answer import Answer
+    from glasslipper.cli.reach import require_server
+
+    turns = [{"role": "system", "content": system}] if system else []
+    wish: dict[str, object] = {
+        "model": model,
+        "messages": [*turns, {"role": "user", "content": _question(" ".join(words))}],
+        "stream": True,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+    }
+    answer = Answer()
+    server = require_server(url, key)
+    with closing(server.stream("/chat/completions", wish)) as events, _Page() as page:
+        for event in events:
+            text = answer.add(event)
+            if not as_json:
+                page.add(text)
+    if as_json:
+        print_json(answer.as_json())
+    else:
+        mention(answer.summary())
+
+
+class _Page:
+    """Standard output, with the answer's words on it as they come."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stdout.isatty()
+        self._last = "\n"
+
+    def add(self, text: str) -> None:
+        shown = printable(text) if self._is_terminal else text
+        if shown:
+            click.echo(shown, nl=False)
+            self._last = shown[-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Make sure that what follows begins on a line of its own."""
+        if self._last != "\n":
+            click.echo()
+
+
+def _question(words: str) -> str:
+    """Return what was piped in and what was said, whichever there is."""
+    piped = "" if sys.stdin is None or sys.stdin.isatty() else _piped()
+    question = "\n\n".join(part for part in (piped, words) if part.strip())
+    if not question:
+        raise click.UsageError("Say what to ask, or pipe it in.")
+    return question
+
+
+def _piped() -> str:
+    content = sys.stdin.buffer.read(MOST_PIPED_BYTES + 1)
+    if len(content) > MOST_PIPED_BYTES:
+        raise PayloadTooLarge(
+            f"More than {MOST_PIPED_BYTES >> 20} MB are piped in.", hint="Ask about less at once."
+        )
+    try:
+        return content.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            "What is piped in is not text in UTF-8.", hint="Convert it to text first."
+        ) from error
