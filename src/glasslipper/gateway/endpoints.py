@@ -48,7 +48,11 @@ class Pricing(Protocol):
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """A model at a provider, with its price and its limits."""
+    """A model at a provider, with its price and its limits.
+
+    `lacks` names the parameters that it is known not to take, in OpenRouter's words. Endpoints
+    with the same `key_id` share a key. What nobody states about the data is `None`.
+    """
 
     id: str
     model: str
@@ -64,6 +68,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     embeds_only: bool = False
     is_local: bool = False
     count: Callable[[Request], Awaitable[int]] | None = None
+    key_id: str = ""
+    quantization: str = "unknown"
+    lacks: frozenset[str] = frozenset()
+    learns_from_data: bool | None = None
+    keeps_data: bool | None = None
 
     def output_ceiling(self, request: Request) -> int:
         """Return the most tokens that the answer may have."""
