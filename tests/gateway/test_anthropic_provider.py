@@ -766,6 +766,42 @@ def test_an_error_in_a_200_answer_is_an_error() -> None:
     assert outcome.error.upstream_status == 500
 
 
+def test_a_failure_before_anything_came_costs_nothing() -> None:
+    event = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    assert call(stream(START, event)).attempt.usage is None
+    later = call(stream(START, opens(0, type="text", text="Hi there"), event)).attempt.usage
+    assert later is not None
+    assert (later.input, later.output) == (11, 2)
+
+
+def test_tokens_are_counted_by_the_provider() -> None:
+    async def run() -> tuple[int, Peer]:
+        peer = Peer(http(b'{"input_tokens": 17}'))
+        async with calling(peer) as upstream:
+            return await upstream.count(HI_STREAM, upstream_model="real"), peer
+
+    tokens, peer = asyncio.run(asyncio.wait_for(run(), WAIT_S))
+    assert tokens == 17
+    assert peer.heads[0].startswith("POST /v1/messages/count_tokens HTTP/1.1\r\n")
+    assert set(peer.bodies[0]) == {"model", "messages"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (http(b"{}"), StreamBroken),
+        (http(failure("rate_limit_error", "x"), status=429), UpstreamRateLimited),
+    ],
+)
+def test_a_count_that_fails_raises(answer: bytes, error: type[GlasslipperError]) -> None:
+    async def run() -> None:
+        async with calling(Peer(answer)) as upstream:
+            await upstream.count(HI, upstream_model="real")
+
+    with pytest.raises(error):
+        asyncio.run(asyncio.wait_for(run(), WAIT_S))
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "words", "error"),
     [

@@ -34,7 +34,7 @@ from glasslipper.kernel.messages import (
 
 MAX_BETAS = 64
 
-_BLOCK_TYPE = re.compile(r"\$\.(messages|system)\b.*\.(type|source\.type)\Z")
+_BLOCK_TYPE = re.compile(r"\$\.(messages|system)\b.*\](\.source)?\.type\Z")
 _BETA = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _COUNT: Decoder[wire.CountRequest] = Decoder(wire.CountRequest)
 _FULL: Decoder[wire.MessagesRequest] = Decoder(wire.MessagesRequest)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
+from msgspec import structs
+
 from glasslipper import __version__
 from glasslipper.gateway.dialects.messages_kinds import MessagesRequest
-from glasslipper.gateway.providers.anthropic_answer import Reading
+from glasslipper.gateway.providers.anthropic_answer import Reading, token_count
 from glasslipper.gateway.providers.anthropic_models import DEFAULT_MAX_TOKENS
 from glasslipper.gateway.providers.anthropic_refusal import NAME, Refusals
-from glasslipper.gateway.providers.anthropic_request import encode_request
+from glasslipper.gateway.providers.anthropic_request import encode_count, encode_request
 from glasslipper.gateway.transport import Origin, Reply, Timeouts, Transport
 from glasslipper.kernel.errors import GlasslipperError, SetupMissing, UpstreamFailed
 from glasslipper.kernel.events import Event
+from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.ports import Attempted
 
@@ -81,19 +84,11 @@ class Anthropic:
             UpstreamFailed: What went wrong at the provider or on the way.
             ContextTooLong: The provider finds the prompt too long.
         """
+        request, model = attempt.request, attempt.upstream_model
         body = encode_request(
-            attempt.request,
-            upstream_model=attempt.upstream_model,
-            default_max_tokens=self._max_tokens.get(attempt.upstream_model, DEFAULT_MAX_TOKENS),
+            request, upstream_model=model, default_max_tokens=self._default(model)
         )
-        reply = await self._transport.send(
-            self._origin,
-            b"POST",
-            self._target,
-            [*self._headers, *_headers(attempt)],
-            body,
-            timeouts=self._timeouts,
-        )
+        reply = await self._ask(self._target, body, request=request, request_id=attempt.id)
         reading = Reading(attempt, self._refusals)
         try:
             if not 200 <= reply.status < 300:
@@ -112,6 +107,44 @@ class Anthropic:
             reading.settle()
             reply.close()
 
+    async def count(self, request: Request, *, upstream_model: str) -> int:
+        """Return how many tokens the prompt of a request has for a model.
+
+        Raises:
+            InvalidRequest: The request cannot be said in Anthropic's words.
+            UpstreamFailed: What went wrong at the provider or on the way.
+            ContextTooLong: The provider finds the prompt too long.
+        """
+        body = encode_count(
+            request,
+            upstream_model=upstream_model,
+            default_max_tokens=self._default(upstream_model),
+        )
+        whole = structs.replace(request, stream=False)
+        target = self._target + b"/count_tokens"
+        reply = await self._ask(target, body, request=whole, request_id=new_id("cnt"))
+        try:
+            if not 200 <= reply.status < 300:
+                raise await self._refusal(reply)
+            return token_count(await reply.read(limit_bytes=MAX_REFUSAL_BYTES))
+        finally:
+            reply.close()
+
+    def _default(self, model: str) -> int:
+        return self._max_tokens.get(model, DEFAULT_MAX_TOKENS)
+
+    async def _ask(self, target: bytes, body: bytes, *, request: Request, request_id: str) -> Reply:
+        headers = [
+            *self._headers,
+            (b"accept", b"text/event-stream" if request.stream else b"application/json"),
+            (b"x-request-id", request_id.encode("ascii")),
+        ]
+        if isinstance(request, MessagesRequest) and request.betas:
+            headers.append((b"anthropic-beta", ",".join(request.betas).encode("ascii")))
+        return await self._transport.send(
+            self._origin, b"POST", target, headers, body, timeouts=self._timeouts
+        )
+
     async def _refusal(self, reply: Reply) -> GlasslipperError:
         """Return what an answer that is no success says; a page too long to read says nothing."""
         try:
@@ -119,17 +152,6 @@ class Anthropic:
         except UpstreamFailed:
             body = b""
         return self._refusals.of_reply(reply.status, reply.headers, body)
-
-
-def _headers(attempt: Attempted) -> list[tuple[bytes, bytes]]:
-    request: Request = attempt.request
-    headers = [
-        (b"accept", b"text/event-stream" if request.stream else b"application/json"),
-        (b"x-request-id", attempt.id.encode("ascii")),
-    ]
-    if isinstance(request, MessagesRequest) and request.betas:
-        headers.append((b"anthropic-beta", ",".join(request.betas).encode("ascii")))
-    return headers
 
 
 def _is_stream(reply: Reply, *, expected: bool) -> bool:

@@ -18,7 +18,7 @@ from glasslipper.gateway.providers import anthropic_wire as wire
 from glasslipper.gateway.providers.anthropic_refusal import NAME, Refusals
 from glasslipper.gateway.providers.anthropic_usage import Meter
 from glasslipper.gateway.sse import Splitter
-from glasslipper.kernel.errors import StreamBroken
+from glasslipper.kernel.errors import GlasslipperError, StreamBroken
 from glasslipper.kernel.events import (
     Event,
     Finished,
@@ -47,6 +47,7 @@ T = TypeVar("T")
 
 _messages = Decoder(wire.Message)
 _events = Decoder(wire.StreamEvent)
+_counts = Decoder(wire.TokenCount)
 
 
 class Reading:
@@ -75,7 +76,7 @@ class Reading:
         """
         for frame in self._splitter.feed(data):
             if frame.event == b"error":
-                raise self._refusals.of_event(frame.data)
+                raise self._failure(self._refusals.of_event(frame.data))
             if frame.event == b"ping":
                 continue
             yield from self._take(_decode(_events, frame.data))
@@ -138,10 +139,17 @@ class Reading:
             case "message_stop":
                 self.is_done = True
             case "error":
-                raise self._refusals.of_error(event.error)
+                raise self._failure(self._refusals.of_error(event.error))
             case _:
                 pass
         return []
+
+    def _failure(self, error: GlasslipperError) -> GlasslipperError:
+        """Take back what was said about usage if nothing came of it: failures cost nothing."""
+        if not self._relayed_bytes:
+            self._is_metered = False
+            self._attempt.usage = None
+        return error
 
     def _start(self, message: wire.Message) -> list[Event]:
         self._note(message.usage)
@@ -169,6 +177,15 @@ class Reading:
                 case _:
                     pass
         return events
+
+
+def token_count(body: bytes) -> int:
+    """Return the tokens that an answer of /messages/count_tokens tells.
+
+    Raises:
+        StreamBroken: It is malformed.
+    """
+    return _decode(_counts, body).input_tokens
 
 
 class _Blocks:

@@ -44,6 +44,11 @@ ROUTING = frozenset(
 SHARED = frozenset({"cache_control", "context_management", "inference_geo", "speed", "thinking"})
 """Anthropic's members that clients of other dialects may send too."""
 
+COUNTED = frozenset(
+    {"messages", "model", "output_config", "system", "thinking", "tool_choice", "tools"}
+)
+"""Members that go into the prompt, and so into its count."""
+
 MIN_BUDGET = 1024
 """The smallest budget for thinking that Anthropic accepts."""
 
@@ -68,6 +73,23 @@ def encode_request(request: Request, *, upstream_model: str, default_max_tokens:
     Raises:
         InvalidRequest: The request holds what JSON or the format cannot carry.
     """
+    body = _body(request, upstream_model, default_max_tokens)
+    if request.stream:
+        body["stream"] = True
+    return _json(body)
+
+
+def encode_count(request: Request, *, upstream_model: str, default_max_tokens: int) -> bytes:
+    """Return the JSON body that asks how many tokens the prompt of the request has.
+
+    Raises:
+        InvalidRequest: The request holds what JSON or the format cannot carry.
+    """
+    body = _body(request, upstream_model, default_max_tokens)
+    return _json({name: value for name, value in body.items() if name in COUNTED})
+
+
+def _body(request: Request, upstream_model: str, default_max_tokens: int) -> Json:
     known = traits(upstream_model)
     turns = turns_of(request)
     max_tokens = _max_tokens(request, default_max_tokens)
@@ -82,10 +104,7 @@ def encode_request(request: Request, *, upstream_model: str, default_max_tokens:
     }
     body |= _thinking(request, known, body)
     body |= _output_config(request, known)
-    body |= _sampling(request, known, body)
-    if request.stream:
-        body["stream"] = True
-    return _json(body)
+    return body | _sampling(request, known, body)
 
 
 def _json(body: Json) -> bytes:

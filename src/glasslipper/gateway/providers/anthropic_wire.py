@@ -90,3 +90,9 @@ class StreamEvent(Struct, frozen=True):
     delta: Delta | None = None
     usage: UsageObject | None = None
     error: Anything = None
+
+
+class TokenCount(Struct, frozen=True):
+    """The answer of /messages/count_tokens."""
+
+    input_tokens: int
