@@ -410,7 +410,7 @@ def test_a_client_that_resets_in_the_middle_of_its_body_harms_nobody(gateway: Se
 def test_paths_and_methods_that_do_not_exist_are_told_apart(gateway: Served) -> None:
     assert gateway.call("GET", "/v1/nothing")[1]["error"]["code"] == "not_found"
     status, answer = gateway.call("DELETE", "/v1/chat/completions")
-    assert status == 400
+    assert status == 405
     assert "POST" in answer["error"]["message"]
 
 

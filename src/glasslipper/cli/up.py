@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from glasslipper.cli import options
 from glasslipper.cli.output import say
+from glasslipper.cli.servers import ADMIN_KEY, SERVERS
 from glasslipper.kernel.clock import SystemClock
 from glasslipper.store import places
 
@@ -20,12 +22,11 @@ if TYPE_CHECKING:
     from glasslipper.gateway.settings import Settings
     from glasslipper.ledger.write import Ledger
 
-ADMIN_KEY = "admin.key"
-SERVERS = "servers"
 DEFAULT_MODELS = ("local/smol", "local/static-256")
 """A model that answers and one that embeds: what works with no key."""
 
 
+@options.example("glasslipper up --port 8080")
 @click.command()
 @click.option("--host", help="Address to listen on.  [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for any.  [7331]")
@@ -50,12 +51,7 @@ def up(
     no_fetch: bool,
     as_json: bool,
 ) -> None:
-    r"""Serve every model behind one API.
-
-    \b
-    Example:
-      glasslipper up --port 8080
-    """
+    """Serve every model behind one API."""
     from glasslipper.gateway import settings as settings_file
 
     home = places.home()
@@ -100,21 +96,10 @@ async def _run(
     *,
     as_json: bool,
 ) -> None:
-    from glasslipper.gateway.house import House
+    from glasslipper.cli.assembly import open_house
     from glasslipper.gateway.server import serve
-    from glasslipper.gateway.suppliers import Suppliers
-    from glasslipper.local import LocalModels
 
-    local = LocalModels(
-        folder=places.models(),
-        engine=settings.engine,
-        threads=settings.threads,
-        slots=settings.slots,
-        queue=settings.queue,
-    )
-    suppliers = Suppliers(settings, ledger=ledger, local=local)
-    house = House(settings=settings, ledger=ledger, suppliers=suppliers, clock=ledger.clock)
-    await suppliers.refresh()
+    house = await open_house(settings, ledger)
 
     def ready() -> None:
         _announce(house, url, first, as_json=as_json)

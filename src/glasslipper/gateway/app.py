@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from glasslipper.gateway import account, admin, feedback, health, metrics, models
+from glasslipper.gateway import account, admin, feedback, health, metrics, models, openapi
 from glasslipper.gateway.api import chat, completions, embeddings, gemini, messages, responses
 from glasslipper.gateway.dialects import gemini as gemini_dialect
 from glasslipper.gateway.dialects import messages as messages_dialect
@@ -21,9 +21,9 @@ from glasslipper.gateway.http import Http, Message, Receive, Send
 from glasslipper.kernel.errors import (
     Draining,
     GlasslipperError,
-    InvalidRequest,
     NotFound,
     PayloadTooLarge,
+    WrongMethod,
 )
 
 Handler = Callable[[House, Http], Awaitable[None]]
@@ -68,6 +68,7 @@ BARE: dict[tuple[str, str], Handler] = {
     ("GET", "/healthz"): health.alive,
     ("GET", "/readyz"): health.ready,
     ("GET", "/metrics"): metrics.scrape,
+    ("GET", "/openapi.json"): openapi.show,
 }
 """Handlers of paths without a prefix."""
 
@@ -131,10 +132,11 @@ class App:
                 await handler(self._house, http, path.removeprefix(start))
                 return
         methods = {method for method, known in self._handlers if known == http.path}
+        methods |= {method for method, start in ITEMS if path.startswith(start)}
         if methods:
-            raise InvalidRequest(
-                f"{http.path} takes {', '.join(sorted(methods))}, not {http.method}.",
-                hint="Use another method.",
+            allowed = tuple(sorted(methods))
+            raise WrongMethod(
+                f"{http.path} takes {', '.join(allowed)}, not {http.method}.", allowed=allowed
             )
         raise NotFound(f"There is nothing at {http.path}.")
 
@@ -145,6 +147,8 @@ class App:
             (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in error_headers(error).items()
         ]
+        if isinstance(error, WrongMethod):
+            headers.append((b"allow", ", ".join(error.allowed).encode()))
         if isinstance(error, PayloadTooLarge):
             headers.append((b"connection", b"close"))
         await http.reply(error_status(error), _said(http.path, error), headers)

@@ -67,6 +67,14 @@ class Deleted(Struct, frozen=True):
     id: str
 
 
+class ResponseDeleted(Struct, frozen=True, kw_only=True):
+    """A response that is kept no more."""
+
+    id: str
+    object: str
+    deleted: bool
+
+
 class Credits(Struct, frozen=True, kw_only=True):
     """What the tightest budget above a key allows and has spent; `None` without one."""
 

@@ -7,6 +7,7 @@ file. Serves nothing itself.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -35,6 +36,8 @@ from glasslipper.ledger.write.prices import remember
 from glasslipper.local import MODELS, LocalModels, Offered
 
 LOCAL = "local"
+
+_log = logging.getLogger(__name__)
 
 
 class AddedModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,8 +93,11 @@ class Suppliers:
             added = accounts.models()
         finally:
             accounts.close()
-        for body in added.values():
-            self._offer_added(msgspec.json.decode(body, type=AddedModel))
+        for name, body in added.items():
+            try:
+                self._offer_added(msgspec.json.decode(body, type=AddedModel))
+            except InvalidRequest as error:
+                _log.warning("%s is not offered: %s", name, error)
         if self._local is not None:
             for model in self._local.offered():
                 if model.is_present:

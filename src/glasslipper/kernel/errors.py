@@ -5,6 +5,7 @@
     │   ├── BadJSON
     │   ├── PayloadTooLarge
     │   ├── SlowBody
+    │   ├── WrongMethod
     │   ├── ContextTooLong
     │   └── Unsupported
     ├── NotAuthenticated
@@ -101,6 +102,19 @@ class SlowBody(InvalidRequest):
     slug = "request_timeout"
     status = 408
     default_hint = "Send the whole request within the time that `body_timeout_s` allows."
+
+
+class WrongMethod(InvalidRequest):
+    """The address takes other methods."""
+
+    slug = "method_not_allowed"
+    status = 405
+    default_hint = "Use a method that the header Allow names."
+
+    def __init__(self, message: str, *, allowed: tuple[str, ...]) -> None:
+        """Name the methods that the address takes."""
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class ContextTooLong(InvalidRequest):

@@ -6,6 +6,8 @@ it; only the key that made it can.
 
 from __future__ import annotations
 
+import msgspec
+
 from glasslipper.gateway.answering import Encoder, Heard, answer
 from glasslipper.gateway.api.keys import admit
 from glasslipper.gateway.dialects import responses as dialect
@@ -13,8 +15,12 @@ from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.reading import read_body
+from glasslipper.gateway.shapes import ResponseDeleted
 from glasslipper.kernel.errors import NotFound
 from glasslipper.kernel.events import Answer
+
+MOST_CONTINUED = 32
+"""How many earlier responses one request may name."""
 
 
 class _Speaker:
@@ -52,7 +58,7 @@ async def create(house: House, http: Http) -> None:
     asked = dialect.decode(body)
     kept = {
         name: dialect.restore(found)
-        for name in dialect.needs(asked)
+        for name in dialect.needs(asked)[:MOST_CONTINUED]
         if (found := house.shelf.find(name, caller.key.id)) is not None
     }
     asked = dialect.resume(asked, kept)
@@ -89,4 +95,5 @@ async def delete(house: House, http: Http, name: str) -> None:
     caller = admit(house, http)
     if not await house.shelf.remove(name, caller.key.id):
         raise NotFound(f"There is no response {name!r} of this key.")
-    await http.reply(200, b'{"id":"' + name.encode() + b'","object":"response","deleted":true}')
+    gone = ResponseDeleted(id=name, object="response", deleted=True)
+    await http.reply(200, msgspec.json.encode(gone))

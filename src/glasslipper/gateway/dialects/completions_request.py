@@ -18,7 +18,9 @@ from glasslipper.kernel.errors import Unsupported
 from glasslipper.kernel.messages import Request
 
 
-class _Body(Struct, frozen=True, kw_only=True):
+class CompletionsBody(Struct, frozen=True, kw_only=True):
+    """The members that only this dialect has."""
+
     prompt: str | list[str | int | list[int]]
     suffix: str | None = None
     echo: bool | None = None
@@ -26,9 +28,9 @@ class _Body(Struct, frozen=True, kw_only=True):
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
 
 
-_decoder = Decoder(_Body)
+_decoder = Decoder(CompletionsBody)
 _encoder = msgspec.json.Encoder()
-_OWN = frozenset(_Body.__struct_fields__)
+_OWN = frozenset(CompletionsBody.__struct_fields__)
 _CHATS = ("messages", "tools", "tool_choice", "functions", "function_call", "top_logprobs")
 
 
@@ -57,7 +59,7 @@ def decode(body: bytes) -> Request:
     return chat_request.decode(_encoder.encode(chat))
 
 
-def _refuse_what_chat_cannot_do(ask: _Body) -> None:
+def _refuse_what_chat_cannot_do(ask: CompletionsBody) -> None:
     refused = {
         "suffix": bool(ask.suffix),
         "echo": bool(ask.echo),

@@ -35,7 +35,9 @@ class EmbeddingsRequest(Struct, frozen=True, kw_only=True):
     extra: dict[str, Raw] = field(default_factory=dict[str, Raw])
 
 
-class _Body(Struct, frozen=True, kw_only=True):
+class EmbeddingsBody(Struct, frozen=True, kw_only=True):
+    """The body of a request."""
+
     model: Annotated[str, Meta(min_length=1)]
     input: str | Annotated[list[str | int | list[int]], Meta(min_length=1, max_length=MAX_TEXTS)]
     dimensions: Annotated[int, Meta(ge=1, le=65_536)] | None = None
@@ -56,7 +58,9 @@ class _Usage(Struct):
     cost_nanousd: int
 
 
-class _Answer(Struct):
+class EmbeddingsAnswer(Struct):
+    """The body of an answer."""
+
     id: str
     model: str
     provider: str
@@ -65,9 +69,9 @@ class _Answer(Struct):
     object: str = "list"
 
 
-_decoder = Decoder(_Body)
+_decoder = Decoder(EmbeddingsBody)
 _encoder = msgspec.json.Encoder()
-_UNDERSTOOD = frozenset(_Body.__struct_fields__)
+_UNDERSTOOD = frozenset(EmbeddingsBody.__struct_fields__)
 
 
 def decode(body: bytes) -> EmbeddingsRequest:
@@ -114,7 +118,7 @@ def encode(
     """
     write = _base64 if encoding == "base64" else _floats
     tokens = bill.usage.prompt_tokens
-    answer = _Answer(
+    answer = EmbeddingsAnswer(
         id=head.id,
         model=head.model,
         provider=head.provider,

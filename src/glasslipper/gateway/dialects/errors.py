@@ -75,7 +75,9 @@ class ErrorObject(Struct):
     metadata: Metadata
 
 
-class _ErrorBody(Struct):
+class ErrorBody(Struct):
+    """The body that tells of an error."""
+
     error: ErrorObject
 
 
@@ -84,7 +86,7 @@ _encoder = msgspec.json.Encoder()
 
 def encode_error(error: GlasslipperError) -> bytes:
     """Return the JSON body that tells a client of an error."""
-    return _encoder.encode(_ErrorBody(error_object(error)))
+    return _encoder.encode(ErrorBody(error_object(error)))
 
 
 def error_status(error: GlasslipperError) -> int:

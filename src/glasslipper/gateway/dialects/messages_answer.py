@@ -42,27 +42,24 @@ _OWN_WORDS = {
 _TIERS = ("standard", "priority", "batch")
 
 
-class TextBlock(Struct):
+class TextBlock(Struct, tag="text"):
     """A block: words."""
 
     text: str
     citations: None = None
-    type: str = "text"
 
 
-class ThinkingBlock(Struct):
+class ThinkingBlock(Struct, tag="thinking"):
     """A block: the model's thinking."""
 
     thinking: str
     signature: str
-    type: str = "thinking"
 
 
-class RedactedBlock(Struct):
+class RedactedBlock(Struct, tag="redacted_thinking"):
     """A block: thinking that only the provider can read."""
 
     data: str
-    type: str = "redacted_thinking"
 
 
 class Caller(Struct):
@@ -71,14 +68,13 @@ class Caller(Struct):
     type: str = "direct"
 
 
-class ToolUseBlock(Struct):
+class ToolUseBlock(Struct, tag="tool_use"):
     """A block: a tool call."""
 
     id: str
     name: str
     input: Raw | dict[str, str]
     caller: Caller = field(default_factory=Caller)
-    type: str = "tool_use"
 
 
 Block = TextBlock | ThinkingBlock | RedactedBlock | ToolUseBlock
@@ -144,7 +140,9 @@ class MessageObject(Struct):
     container: None = None
 
 
-class _Count(Struct):
+class Count(Struct):
+    """How many tokens a prompt has."""
+
     input_tokens: int
 
 
@@ -175,7 +173,7 @@ def encode_answer(
 
 def encode_count(tokens: int) -> bytes:
     """Return the JSON body that tells how many tokens a prompt has."""
-    return _encoder.encode(_Count(tokens))
+    return _encoder.encode(Count(tokens))
 
 
 def stop_reason(
