@@ -7,7 +7,7 @@ much an exchange with it may cost; who runs it is behind `kernel.ports.Upstream`
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -51,7 +51,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """A model at a provider, with its price and its limits.
 
     `lacks` names the parameters that it is known not to take, in OpenRouter's words. Endpoints
-    with the same `key_id` share a key. What nobody states about the data is `None`.
+    with the same `key_id` share a key. What nobody states about the data is `None`. `byok` tells
+    whether an account's own key may or must open it, if need be only the one called `byok_id`;
+    one that has been opened so `is_byok`, and if it is also `uncharged`, no budget pays for it.
     """
 
     id: str
@@ -73,6 +75,10 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     lacks: frozenset[str] = frozenset()
     learns_from_data: bool | None = None
     keeps_data: bool | None = None
+    byok: Literal["never", "may", "must"] = "never"
+    byok_id: str | None = None
+    is_byok: bool = False
+    uncharged: bool = False
 
     def output_ceiling(self, request: Request) -> int:
         """Return the most tokens that the answer may have."""

@@ -1,4 +1,4 @@
-"""One row for each provider that speaks OpenAI's chat completions: where it is, what it wants.
+"""One row for each provider: where it is, which language it speaks, what it wants.
 
 A row holds only what its documentation says. The environment names the key and may move the
 address: `GLASSLIPPER_<SLUG>_BASE_URL`. Nothing here calls anybody.
@@ -31,6 +31,8 @@ class Provider(Struct, frozen=True, kw_only=True):
             OpenRouter's `reasoning` object.
         thinking: How it wants to see an assistant's earlier thinking, if at all: OpenRouter's
             `reasoning_details`, or one text in `reasoning_content`.
+        speaks: OpenAI's chat completions, as most do, Anthropic's Messages or Google's Gemini;
+            of the last two, what their codecs know does not stand in the row.
     """
 
     slug: str
@@ -45,6 +47,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     speaks_openrouter: bool = False
     reasoning: Literal["effort", "switch", "budget", "object"] = "effort"
     thinking: Literal["details", "content"] | None = None
+    speaks: Literal["chat", "messages", "gemini"] = "chat"
 
     @property
     def base_url_env(self) -> str:
@@ -73,6 +76,20 @@ PROVIDERS: tuple[Provider, ...] = (
         key_env=("OPENAI_API_KEY",),
         max_tokens_field="max_completion_tokens",
         knows_developer=True,
+    ),
+    Provider(
+        slug="anthropic",
+        name="Anthropic",
+        base_url="https://api.anthropic.com",
+        key_env=("ANTHROPIC_API_KEY",),
+        speaks="messages",
+    ),
+    Provider(
+        slug="google",
+        name="Google",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        speaks="gemini",
     ),
     Provider(
         slug="openrouter",
@@ -167,6 +184,19 @@ PROVIDERS: tuple[Provider, ...] = (
         name="vLLM",
         base_url="http://127.0.0.1:8000/v1",
         key_env=("VLLM_API_KEY",),
+        is_local=True,
+    ),
+    Provider(
+        slug="lmstudio",
+        name="LM Studio",
+        base_url="http://127.0.0.1:1234/v1",
+        is_local=True,
+    ),
+    Provider(
+        slug="sglang",
+        name="SGLang",
+        base_url="http://127.0.0.1:30000/v1",
+        key_env=("SGLANG_API_KEY",),
         is_local=True,
     ),
     Provider(
