@@ -38,7 +38,7 @@ up: $(STAMPS)/run ## Set everything up, then serve
 
 .PHONY: test
 test: $(STAMPS)/test ## Set everything up, then run the tests
-	@PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest $(ARGS)
+	@PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(STAMPS)/lint ## Check style, types and the one-way rules
