@@ -18,6 +18,7 @@ from glasslipper.gateway.exchange import Caption, Exchange, Outcome
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import EVENTS, Headers, Http
 from glasslipper.gateway.idempotency import Recorded, place_of
+from glasslipper.gateway.routing import choices
 from glasslipper.kernel.errors import GlasslipperError
 from glasslipper.kernel.events import Answer, Event
 from glasslipper.kernel.messages import Request
@@ -109,7 +110,7 @@ async def _serve(house: House, http: Http, heard: Heard) -> bool:
         house.desk,
         heard.caller,
         request,
-        offered=house.offer.find(request.model),
+        offered=choices(house.offer, request),
         caption=caption_of(http, heard.dialect),
     ) as exchange:
         await exchange.begin()

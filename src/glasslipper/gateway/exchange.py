@@ -19,16 +19,18 @@ from typing import cast
 from msgspec import Struct, structs
 
 from glasslipper.gateway import endpoints as ends
-from glasslipper.gateway import route
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.endpoints import Endpoint
+from glasslipper.gateway.routing import Result, Router, ToolWatch, with_thinking
 from glasslipper.gateway.tally import Tally
 from glasslipper.kernel.clock import Clock
 from glasslipper.kernel.errors import (
+    ContextTooLong,
     GlasslipperError,
     NoEndpointLeft,
     PriceUnknown,
     StreamBroken,
+    Unsupported,
     UpstreamFailed,
     UpstreamRefused,
 )
@@ -83,7 +85,7 @@ class Desk:
     ) -> None:
         self.ledger = ledger
         self.clock = clock
-        self.chance = chance or random.Random()  # noqa: S311 - it balances load
+        self.router = Router(clock, chance or random.Random())  # noqa: S311 - it balances load
         self.tally = Tally()
         self.running: set[Exchange] = set()
 
@@ -97,6 +99,8 @@ class _Try:
         self.row = row
         self.events = cast("AsyncGenerator[Event]", endpoint.upstream.send(attempted))
         self.started = Started()
+        self.began_ms = 0.0
+        self.first_token_ms: float | None = None
 
 
 class Exchange:
@@ -116,7 +120,7 @@ class Exchange:
     ) -> None:
         self.id = new_id("gen")
         self.created_ms = desk.clock.now_ms()
-        self.request = request
+        self.request = with_thinking(request)
         self.shrunk_to: int | None = None
         self._desk = desk
         self._caller = caller
@@ -124,7 +128,10 @@ class Exchange:
         self._began_ms = desk.clock.ticks_ms()
         self._first_token_ms: int | None = None
         self._input_units = ends.input_ceiling(request)
-        self._route = route.draw(self._affordable(offered), desk.chance, self.created_ms)
+        self._route = desk.router.plan(
+            self.request, self._affordable(offered), owner=caller.account.key_id
+        )
+        self._tools = ToolWatch(request.tools) if request.tools else None
         self._hold = NO_HOLD
         self._cell: int | None = None
         self._relayed_bytes = 0
@@ -232,19 +239,26 @@ class Exchange:
         await self._take_hold()
         self._cell = self._desk.ledger.recorder.take_cell()
         failure: GlasslipperError = NoEndpointLeft(f"Nobody can serve {self.request.model}.")
-        for endpoint in self._route.order:
+        left: Sequence[Endpoint] = self._route.order
+        while left:
+            endpoint, left = left[0], left[1:]
             try:
-                await self._attempt(endpoint)
-            except UpstreamFailed as error:
+                await self._attempt(endpoint, left)
+            except (UpstreamFailed, ContextTooLong, Unsupported) as error:
                 failure = error
                 await self._give_up(error)
-                if not _may_go_elsewhere(error):
-                    break
+                left = self._desk.router.left_after(
+                    error,
+                    failed=endpoint,
+                    left=left,
+                    request=self.request,
+                    tries=len(self._attempts),
+                )
             else:
                 return
         raise failure
 
-    async def _attempt(self, endpoint: Endpoint) -> None:
+    async def _attempt(self, endpoint: Endpoint, left: Sequence[Endpoint]) -> None:
         row = endpoint.pricing.row(self.created_ms, self._input_units)
         attempted = Attempted(
             id=new_id("att"), request=self.request, upstream_model=endpoint.upstream_model
@@ -263,13 +277,23 @@ class Exchange:
             )
         )
         self._head = []
-        self._try = _Try(endpoint, attempted, row)
-        async for event in self._try.events:
+        current = self._try = _Try(endpoint, attempted, row)
+        current.began_ms = self._desk.clock.ticks_ms()
+        async for event in current.events:
             self._head.append(event)
             if _is_semantic(event):
-                self._first_token_ms = int(self._desk.clock.ticks_ms() - self._began_ms)
+                ticks_ms = self._desk.clock.ticks_ms()
+                current.first_token_ms = ticks_ms - current.began_ms
+                self._first_token_ms = int(ticks_ms - self._began_ms)
+                self._check_willing(event, endpoint, left)
                 return
         raise StreamBroken(f"{endpoint.provider} ended the stream before it said anything.")
+
+    def _check_willing(self, event: Event, endpoint: Endpoint, left: Sequence[Endpoint]) -> None:
+        """Go on to another model that the client listed if this one declines to answer."""
+        if self.request.models and _is_refusal(event):
+            if any(other.model != endpoint.model for other in left):
+                raise UpstreamRefused(f"{endpoint.model} declined to answer.", upstream_status=403)
 
     def _intent(self, endpoint: Endpoint, attempt_id: str, row: PriceRow | None) -> Intent:
         ceiling = self._dearest(endpoint)
@@ -297,7 +321,7 @@ class Exchange:
     def _labels(self) -> dict[str, str]:
         return {**self.request.metadata, **self._caller.account.labels}
 
-    async def _give_up(self, error: UpstreamFailed) -> None:
+    async def _give_up(self, error: GlasslipperError) -> None:
         if self._try is not None:
             await self._try.events.aclose()
             known = self._try.attempted.usage
@@ -318,6 +342,28 @@ class Exchange:
             error=_slug(error),
             upstream_id=current.started.upstream_id if current else None,
             billed_nanousd=billed,
+        )
+        if current is not None:
+            self._report(current, status, error)
+
+    def _report(self, current: _Try, status: Status, error: BaseException | None) -> None:
+        """Tell the router how an attempt ended; what was nobody's fault says nothing."""
+        fault = error if isinstance(error, GlasslipperError) else None
+        if fault is None and self._finished is not None and self._finished.reason == "error":
+            fault = StreamBroken(f"{current.endpoint.provider} says that the answer failed.")
+        usage = current.attempted.usage
+        result = Result(
+            error=fault,
+            cancelled=status == "cancelled" or (error is not None and fault is None),
+            streamed=self.request.stream,
+            first_token_ms=current.first_token_ms,
+            duration_ms=self._desk.clock.ticks_ms() - current.began_ms,
+            usage=self._usage(status) if usage is None and status == "ok" else usage,
+            with_tools=self._tools is not None,
+            tool_fault=self._tools.fault() if self._tools is not None else None,
+        )
+        self._desk.router.report(
+            current.endpoint, result, request=self.request, owner=self._caller.account.key_id
         )
 
     # relay
@@ -352,6 +398,8 @@ class Exchange:
                 self._relayed_bytes += len(event.text.encode("utf-8", "surrogatepass"))
             case ToolCallDelta():
                 self._relayed_bytes += len(event.arguments.encode()) + len(event.name or "")
+                if self._tools is not None:
+                    self._tools.add(event)
             case Finished():
                 self._finished = event
             case Started():
@@ -482,11 +530,10 @@ def _is_semantic(event: Event) -> bool:
             return False
 
 
-def _may_go_elsewhere(error: UpstreamFailed) -> bool:
-    """Tell whether another endpoint might do better; what the request itself caused follows it."""
-    if isinstance(error, UpstreamRefused):
-        return error.upstream_status not in (400, 413, 422)
-    return True
+def _is_refusal(event: Event) -> bool:
+    if isinstance(event, Finished):
+        return event.reason == "content_filter"
+    return isinstance(event, RefusalDelta)
 
 
 def _status_of(error: BaseException | None, relayed_bytes: int) -> Status:

@@ -96,6 +96,8 @@ class Planner:
         return found
 
     def _admitted(self, offered: Sequence[Endpoint], wishes: Wishes, level: int) -> list[Seat]:
+        if not wishes.says_anything:
+            return self._all_of(offered, level)
         found = list[Seat]()
         if wishes.by is not None or wishes.order:
             self._ranked[level] = self._ranked[level + 1] = wishes
@@ -109,9 +111,14 @@ class Planner:
             found.append(seat)
         return found
 
+    def _all_of(self, offered: Sequence[Endpoint], level: int) -> list[Seat]:
+        found = [self._look(endpoint) for endpoint in offered]
+        if level:
+            for seat in found:
+                seat.level = level
+        return found
+
     def _objection(self, endpoint: Endpoint, wishes: Wishes) -> str | None:
-        if not wishes.rules_out:
-            return None
         objection = wishes.objection(endpoint)
         if objection is None and wishes.caps_price:
             objection = wishes.price_objection(self._price(endpoint))

@@ -91,8 +91,8 @@ class Wishes(Struct, frozen=True, kw_only=True):
     most_request_nanousd: int | None = None
 
     @property
-    def rules_out(self) -> bool:
-        """Whether any endpoint may be ruled out."""
+    def says_anything(self) -> bool:
+        """Whether there are any wishes."""
         return self is not NONE
 
     @property
