@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from glasslipper.gateway.endpoints import Endpoint, Offer
 from glasslipper.gateway.local_price import local_price
@@ -36,6 +38,9 @@ from glasslipper.ledger.write.prices import remember
 from glasslipper.local import MODELS, LocalModels, Offered
 
 LOCAL = "local"
+CUSTOM = "custom"
+
+_PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9._-]{1,63})?")
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +49,8 @@ class AddedModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A model that a user added: a GGUF file, or a model of a server that speaks OpenAI's API.
 
     Prices are USD per million tokens, as text. The server's key stays in the environment, in the
-    variable `key_env`.
+    variable `key_env`. Several servers may serve one model if each has a `provider` name of its
+    own. `zdr` and `data_collection` say what the server does with data, in OpenRouter's words.
     """
 
     id: str
@@ -56,6 +62,10 @@ class AddedModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_out: str | None = None
     context_tokens: int | None = None
     max_output_tokens: int | None = None
+    provider: str = CUSTOM
+    quantization: str = "unknown"
+    zdr: bool | None = None
+    data_collection: Literal["allow", "deny"] | None = None
 
 
 class Suppliers:
@@ -88,12 +98,7 @@ class Suppliers:
     async def refresh(self) -> None:
         """Look again at what there is."""
         self._offer_providers()
-        accounts = Accounts(self._ledger.home)
-        try:
-            added = accounts.models()
-        finally:
-            accounts.close()
-        for name, body in added.items():
+        for name, body in self._kept().items():
             try:
                 self._offer_added(msgspec.json.decode(body, type=AddedModel))
             except InvalidRequest as error:
@@ -102,6 +107,13 @@ class Suppliers:
             for model in self._local.offered():
                 if model.is_present:
                     self._offer_local(model)
+
+    def _kept(self) -> Mapping[str, bytes]:
+        accounts = Accounts(self._ledger.home)
+        try:
+            return accounts.models()
+        finally:
+            accounts.close()
 
     async def add(self, model: AddedModel) -> None:
         """Offer a model from now on, also after a restart.
@@ -113,12 +125,17 @@ class Suppliers:
             raise InvalidRequest("Say either the path of a GGUF file or the URL of a server.")
         if not model.id or len(model.id) > 200:
             raise InvalidRequest("A model's id has 1 to 200 letters.", param="$.id")
+        if model.provider == LOCAL or not _PROVIDER_NAME.fullmatch(model.provider):
+            raise InvalidRequest(
+                "A provider's name has small letters, digits, dots and dashes, and is not `local`.",
+                param="$.provider",
+            )
         self._offer_added(model)
         if self._local is not None and model.path is not None:
             await self.refresh()
         body = msgspec.json.encode(model).decode()
         now_ms = self._ledger.clock.now_ms()
-        await self._ledger.change(lambda db: keep_model(db, model.id, body, now_ms))
+        await self._ledger.change(lambda db: keep_model(db, _place(model), body, now_ms))
 
     async def remove(self, model: str) -> None:
         """Offer an added model no more.
@@ -126,9 +143,16 @@ class Suppliers:
         Raises:
             NotFound: Nobody added it.
         """
-        if not await self._ledger.change(lambda db: forget_model(db, model)):
+        places = {
+            name: added
+            for name, body in self._kept().items()
+            if (added := msgspec.json.decode(body, type=AddedModel)).id == model
+        }
+        if not places:
             raise NotFound(f"Nobody added a model {model!r}.")
-        self.offer.remove(model, "custom")
+        for place, added in places.items():
+            await self._ledger.change(partial(forget_model, model=place))
+            self.offer.remove(model, added.provider)
         self.offer.remove(model, LOCAL)
         if self._local is not None:
             with contextlib.suppress(ModelUnknown):
@@ -172,6 +196,8 @@ class Suppliers:
                 context_tokens=card.context_tokens,
                 max_output_tokens=card.max_output_tokens,
                 created_s=card.released_s,
+                key_id=provider.slug,
+                lacks=_lacks(card),
             )
         )
 
@@ -182,9 +208,11 @@ class Suppliers:
                 self._local.add(model.id, path)
                 self._sizes[model.id] = path.stat().st_size
             return
-        provider = table.provider("custom")
-        if provider is None:
+        row = table.provider(CUSTOM)
+        if row is None:
             return
+        name = row.name if model.provider == CUSTOM else model.provider
+        provider = structs.replace(row, slug=model.provider, name=name)
         upstream = OpenAICompatible(
             self._transport,
             provider,
@@ -192,7 +220,7 @@ class Suppliers:
             base_url=model.url,
             timeouts=self._timeouts,
         )
-        endpoint = f"{model.id}@custom"
+        endpoint = f"{model.id}@{provider.slug}"
         self.offer.add(
             Endpoint(
                 id=endpoint,
@@ -204,6 +232,10 @@ class Suppliers:
                 pricing=TariffPricing(endpoint, self._stated(endpoint, model), self._remember),
                 context_tokens=model.context_tokens,
                 max_output_tokens=model.max_output_tokens,
+                key_id=f"{model.key_env} {model.url}" if model.key_env else "",
+                quantization=model.quantization.lower(),
+                keeps_data=None if model.zdr is None else not model.zdr,
+                learns_from_data=_learns(model),
             )
         )
 
@@ -249,3 +281,27 @@ class Suppliers:
         await self._transport.close()
         if self._local is not None:
             await self._local.close()
+
+
+def _place(model: AddedModel) -> str:
+    """Return where an added model is kept: one place for each provider of it."""
+    return model.id if model.provider == CUSTOM else f"{model.id}@{model.provider}"
+
+
+def _learns(model: AddedModel) -> bool | None:
+    """Tell whether data may be used for more than the answer; who keeps none cannot."""
+    if model.data_collection is None:
+        return False if model.zdr else None
+    return model.data_collection == "allow"
+
+
+def _lacks(card: ModelCard) -> frozenset[str]:
+    """Return the parameters that a model is known not to take."""
+    lacks = set[str]()
+    if card.tools is False:
+        lacks |= {"tools", "tool_choice", "parallel_tool_calls"}
+    if card.structured_output is False:
+        lacks.add("structured_outputs")
+    if card.reasoning is False:
+        lacks.add("reasoning")
+    return frozenset(lacks)
