@@ -452,6 +452,23 @@ def test_signatures_stay_with_the_words_thoughts_and_calls_that_they_sign() -> N
     )
 
 
+def test_the_pieces_of_a_stream_that_a_client_repeats_one_by_one_are_one_turn() -> None:
+    messages = talk(
+        ("user", [{"text": "Go"}]),
+        ("model", [{"text": "th", "thought": True}]),
+        ("model", [{"text": "ink", "thought": True, "thoughtSignature": SIGNATURE}]),
+        ("model", [{"text": "a"}]),
+        ("model", [{"text": "b"}, {"functionCall": {"name": "f"}}]),
+        ("user", [{"functionResponse": {"name": "f"}}]),
+        ("model", [{"text": "c"}]),
+    )
+    assert [message.role for message in messages] == ["user", "assistant", "tool", "assistant"]
+    assert messages[1].parts == (
+        ReasoningPart(text="think", signature=SIGNATURE, format=GOOGLE),
+        TextPart(text="ab"),
+    )
+
+
 def test_unknown_members_travel_on_as_they_came() -> None:
     request = ask(
         {

@@ -47,12 +47,19 @@ def messages_of(
     if system is not None and system.parts:
         messages.append(Message(role="system", parts=_system(system)))
     calls = _Calls()
+    turn: _Turn | None = None
     for index, content in enumerate(contents):
         here = f"{path}[{index}]"
         if content.role == "model":
-            messages.append(_model(content, here, calls))
-        else:
-            messages.extend(_user(content, here, calls))
+            turn = turn or _Turn(calls)
+            turn.add(content, here)
+            continue
+        if turn is not None:
+            messages.append(turn.message())
+            turn = None
+        messages.extend(_user(content, here, calls))
+    if turn is not None:
+        messages.append(turn.message())
     return tuple(messages)
 
 
@@ -165,36 +172,47 @@ def _system(content: wire.SystemContent) -> tuple[Part, ...]:
     return tuple(TextPart(text=part.text or "") for part in parts)
 
 
-def _model(content: wire.Content, path: str, calls: _Calls) -> Message:
-    said = _Said()
-    made: list[ToolCall] = []
-    for index, part in enumerate(parts_of(content, path)):
-        here = f"{path}.parts[{index}]"
-        if part.function_response is not None:
-            raise invalid(f"{here}.functionResponse", "only the user gives results")
-        call_id = None
-        if part.function_call is not None:
-            made.append(calls.made(part.function_call, f"{here}.functionCall"))
-            call_id = made[-1].id
-        elif part.thought:
-            said.think(part.text or "")
+class _Turn:
+    """What a model says before it is answered; clients send the pieces of a stream one by one."""
+
+    def __init__(self, calls: _Calls) -> None:
+        self._calls = calls
+        self._said = _Said()
+        self._made: list[ToolCall] = []
+
+    def add(self, content: wire.Content, path: str) -> None:
+        for index, part in enumerate(parts_of(content, path)):
+            here = f"{path}.parts[{index}]"
+            if part.function_response is not None:
+                raise invalid(f"{here}.functionResponse", "only the user gives results")
+            if part.function_call is not None:
+                call = self._calls.made(part.function_call, f"{here}.functionCall")
+                self._made.append(call)
+                self._sign(part, here, call_id=call.id)
+            else:
+                self._say(part, here)
+                self._sign(part, here, call_id=None)
+
+    def message(self) -> Message:
+        return Message(role="assistant", parts=self._said.parts(), tool_calls=tuple(self._made))
+
+    def _say(self, part: wire.Part, path: str) -> None:
+        if part.thought:
+            self._said.think(part.text or "")
         elif part.text is not None:
-            said.speak(part.text)
+            self._said.speak(part.text)
         else:
-            for medium in _media(part, here):
-                said.add(medium)
-        _sign(said, part, f"{here}.thoughtSignature", call_id=call_id)
-    return Message(role="assistant", parts=said.parts(), tool_calls=tuple(made))
+            for medium in _media(part, path):
+                self._said.add(medium)
 
-
-def _sign(said: _Said, part: wire.Part, path: str, *, call_id: str | None) -> None:
-    signature = part.thought_signature
-    if signature is None:
-        return
-    if part.thought and call_id is None:
-        said.sign(signature, path)
-    else:
-        said.add(read_signature(signature, path, call_id=call_id))
+    def _sign(self, part: wire.Part, path: str, *, call_id: str | None) -> None:
+        signature, sign = part.thought_signature, f"{path}.thoughtSignature"
+        if signature is None:
+            return
+        if part.thought and call_id is None:
+            self._said.sign(signature, sign)
+        else:
+            self._said.add(read_signature(signature, sign, call_id=call_id))
 
 
 def _user(content: wire.Content, path: str, calls: _Calls) -> list[Message]:
