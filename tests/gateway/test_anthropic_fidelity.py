@@ -50,8 +50,14 @@ FILE = block("file", file_id=st.just("file_1"))
 PLAIN = block("text", media_type=st.just("text/plain"), data=WORDS)
 CITATIONS = st.fixed_dictionaries({"enabled": st.booleans()})
 
-TEXT = block("text", text=WORDS, optional={"cache_control": MARK})
-IMAGE = block("image", source=BASE64 | ADDRESS, optional={"cache_control": MARK})
+CITED = st.lists(block("char_location", cited_text=WORDS), min_size=1, max_size=1)
+TEXT = block("text", text=WORDS, optional={"cache_control": MARK, "citations": CITED})
+IMAGE = block(
+    "image",
+    source=BASE64 | ADDRESS,
+    optional={"cache_control": MARK, "transformations": st.just({"oversized_image": "error"})},
+)
+CALLER = block("code_execution_20250825", tool_id=IDS)
 DOCUMENT = block(
     "document",
     source=BASE64 | ADDRESS | FILE | PLAIN,
@@ -71,10 +77,19 @@ RESULT = block(
         "cache_control": MARK,
     },
 )
-CALL = block("tool_use", id=IDS, name=WORDS, input=OBJECT, optional={"cache_control": MARK})
+CALL = block(
+    "tool_use",
+    id=IDS,
+    name=WORDS,
+    input=OBJECT,
+    optional={"cache_control": MARK, "caller": CALLER},
+)
 THINKING = block("thinking", thinking=st.text(max_size=5).filter(str.isascii), signature=SIGNED)
 REDACTED = block("redacted_thinking", data=SIGNED)
 
+SYSTEM = st.fixed_dictionaries(
+    {"role": st.just("system"), "content": WORDS | st.lists(TEXT, min_size=1, max_size=2)}
+)
 USER = st.fixed_dictionaries(
     {
         "role": st.just("user"),
@@ -123,7 +138,7 @@ BODIES = st.fixed_dictionaries(
     {
         "model": st.just("m"),
         "max_tokens": st.integers(5000, 64_000),
-        "messages": st.lists(USER | ASSISTANT, max_size=4).map(
+        "messages": st.lists(USER | ASSISTANT | SYSTEM, max_size=4).map(
             lambda turns: [{"role": "user", "content": "Hi"}, *turns]
         ),
     },

@@ -850,6 +850,59 @@ def test_a_refusal_that_is_no_json_is_still_a_refusal() -> None:
     assert told.upstream_status == 502
 
 
+def test_a_refusal_too_long_to_read_says_nothing() -> None:
+    told = call(http(b"x" * 100_000, status=500)).error
+    assert isinstance(told, UpstreamRefused)
+    assert told.message == "Anthropic answered 500."
+    long = call(http(failure("api_error", "x" * 600), status=500)).error
+    assert long is not None
+    assert long.message.endswith("x…")
+    assert len(long.message) < 600
+
+
+def test_an_error_of_an_unknown_kind_is_a_failure() -> None:
+    told = call(http(b'{"type":"error","error":"Boom"}'), HI).error
+    assert type(told) is UpstreamFailed
+    assert "Boom" in told.message
+
+
+def test_the_connection_is_used_again_after_a_whole_stream() -> None:
+    wire = sse(START, ends(), STOP)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                size = next(line for line in head.split("\r\n") if "content-length" in line)
+                await reader.readexactly(int(size.split(":")[1]))
+                kind = "content-type: text/event-stream\r\ntransfer-encoding: chunked"
+                writer.write(f"HTTP/1.1 200 OK\r\n{kind}\r\n\r\n".encode())
+                writer.write(b"%x\r\n%b\r\n" % (len(wire), wire))
+                await writer.drain()
+                writer.write(b"0\r\n\r\n")
+                await writer.drain()
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        transport = Transport()
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        upstream = Anthropic(transport, key=KEY, base_url=url)
+        for number in range(3):
+            attempt = Attempted(id=f"att-{number}", request=HI_STREAM, upstream_model="real")
+            events = [event async for event in upstream.send(attempt)]
+            assert fold(events).finish == "stop"
+        await transport.close()
+        server.close()
+        await server.wait_closed()
+
+    connections = 0
+    asyncio.run(asyncio.wait_for(run(), WAIT_S))
+    assert connections == 1
+
+
 def test_silence_is_a_timeout() -> None:
     async def run() -> None:
         peer = Peer(stream(START), hangs=True)
@@ -927,6 +980,12 @@ def test_whatever_comes_back_only_our_errors_are_raised(events: list[Any], rest:
             continue
         if told.usage is not None:
             assert min(told.usage.prompt_tokens, told.usage.output, told.usage.reasoning) >= 0
+
+
+def test_arguments_that_are_not_utf8_break_the_answer() -> None:
+    made = opens(0, type="tool_use", id="a", name="f", input={"x": "BAD"})
+    with pytest.raises(StreamBroken):
+        read([sse(START, made).replace(b"BAD", b"\xff")])
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b"\xff", b'{"type":3}', b"[" * 100_000])

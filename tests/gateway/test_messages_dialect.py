@@ -24,6 +24,7 @@ from glasslipper.gateway.dialects.messages_kinds import (
     MessagesReasoning,
     MessagesRequest,
     MessagesResult,
+    MessagesText,
 )
 from glasslipper.kernel.errors import (
     BadJSON,
@@ -344,6 +345,26 @@ def test_a_request_to_count_needs_no_limit_of_the_answer() -> None:
     assert json.loads(encode_count(7)) == {"input_tokens": 7}
 
 
+def test_instructions_may_stand_between_turns() -> None:
+    block = {"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}}
+    messages = turns(
+        {"role": "user", "content": "Hi"},
+        {"role": "system", "content": "a"},
+        {"role": "system", "content": [block]},
+    )
+    assert messages[1:] == (
+        Message(role="system", parts=(TextPart(text="a"),)),
+        Message(role="system", parts=(TextPart(text="b", cache="5m"),)),
+    )
+
+
+def test_what_was_cited_is_kept_with_the_words() -> None:
+    cited = [{"type": "char_location", "cited_text": "x"}]
+    (part,) = assistant({"type": "text", "text": "a", "citations": cited}).parts
+    assert isinstance(part, MessagesText)
+    assert part.more == {"citations": cited}
+
+
 # What is refused.
 
 
@@ -655,6 +676,19 @@ def test_a_stream_that_breaks_ends_with_the_error_and_nothing_else() -> None:
     assert told["request_id"] == "gen-01"
 
 
+def test_pieces_that_say_nothing_open_no_block() -> None:
+    told = frames(
+        TextDelta(text=""),
+        ReasoningDelta(),
+        ReasoningDelta(format=FORMAT),
+        ToolCallDelta(index=0, id="a", name="f", arguments="{}"),
+        TextDelta(text="x"),
+        ToolCallDelta(index=0, arguments=" "),
+        Finished(reason="stop"),
+    )
+    assert [block["type"] for block in content(told)] == ["tool_use", "text"]
+
+
 def test_a_ping_is_an_event() -> None:
     assert data_of(PING.decode().removesuffix("\n\n")) == {"type": "ping"}
 
@@ -701,6 +735,18 @@ def test_whose_streamed_thinking_it_is_survives_too(parts: list[ReasoningPart]) 
             )
     back = assistant(*content(frames(*events, TextDelta(text="x"), Finished(reason="stop"))))
     assert back.parts[:-1] == tuple(map(kept, fold(events).reasoning))
+
+
+@pytest.mark.parametrize("sealed", ["glasslipper.1.", "glasslipper.1.!", "glasslipper.1.W10="])
+def test_a_seal_that_is_not_ours_is_taken_for_anthropics(sealed: str) -> None:
+    message = assistant(
+        {"type": "thinking", "thinking": "t", "signature": sealed},
+        {"type": "redacted_thinking", "data": sealed},
+    )
+    assert message.parts == (
+        ReasoningPart(text="t", signature=sealed, format=FORMAT),
+        ReasoningPart(encrypted=sealed, format=FORMAT),
+    )
 
 
 # Errors.
