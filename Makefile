@@ -84,3 +84,11 @@ bench-start: $(STAMPS)/test ## Measure import, start, idle memory, and the size 
 .PHONY: bench-gateway
 bench-gateway: $(STAMPS)/test ## Measure CPU, throughput, latency, streams and memory beside other gateways
 	@$(BIN)/python benchmarks/gateway.py $(ARGS)
+
+.PHONY: referees
+referees: $(STAMPS)/test ## Let suites and clients written by others judge a running gateway
+	@$(BIN)/python -m referees $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(STAMPS)/test ## Throw hostile bodies and cut streams at a gateway; count what it drops
+	@$(BIN)/python benchmarks/fuzz.py $(ARGS)
