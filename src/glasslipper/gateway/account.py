@@ -143,7 +143,7 @@ def show(record: Generation) -> GenerationShown:
         held_nanousd=record.held_nanousd,
         upstream_inference_cost=usd(record.billed_nanousd),
         price_id=record.price_id,
-        is_byok=False,
+        is_byok=record.is_byok,
         app=record.app,
         http_referer=record.referer,
         user_agent=record.user_agent,

@@ -186,6 +186,7 @@ def bill_of_outcome(outcome: Outcome) -> Bill:
         usage=outcome.usage,
         cost_nanousd=outcome.charged_nanousd,
         upstream_nanousd=outcome.billed_nanousd,
+        is_byok=outcome.is_byok,
     )
 
 

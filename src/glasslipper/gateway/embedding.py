@@ -61,6 +61,8 @@ async def embed(
         Unsupported: The model does not embed.
         GlasslipperError: As an exchange raises it.
     """
+    if not desk.keyring.is_empty:
+        offered = desk.keyring.equip(offered, caller.account)
     upstreams = [_Vectors(end.embedder, request) for end in offered if end.embedder is not None]
     if not upstreams:
         raise Unsupported(f"{request.model} does not make embeddings.", param="$.model")

@@ -54,6 +54,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     with the same `key_id` share a key. What nobody states about the data is `None`. `byok` tells
     whether an account's own key may or must open it, if need be only the one called `byok_id`;
     one that has been opened so `is_byok`, and if it is also `uncharged`, no budget pays for it.
+    `source` tells whether somebody told of it or it was found running.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     byok_id: str | None = None
     is_byok: bool = False
     uncharged: bool = False
+    source: Literal["told", "found"] = "told"
 
     def output_ceiling(self, request: Request) -> int:
         """Return the most tokens that the answer may have."""
@@ -102,13 +104,14 @@ class Offer:
         ]
         self._models[endpoint.model] = [*others, endpoint]
 
-    def remove(self, model: str, provider: str) -> None:
-        """Offer an endpoint no more."""
-        left = [other for other in self._models.get(model, []) if other.provider != provider]
-        if left:
-            self._models[model] = left
-        else:
-            self._models.pop(model, None)
+    def discard(self, is_meant: Callable[[Endpoint], bool]) -> None:
+        """Offer the endpoints no more of which `is_meant` says so."""
+        for model, endpoints in list(self._models.items()):
+            left = [endpoint for endpoint in endpoints if not is_meant(endpoint)]
+            if not left:
+                del self._models[model]
+            elif len(left) < len(endpoints):
+                self._models[model] = left
 
     def find(self, model: str) -> list[Endpoint]:
         """Return the endpoints of a model.

@@ -21,6 +21,7 @@ from msgspec import Struct, structs
 from glasslipper.gateway import endpoints as ends
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.endpoints import Endpoint
+from glasslipper.gateway.keyring import Keyring, own_keys_first
 from glasslipper.gateway.routing import Result, Router, ToolWatch, with_thinking
 from glasslipper.gateway.tally import Tally
 from glasslipper.kernel.clock import Clock
@@ -75,15 +76,22 @@ class Outcome(Struct, frozen=True, kw_only=True):
     usage: Usage
     charged_nanousd: int
     billed_nanousd: int
+    is_byok: bool = False
 
 
 class Desk:
     """What every exchange of a process works with."""
 
     def __init__(
-        self, *, ledger: Ledger, clock: Clock, chance: random.Random | None = None
+        self,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        keyring: Keyring,
+        chance: random.Random | None = None,
     ) -> None:
         self.ledger = ledger
+        self.keyring = keyring
         self.clock = clock
         self.router = Router(clock, chance or random.Random())  # noqa: S311 - it balances load
         self.tally = Tally()
@@ -126,10 +134,12 @@ class Exchange:
         self._caller = caller
         self._caption = caption
         self._began_ms = desk.clock.ticks_ms()
+        if not desk.keyring.is_empty:
+            offered = desk.keyring.equip(offered, caller.account)
         self._first_token_ms: int | None = None
         self._input_units = ends.input_ceiling(request)
-        self._route = desk.router.plan(
-            self.request, self._affordable(offered), owner=caller.account.key_id
+        self._route = own_keys_first(
+            desk.router.plan(self.request, self._affordable(offered), owner=caller.account.key_id)
         )
         self._tools = ToolWatch(request.tools) if request.tools else None
         self._hold = NO_HOLD
@@ -138,6 +148,7 @@ class Exchange:
         self._intended = False
         self._attempts: list[Attempt] = []
         self._wasted_nanousd = 0
+        self._uncharged_nanousd = 0
         self._try: _Try | None = None
         self._head: list[Event] = []
         self._finished: Finished | None = None
@@ -170,6 +181,11 @@ class Exchange:
         return self._try.endpoint.id if self._try else ""
 
     @property
+    def is_byok(self) -> bool:
+        """Whether a key serves that an account brought along."""
+        return self._try is not None and self._try.endpoint.is_byok
+
+    @property
     def candidates(self) -> tuple[Candidate, ...]:
         """The endpoints that might have served, and how likely each was to be first."""
         return self._route.candidates
@@ -184,7 +200,7 @@ class Exchange:
     def _affordable(self, offered: Sequence[Endpoint]) -> Sequence[Endpoint]:
         if not self._caller.account.budgets:
             return offered
-        priced = [endpoint for endpoint in offered if self._dearest(endpoint)]
+        priced = [one for one in offered if one.uncharged or self._dearest(one)]
         if not priced:
             raise PriceUnknown(
                 f"A budget applies, and nobody knows what {self.request.model} costs."
@@ -192,14 +208,14 @@ class Exchange:
         return priced
 
     async def _take_hold(self) -> None:
-        if not self._caller.account.budgets:
+        charged = [endpoint for endpoint in self._route.order if not endpoint.uncharged]
+        if not self._caller.account.budgets or not charged:
             return
         ceiling = max(
-            self._ceiling(endpoint, endpoint.output_ceiling(self.request))
-            for endpoint in self._route.order
+            self._ceiling(endpoint, endpoint.output_ceiling(self.request)) for endpoint in charged
         )
         open_ended = self.request.sampling.max_tokens is None
-        least = max(self._ceiling(endpoint, 1) for endpoint in self._route.order)
+        least = max(self._ceiling(endpoint, 1) for endpoint in charged)
         self._hold = await self._desk.ledger.purse.hold(
             self._caller.account,
             ceiling,
@@ -223,6 +239,7 @@ class Exchange:
                 nanousd=self._hold.nanousd,
             )
             for endpoint in self._route.order
+            if not endpoint.uncharged
         )
         sampling = structs.replace(self.request.sampling, max_tokens=self.shrunk_to)
         self.request = structs.replace(self.request, sampling=sampling)
@@ -312,9 +329,12 @@ class Exchange:
             held_nanousd=self._hold.nanousd,
             price=structs.replace(row, price=ceiling) if row and ceiling else row,
             cell=self._cell or 0,
+            number=len(self._attempts) + 1,
             session_id=self.request.session_id,
             user=self.request.user,
             labels=self._labels,
+            is_byok=endpoint.is_byok,
+            uncharged=endpoint.uncharged,
         )
 
     @property
@@ -328,6 +348,7 @@ class Exchange:
             billed = self._bill(known) if known else 0
             self._end_attempt("error", error, billed)
             self._wasted_nanousd += billed
+            self._uncharged_nanousd += billed if self._try.endpoint.uncharged else 0
             self._try.attempted.usage = None
 
     def _end_attempt(self, status: Status, error: BaseException | None, billed: int = 0) -> None:
@@ -452,11 +473,17 @@ class Exchange:
 
     def _cost(self, status: Status) -> Outcome:
         usage = self._usage(status)
-        billed = self._bill(usage) + self._wasted_nanousd
-        charged = min(billed, self._hold.nanousd) if self._hold.limited else billed
-        if charged < billed:
-            _log.warning("%s was billed %d nano-USD above its hold", self.id, billed - charged)
-        return Outcome(usage=usage, charged_nanousd=charged, billed_nanousd=billed)
+        last = self._bill(usage)
+        billed = last + self._wasted_nanousd
+        owed = billed - self._uncharged_nanousd
+        if self._try is not None and self._try.endpoint.uncharged:
+            owed -= last
+        charged = min(owed, self._hold.nanousd) if self._hold.limited else owed
+        if charged < owed:
+            _log.warning("%s was billed %d nano-USD above its hold", self.id, owed - charged)
+        return Outcome(
+            usage=usage, charged_nanousd=charged, billed_nanousd=billed, is_byok=self.is_byok
+        )
 
     def _bill(self, usage: Usage) -> int:
         if usage.reported_nanousd is not None:
@@ -517,6 +544,7 @@ class Exchange:
             labels=self._labels,
             attempts=tuple(self._attempts),
             candidates=self._route.candidates,
+            is_byok=outcome.is_byok,
         )
 
 

@@ -28,7 +28,7 @@ class House:
         self.accounts = Accounts(ledger.home)
         self.history = LedgerHistory(ledger.home)
         self.gatekeeper = Gatekeeper(self.accounts, clock)
-        self.desk = Desk(ledger=ledger, clock=clock)
+        self.desk = Desk(ledger=ledger, clock=clock, keyring=suppliers.keyring)
         self.replays = Replays()
         self.shelf = Shelf(ledger.home, clock)
         self.draining = False

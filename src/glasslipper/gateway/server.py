@@ -80,7 +80,13 @@ async def serve(
         loop.add_signal_handler(number, stop)
     if ready is not None:
         loop.call_soon(ready)
-    await server.serve(sockets=[listener])
+    house.suppliers.own_port = listener.getsockname()[1]
+    watching = asyncio.create_task(house.suppliers.watch())
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
     await _settled(house, within_s=settings.drain_timeout_s)
 
 

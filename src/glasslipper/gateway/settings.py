@@ -32,6 +32,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         slots: Requests that one local model serves at once.
         queue: Requests that may wait for a local model; more are answered 429.
         cpu_hour_usd: What an hour of this machine's CPU costs, in USD: the price of local models.
+        discover: Whether model servers that run on this machine are looked for and offered.
         max_body_bytes: The largest request body.
         header_timeout_s: How long a client may take to send a request's header.
         body_timeout_s: How long a client may take to send a request's body.
@@ -50,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     slots: int = 4
     queue: int = 32
     cpu_hour_usd: str = "0.04"
+    discover: bool = True
     max_body_bytes: int = 32 << 20
     header_timeout_s: float = 20.0
     body_timeout_s: float = 60.0

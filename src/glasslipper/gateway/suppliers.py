@@ -1,35 +1,40 @@
 """Everybody who can run a model: this machine, the providers with a key, and what users added.
 
 Puts their models on offer, with their prices, and keeps the list of added models in the state
-file. Serves nothing itself.
+file. Looks from time to time which model servers run on this machine. Serves nothing itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import msgspec
-from msgspec import Struct, structs
 
+from glasslipper.gateway import discovery
+from glasslipper.gateway.added import LOCAL, AddedModel
 from glasslipper.gateway.endpoints import Endpoint, Offer
+from glasslipper.gateway.keyring import Keyring
 from glasslipper.gateway.local_price import local_price
-from glasslipper.gateway.prices import catalogue, overrides
+from glasslipper.gateway.prices import catalogue
 from glasslipper.gateway.prices.card import ModelCard
-from glasslipper.gateway.prices.tariff import Tariff
+from glasslipper.gateway.prices.tariff import Tariff, Version
 from glasslipper.gateway.pricing import LocalPricing, TariffPricing
 from glasslipper.gateway.providers import table
-from glasslipper.gateway.providers.openai import OpenAICompatible
+from glasslipper.gateway.providers.connect import Connector, counter_of, embedder_of
 from glasslipper.gateway.settings import Settings
 from glasslipper.gateway.transport import Timeouts, Transport
+from glasslipper.gateway.vault import Vault
 from glasslipper.kernel.clock import iso
-from glasslipper.kernel.errors import InvalidRequest, ModelUnknown, NotFound
+from glasslipper.kernel.errors import GlasslipperError, ModelUnknown, NoEndpointLeft, NotFound
+from glasslipper.kernel.events import Event
+from glasslipper.kernel.money import FREE
+from glasslipper.kernel.ports import Attempted, Upstream
 from glasslipper.kernel.record import PriceRow
 from glasslipper.ledger.read import Accounts
 from glasslipper.ledger.write import Ledger
@@ -37,35 +42,25 @@ from glasslipper.ledger.write.models import forget_model, keep_model
 from glasslipper.ledger.write.prices import remember
 from glasslipper.local import MODELS, LocalModels, Offered
 
-LOCAL = "local"
-CUSTOM = "custom"
+__all__ = ["AddedModel", "Suppliers"]
 
-_PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9._-]{1,63})?")
+LOOK_EVERY_S = 60.0
 
 _log = logging.getLogger(__name__)
 
 
-class AddedModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A model that a user added: a GGUF file, or a model of a server that speaks OpenAI's API.
+class _Unopened:
+    """An endpoint's upstream before any key has opened it."""
 
-    Prices are USD per million tokens, as text. The server's key stays in the environment, in the
-    variable `key_env`. Several servers may serve one model if each has a `provider` name of its
-    own. `zdr` and `data_collection` say what the server does with data, in OpenRouter's words.
-    """
+    async def send(self, attempt: Attempted) -> AsyncIterator[Event]:
+        raise NoEndpointLeft(
+            f"{attempt.upstream_model} needs a key that nobody has brought, or that is disabled.",
+            hint="Bring one with POST /api/v1/byok, or set the provider's variable.",
+        )
+        yield
 
-    id: str
-    path: str | None = None
-    url: str | None = None
-    upstream_model: str | None = None
-    key_env: str | None = None
-    price_in: str | None = None
-    price_out: str | None = None
-    context_tokens: int | None = None
-    max_output_tokens: int | None = None
-    provider: str = CUSTOM
-    quantization: str = "unknown"
-    zdr: bool | None = None
-    data_collection: Literal["allow", "deny"] | None = None
+
+_UNOPENED = _Unopened()
 
 
 class Suppliers:
@@ -86,102 +81,128 @@ class Suppliers:
         self._local = local
         self._environ = environ
         self._transport = Transport()
-        self._timeouts = Timeouts(
+        timeouts = Timeouts(
             connect_s=settings.connect_timeout_s,
             first_byte_s=settings.first_byte_timeout_s,
             between_bytes_s=settings.between_bytes_timeout_s,
             total_s=settings.total_timeout_s,
         )
+        self._connector = Connector(self._transport, timeouts, environ)
+        self.vault = Vault(ledger.home, environ)
+        self.keyring = Keyring(self.vault, self._connector)
+        self.own_port: int | None = None
         self._sizes: dict[str, int] = {}
         self._today = iso(ledger.clock.now_ms())[:10]
 
     async def refresh(self) -> None:
-        """Look again at what there is."""
+        """Look again at what there is, other servers excepted."""
+        accounts = Accounts(self._ledger.home)
+        try:
+            added, keys = accounts.models(), accounts.provider_keys()
+        finally:
+            accounts.close()
+        self.keyring.load(keys)
         self._offer_providers()
-        for name, body in self._kept().items():
+        for place, body in added.items():
             try:
                 self._offer_added(msgspec.json.decode(body, type=AddedModel))
-            except InvalidRequest as error:
-                _log.warning("%s is not offered: %s", name, error)
+            except GlasslipperError as error:
+                _log.warning("%s is not offered: %s", place, error)
         if self._local is not None:
             for model in self._local.offered():
                 if model.is_present:
                     self._offer_local(model)
 
-    def _kept(self) -> Mapping[str, bytes]:
-        accounts = Accounts(self._ledger.home)
-        try:
-            return accounts.models()
-        finally:
-            accounts.close()
+    async def look_around(self) -> None:
+        """Ask the model servers of this machine, and those named by the user, what they have."""
+        found = await discovery.find(
+            self._transport,
+            self._environ,
+            beyond_named=self._settings.discover,
+            not_ports=() if self.own_port is None else (self.own_port,),
+        )
+        for server in found:
+            if server.models is not None:
+                self._offer_found(server, server.models)
+
+    async def watch(self) -> None:
+        """Look around now, and then every `LOOK_EVERY_S`, until cancelled."""
+        while True:
+            try:
+                await self.look_around()
+            except GlasslipperError as error:
+                _log.warning("looking for model servers failed: %s", error)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def add(self, model: AddedModel) -> None:
         """Offer a model from now on, also after a restart.
 
         Raises:
             InvalidRequest: It is not clear what or where it is.
+            SetupMissing: A price is no amount.
         """
-        if (model.path is None) == (model.url is None):
-            raise InvalidRequest("Say either the path of a GGUF file or the URL of a server.")
-        if not model.id or len(model.id) > 200:
-            raise InvalidRequest("A model's id has 1 to 200 letters.", param="$.id")
-        if model.provider == LOCAL or not _PROVIDER_NAME.fullmatch(model.provider):
-            raise InvalidRequest(
-                "A provider's name has small letters, digits, dots and dashes, and is not `local`.",
-                param="$.provider",
-            )
+        model.check()
         self._offer_added(model)
         if self._local is not None and model.path is not None:
             await self.refresh()
         body = msgspec.json.encode(model).decode()
         now_ms = self._ledger.clock.now_ms()
-        await self._ledger.change(lambda db: keep_model(db, _place(model), body, now_ms))
+        await self._ledger.change(lambda db: keep_model(db, model.place, body, now_ms))
 
     async def remove(self, model: str) -> None:
-        """Offer an added model no more.
+        """Offer an added model no more, whichever servers of it were added.
 
         Raises:
             NotFound: Nobody added it.
         """
-        places = {
-            name: added
-            for name, body in self._kept().items()
-            if (added := msgspec.json.decode(body, type=AddedModel)).id == model
-        }
-        if not places:
+        accounts = Accounts(self._ledger.home)
+        try:
+            kept = [msgspec.json.decode(one, type=AddedModel) for one in accounts.models().values()]
+        finally:
+            accounts.close()
+        meant = [added for added in kept if added.id == model]
+        if not meant:
             raise NotFound(f"Nobody added a model {model!r}.")
-        for place, added in places.items():
-            await self._ledger.change(partial(forget_model, model=place))
-            self.offer.remove(model, added.provider)
-        self.offer.remove(model, LOCAL)
+        for added in meant:
+            await self._ledger.change(partial(forget_model, model=added.place))
+        gone = {f"{model}@{LOCAL}", *(added.endpoint for added in meant)}
+        self.offer.discard(lambda end: end.id in gone)
         if self._local is not None:
             with contextlib.suppress(ModelUnknown):
                 await self._local.remove(model)
+        await self.refresh()
 
     def _remember(self, endpoint: str, row: PriceRow) -> None:
         now_ms = self._ledger.clock.now_ms()
         self._ledger.change_later(lambda db: remember(db, endpoint, row, now_ms))
 
     def _offer_providers(self) -> None:
-        enabled = table.enabled(self._environ)
-        cards = catalogue.load([provider.slug for provider in enabled]) if enabled else None
-        for provider in enabled:
-            upstream = OpenAICompatible(
-                self._transport,
-                provider,
-                key=provider.key(self._environ),
-                base_url=provider.address(self._environ),
-                timeouts=self._timeouts,
+        """Offer the catalogue of every provider with a key, the house's or a brought one."""
+        brought = self.keyring.providers
+        enabled = {row.slug for row in table.enabled(self._environ)}
+        rows = [row for row in table.PROVIDERS if row.slug in enabled or row.slug in brought]
+        self.offer.discard(
+            lambda end: end.byok == "must" and end.byok_id is None and end.provider not in brought
+        )
+        cards = catalogue.load([row.slug for row in rows]) if rows else None
+        for row in rows:
+            known = cards.cards(row.slug) if cards else ()
+            self._connector.note_limits(
+                {one.upstream: one.max_output_tokens for one in known if one.max_output_tokens}
             )
-            for card in cards.cards(provider.slug) if cards else ():
-                self._offer_card(provider, card, upstream)
+            opened = None
+            if row.slug in enabled:
+                opened = self._connector.connect(row, key=row.key(self._environ))
+            for card in known:
+                self._offer_card(row, card, opened)
 
     def _offer_card(
-        self, provider: table.Provider, card: ModelCard, upstream: OpenAICompatible
+        self, provider: table.Provider, card: ModelCard, opened: Upstream | None
     ) -> None:
         if card.retiring:
             return
         endpoint = f"{card.id}@{provider.slug}"
+        upstream = opened or _UNOPENED
         self.offer.add(
             Endpoint(
                 id=endpoint,
@@ -189,7 +210,8 @@ class Suppliers:
                 provider=provider.slug,
                 upstream_model=card.upstream,
                 upstream=upstream,
-                embedder=upstream,
+                embedder=embedder_of(upstream),
+                count=counter_of(upstream, card.upstream),
                 embeds_only=card.embeds,
                 pricing=TariffPricing(endpoint, card.tariff, self._remember),
                 name=card.name,
@@ -198,6 +220,7 @@ class Suppliers:
                 created_s=card.released_s,
                 key_id=provider.slug,
                 lacks=_lacks(card),
+                byok="may" if opened else "must",
             )
         )
 
@@ -208,42 +231,67 @@ class Suppliers:
                 self._local.add(model.id, path)
                 self._sizes[model.id] = path.stat().st_size
             return
-        row = table.provider(CUSTOM)
-        if row is None:
-            return
-        name = row.name if model.provider == CUSTOM else model.provider
-        provider = structs.replace(row, slug=model.provider, name=name)
-        upstream = OpenAICompatible(
-            self._transport,
-            provider,
-            key=self._environ.get(model.key_env) if model.key_env else None,
-            base_url=model.url,
-            timeouts=self._timeouts,
-        )
-        endpoint = f"{model.id}@{provider.slug}"
+        tariff = model.tariff(as_of=self._today)
+        upstream = self._server_of(model)
+        upstream_model = model.upstream_model or model.id
         self.offer.add(
             Endpoint(
-                id=endpoint,
+                id=model.endpoint,
                 model=model.id,
-                provider=provider.slug,
-                upstream_model=model.upstream_model or model.id,
+                provider=model.provider,
+                upstream_model=upstream_model,
                 upstream=upstream,
-                embedder=upstream,
-                pricing=TariffPricing(endpoint, self._stated(endpoint, model), self._remember),
+                embedder=embedder_of(upstream),
+                count=counter_of(upstream, upstream_model),
+                pricing=TariffPricing(model.endpoint, tariff, self._remember),
                 context_tokens=model.context_tokens,
                 max_output_tokens=model.max_output_tokens,
                 key_id=f"{model.key_env} {model.url}" if model.key_env else "",
                 quantization=model.quantization.lower(),
                 keeps_data=None if model.zdr is None else not model.zdr,
-                learns_from_data=_learns(model),
+                learns_from_data=model.learns_from_data,
+                byok="never" if model.byok is None else "must",
+                byok_id=model.byok,
             )
         )
 
-    def _stated(self, endpoint: str, model: AddedModel) -> Tariff | None:
-        if model.price_in is None:
-            return None
-        rates = {"input": model.price_in, "output": model.price_out or "0"}
-        return overrides.tariffs({endpoint: rates}, as_of=self._today)[endpoint]
+    def _server_of(self, model: AddedModel) -> Upstream:
+        """Return what calls an added model's server; a server of no kind gets no key unasked."""
+        if model.byok is not None:
+            return _UNOPENED
+        row, key = model.server(), None
+        if model.key_env:
+            key = self._environ.get(model.key_env)
+        elif model.url is None:
+            key = row.key(self._environ)
+        return self._connector.connect(row, key=key, base_url=model.url)
+
+    def _offer_found(self, server: discovery.Found, models: Mapping[str, str]) -> None:
+        """Offer what a server has, at no cost, and what it has no more no longer."""
+        slug = server.provider.slug
+        self.offer.discard(
+            lambda end: end.source == "found" and end.provider == slug and end.model not in models
+        )
+        if not models:
+            return
+        upstream = self._connector.connect(
+            server.provider, key=server.key, base_url=server.base_url
+        )
+        tariff = Tariff(versions=(Version(price=FREE),), source="local server", as_of=self._today)
+        for model, name in models.items():
+            endpoint = f"{model}@{slug}"
+            self.offer.add(
+                Endpoint(
+                    id=endpoint,
+                    model=model,
+                    provider=slug,
+                    upstream_model=name,
+                    upstream=upstream,
+                    embedder=embedder_of(upstream),
+                    pricing=TariffPricing(endpoint, tariff, self._remember),
+                    source="found",
+                )
+            )
 
     def _offer_local(self, model: Offered) -> None:
         if self._local is None:
@@ -281,18 +329,6 @@ class Suppliers:
         await self._transport.close()
         if self._local is not None:
             await self._local.close()
-
-
-def _place(model: AddedModel) -> str:
-    """Return where an added model is kept: one place for each provider of it."""
-    return model.id if model.provider == CUSTOM else f"{model.id}@{model.provider}"
-
-
-def _learns(model: AddedModel) -> bool | None:
-    """Tell whether data may be used for more than the answer; who keeps none cannot."""
-    if model.data_collection is None:
-        return False if model.zdr else None
-    return model.data_collection == "allow"
 
 
 def _lacks(card: ModelCard) -> frozenset[str]:

@@ -8,6 +8,7 @@ Knows the command line and the HTTP API, nothing of what is behind them.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -36,12 +37,14 @@ class Served:
     ) -> None:
         """Serve `home`, with further `options` of `up`, below the command `wrapper` if given.
 
-        What the gateway logs goes to `log`, or to this process's standard error.
+        It does not look for model servers on this machine, unless `environ` says so. What the
+        gateway logs goes to `log`, or to this process's standard error.
         """
         self.home = home
         self.key = ""
         self._options = options
-        self._environ = {**os.environ, "GLASSLIPPER_HOME": str(home), **(environ or {})}
+        alone = {"GLASSLIPPER_HOME": str(home), "GLASSLIPPER_DISCOVER": "false"}
+        self._environ = {**os.environ, **alone, **(environ or {})}
         self._wrapper = wrapper
         self._log = log
         self._process: subprocess.Popen[str] | None = None
@@ -53,6 +56,7 @@ class Served:
         Raises:
             RuntimeError: It ended instead.
         """
+        self._announced = {}
         command = [*self._wrapper, sys.executable, "-m", "glasslipper", "up", "--port", "0"]
         errors: IO[bytes] | None = self._log.open("ab") if self._log else None
         try:
@@ -140,8 +144,8 @@ class Served:
         process, self._process = self._process, None
         if process is None:
             return 0
-        if process.poll() is None:
-            process.send_signal(number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._announced.get("pid", process.pid), number)
         try:
             return process.wait(STOP_S)
         except subprocess.TimeoutExpired:

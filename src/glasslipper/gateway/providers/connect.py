@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from glasslipper.gateway.providers.anthropic import Anthropic
 from glasslipper.gateway.providers.gemini import Gemini
@@ -10,6 +11,7 @@ from glasslipper.gateway.providers.openai import OpenAICompatible
 from glasslipper.gateway.providers.table import Provider
 from glasslipper.gateway.transport import Timeouts, Transport
 from glasslipper.kernel.errors import SetupMissing
+from glasslipper.kernel.messages import Request
 from glasslipper.kernel.ports import Embedder, Upstream
 
 
@@ -20,9 +22,14 @@ class Connector:
         self, transport: Transport, timeouts: Timeouts, environ: Mapping[str, str]
     ) -> None:
         """Reach each provider where `environ` says, or else where its row does."""
-        self.environ = environ
+        self._environ = environ
+        self._max_tokens: dict[str, int] = {}
         self._transport = transport
         self._timeouts = timeouts
+
+    def note_limits(self, max_tokens: Mapping[str, int]) -> None:
+        """Know how long answers may be, by upstream model, for those that must be told."""
+        self._max_tokens.update(max_tokens)
 
     def connect(
         self, provider: Provider, *, key: str | None, base_url: str | None = None
@@ -33,11 +40,15 @@ class Connector:
             SetupMissing: It needs a key, or the key cannot be sent in a header.
             InvalidRequest: The base URL is none.
         """
-        address = base_url or provider.address(self.environ)
+        address = base_url or provider.address(self._environ)
         match provider.speaks:
             case "messages":
                 return Anthropic(
-                    self._transport, key=key, base_url=address, timeouts=self._timeouts
+                    self._transport,
+                    key=key,
+                    base_url=address,
+                    timeouts=self._timeouts,
+                    max_tokens=self._max_tokens,
                 )
             case "gemini":
                 if key is None:
@@ -52,3 +63,12 @@ class Connector:
 def embedder_of(upstream: Upstream) -> Embedder | None:
     """Return what embeds at the same place with the same key, if anything does."""
     return upstream if isinstance(upstream, OpenAICompatible | Gemini) else None
+
+
+def counter_of(
+    upstream: Upstream, upstream_model: str
+) -> Callable[[Request], Awaitable[int]] | None:
+    """Return what counts a prompt's tokens at the same place, if anything does."""
+    if isinstance(upstream, Anthropic):
+        return partial(upstream.count, upstream_model=upstream_model)
+    return None
