@@ -138,9 +138,11 @@ class Exchange:
             offered = desk.keyring.equip(offered, caller.account)
         self._first_token_ms: int | None = None
         self._input_units = ends.input_ceiling(request)
-        self._route = own_keys_first(
-            desk.router.plan(self.request, self._affordable(offered), owner=caller.account.key_id)
+        self._route = desk.router.plan(
+            self.request, self._affordable(offered), owner=caller.account.key_id
         )
+        if not desk.keyring.is_empty:
+            self._route = own_keys_first(self._route)
         self._tools = ToolWatch(request.tools) if request.tools else None
         self._hold = NO_HOLD
         self._cell: int | None = None
@@ -208,8 +210,10 @@ class Exchange:
         return priced
 
     async def _take_hold(self) -> None:
+        if not self._caller.account.budgets:
+            return
         charged = [endpoint for endpoint in self._route.order if not endpoint.uncharged]
-        if not self._caller.account.budgets or not charged:
+        if not charged:
             return
         ceiling = max(
             self._ceiling(endpoint, endpoint.output_ceiling(self.request)) for endpoint in charged
