@@ -51,7 +51,8 @@ class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written down before an upstream is called.
 
-    `input_units` is an upper bound of the prompt's tokens. `cell` is the index of the exchange's
+    `number` counts the attempts of an exchange. `input_units` is an upper bound of the prompt's
+    tokens. `cell` is the index of the exchange's
     progress cell, where relayed bytes are counted for the case of a crash. `is_byok` says that the
     provider's key is the caller's own, `uncharged` that no budget pays for the attempt.
     """
@@ -70,6 +71,7 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     held_nanousd: int
     price: PriceRow | None
     cell: int
+    number: int = 1
     session_id: str | None = None
     user: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -72,6 +72,7 @@ class Journal:
         self._reserved_bytes = 0
         self._sync_too = sync_too
         self._retired: list[int] = []
+        self._syncing = threading.Lock()
         self._file = -1
         with _disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -174,7 +175,26 @@ class Journal:
             os.ftruncate(old, old_size)
             self._retired.append(old)
 
+    def whole(self) -> int:
+        """Return the position after the last line."""
+        return self.end
+
+    def sync(self) -> int:
+        """Sync what has been appended, in the calling thread; return the position synced.
+
+        Raises:
+            StoreFailed: The sync failed, now or earlier.
+        """
+        self._sync()
+        if self._failure is not None:
+            raise self._failure
+        return self._synced
+
     def _sync(self) -> None:
+        with self._syncing:
+            self._sync_alone()
+
+    def _sync_alone(self) -> None:
         position = self.end
         retired, self._retired = self._retired, []
         try:

@@ -59,13 +59,14 @@ class Live:
             )
         )
 
-    def count(self, db: Database) -> int:
+    def count(self, db: Database, until: int) -> int:
         """Count what was taken in, inside the caller's transaction; return the position reached.
 
-        `done` must be told the position once the transaction is committed.
+        Nothing whose line ends after `until` is counted. `done` must be told the position once
+        the transaction is committed.
         """
         position = _counted_to(db, self._journal)
-        fresh = [one for one in list(self._settled) if one.position > position]
+        fresh = [one for one in list(self._settled) if position < one.position <= until]
         if not fresh:
             return position
         charged, billed = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
@@ -121,6 +122,21 @@ def count(db: Database, folder: Path) -> int:
     if position > start:
         _set_counted(db, folder.name, position)
     return position
+
+
+def release_if_counted(db: Database, journal_name: str, end: int) -> bool:
+    """Give back every grant of a journal, if it is counted to its end; tell whether it is."""
+    if _counted_to(db, journal_name) < end:
+        return False
+    release_all(db, journal_name)
+    return True
+
+
+def forget_beyond(db: Database, journal_name: str, end: int) -> None:
+    """Go back to the end of a journal that has lost lines, as it may when the power fails."""
+    db.change(
+        "UPDATE counted SET position = min(position, ?) WHERE journal = ?", (end, journal_name)
+    )
 
 
 def release_all(db: Database, journal_name: str) -> int:

@@ -57,8 +57,14 @@ class Keeper:
         open_state: Callable[[], Database],
         clock: Clock,
         durability: Durability,
+        settled: Callable[[], int],
     ) -> None:
-        """Start the thread for the journal in `folder`."""
+        """Start the thread for the journal in `folder`.
+
+        `settled` returns the position up to which the journal is as durable as it promises:
+        what the tables say must never outlive it.
+        """
+        self._settled = settled
         self._folder = folder
         self._store = store
         self._live = live
@@ -109,8 +115,9 @@ class Keeper:
         asked, self._asked = self._asked, []
         failure: StoreFailed | None = None
         try:
-            copied = rows.copy(table, self._folder)
-            counted = self._store.submit(self._live.count).result()
+            until = self._settled()
+            copied = rows.copy(table, self._folder, until)
+            counted = self._store.submit(lambda db: self._live.count(db, until)).result()
             self._live.done(counted)
             self._drop_old(table, min(copied, counted))
         except StoreFailed as error:

@@ -19,7 +19,7 @@ from glasslipper.kernel.errors import StoreBusy, StoreFailed
 from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.record import Generation
 from glasslipper.ledger import tables
-from glasslipper.ledger.write import keeper, keys, recovery
+from glasslipper.ledger.write import counters, keeper, keys, recovery
 from glasslipper.ledger.write.counters import Live
 from glasslipper.ledger.write.purse import BudgetHold, Purse
 from glasslipper.ledger.write.recorder import Recorder
@@ -33,6 +33,9 @@ STATE_FILE = "state.sqlite"
 JOURNALS = "journal"
 
 T = TypeVar("T")
+
+_TRIES = 8
+"""How many new journals to try: a neighbour may look into a new one and so hold it briefly."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class Ledger:
             open_state=self._open_state,
             clock=self.clock,
             durability=durability,
+            settled=self._journal.sync if durability == "power" else self._journal.whole,
         )
         self.recorder = Recorder(self._journal, self._cells, noted=self._noted)
 
@@ -94,11 +98,10 @@ class Ledger:
     def _take_journal(self) -> tuple[Path, Journal, Cells]:
         folders = self.home / JOURNALS
         known = sorted(folders.iterdir()) if folders.is_dir() else []
-        new = folders / new_id("w", self.clock.now_ms())
-        for folder in known:
+        for folder in [*known, *(folders / new_id("w") for _ in range(_TRIES))]:
             with contextlib.suppress(StoreBusy):
                 return self._open_journal(folder)
-        return self._open_journal(new)
+        raise StoreBusy(f"No journal in {folders} could be taken.")
 
     def _open_journal(self, folder: Path) -> tuple[Path, Journal, Cells]:
         cells = Cells(folder / "cells")
@@ -144,11 +147,20 @@ class Ledger:
             return
         self._closed = True
         self._keeper.stop()
+        clean = self.recorder.open_exchanges == 0 and self._release()
         self._store.close()
-        clean = self.recorder.open_exchanges == 0
+        keeper.set_clean(self.folder, clean=clean)
         self._journal.close()
         self._cells.close()
-        keeper.set_clean(self.folder, clean=clean)
+
+    def _release(self) -> bool:
+        """Give every grant back, if all is counted; tell whether it was."""
+        end, name = self._journal.end, self.folder.name
+        try:
+            return self.change_now(lambda db: counters.release_if_counted(db, name, end))
+        except StoreFailed as error:
+            _log.warning("closing %s: %s", self.folder, error)
+            return False
 
     def __enter__(self) -> Ledger:
         return self

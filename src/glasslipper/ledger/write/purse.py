@@ -128,7 +128,7 @@ class Purse:
         loop = asyncio.get_running_loop()
         until_s = loop.time() + WAIT_S
         while True:
-            left = await asyncio.shield(asyncio.ensure_future(self._grow(accounts, ceiling)))
+            left = await asyncio.shield(asyncio.ensure_future(self._grow(accounts, ceiling, least)))
             amount = min(ceiling, left.nanousd)
             if amount >= least:
                 if self._take(accounts, amount):
@@ -142,7 +142,7 @@ class Purse:
                     left_nanousd=max(left.nanousd, 0),
                 )
 
-    async def _grow(self, accounts: tuple[str, ...], needed: int) -> _Left:
+    async def _grow(self, accounts: tuple[str, ...], needed: int, least_needed: int) -> _Left:
         """Have each grant grown until its surplus is `needed`, as far as the budgets go.
 
         Growing is done by one at a time, and to its end even if the request goes away: what the
@@ -157,10 +157,10 @@ class Purse:
                 if (grant := self._grant(account)).surplus < needed
             }
             wanted = {account: (grant.surplus, grant.slice) for account, grant in short.items()}
-            drawn = await self._store.run(lambda db: self._draw(db, wanted, needed))
+            drawn = await self._store.run(lambda db: self._draw(db, wanted, needed, least_needed))
             least = _Left(needed, others_hold=False)
             for account, (more, free, others_hold) in drawn.items():
-                grant = short[account]
+                grant = self._grant(account)
                 grant.granted += more
                 grant.slice = min(grant.slice * 2, MOST_SLICES)
                 least = min(least, _Left(grant.surplus + free - more, others_hold))
@@ -171,7 +171,7 @@ class Purse:
         return self._grants.setdefault(account, _Grant())
 
     def _draw(
-        self, db: Database, wanted: dict[str, tuple[int, int]], needed: int
+        self, db: Database, wanted: dict[str, tuple[int, int]], needed: int, least: int
     ) -> dict[str, tuple[int, int, bool]]:
         """Grant what the budgets allow: by account the growth, what was free, who else holds.
 
@@ -189,7 +189,8 @@ class Purse:
         for account, (surplus, slices) in wanted.items():
             has, others = free[account]
             short = needed - surplus
-            more = max(min(short * slices, has // 4), min(short, has), 0)
+            enough = surplus + has >= least
+            more = max(min(short * slices, has // 4), min(short, has), 0) if enough else 0
             drawn[account] = (more, has, others)
             db.change(_ADD, (self._journal, account, more))
         return drawn

@@ -24,6 +24,7 @@ def recover(journal: Journal, cells: Cells, state: Database) -> int:
     """Close every open exchange of a journal that this process owns; return how many there were."""
     table = rows.open_rows(journal.folder)
     try:
+        rows.forget_beyond(table, journal.end)
         rows.copy(table, journal.folder)
         closed = [close(attempts, cells) for attempts in _open_exchanges(table)]
         for generation in closed:
@@ -31,10 +32,12 @@ def recover(journal: Journal, cells: Cells, state: Database) -> int:
             journal.reserve(len(line) + 1)
             journal.append(line)
             journal.unreserve(len(line) + 1)
+        journal.sync()
         rows.copy(table, journal.folder)
     finally:
         table.close()
     with state.transaction():
+        counters.forget_beyond(state, journal.folder.name, journal.end)
         counters.count(state, journal.folder)
         counters.release_all(state, journal.folder.name)
     return len(closed)
@@ -43,10 +46,10 @@ def recover(journal: Journal, cells: Cells, state: Database) -> int:
 def _open_exchanges(table: Database) -> list[list[Intent]]:
     """Return the intents without a generation, the attempts of each exchange in order."""
     found: dict[str, list[Intent]] = {}
-    for (body,) in table.rows("SELECT body FROM intents ORDER BY attempt_id"):
+    for (body,) in table.rows("SELECT body FROM intents"):
         intent = lines.decode_intent(str(body))
         found.setdefault(intent.generation_id, []).append(intent)
-    return list(found.values())
+    return [sorted(intents, key=lambda intent: intent.number) for intents in found.values()]
 
 
 def close(attempts: list[Intent], cells: Cells) -> Generation:

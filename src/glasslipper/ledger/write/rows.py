@@ -31,17 +31,27 @@ def copied_to(db: Database) -> int:
     return int(row[0] or 0) if row else 0
 
 
-def copy(db: Database, folder: Path) -> int:
-    """Copy what the journal has gained; return the position reached."""
+def copy(db: Database, folder: Path, until: int | None = None) -> int:
+    """Copy what the journal has gained, up to `until`; return the position reached."""
     position = copied_to(db)
     for block in journal.read(folder, position):
         for start in range(0, len(block.lines), _MANY_LINES):
             chunk = block.lines[start : start + _MANY_LINES]
-            position += sum(map(len, chunk)) + len(chunk)
+            size = sum(map(len, chunk)) + len(chunk)
+            while until is not None and chunk and position + size > until:
+                size -= len(chunk.pop()) + 1
+            if not chunk:
+                return position
+            position += size
             with db.transaction():
                 _insert(db, chunk)
                 db.change("UPDATE copied SET position = ?", (position,))
     return position
+
+
+def forget_beyond(db: Database, end: int) -> None:
+    """Go back to the end of a journal that has lost lines, as it may when the power fails."""
+    db.change("UPDATE copied SET position = min(position, ?)", (end,))
 
 
 def _insert(db: Database, chunk: list[bytes]) -> None:
