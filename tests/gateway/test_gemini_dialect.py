@@ -781,23 +781,30 @@ def test_a_stream_without_a_word_is_still_an_answer() -> None:
 
 B64 = st.binary(min_size=1, max_size=9).map(lambda raw: base64.b64encode(raw).decode())
 WORDS = st.text(min_size=1, max_size=5)
+PROOF = B64 | st.text(min_size=1, max_size=9)
 FOREIGN = st.builds(
     ReasoningPart,
     text=st.text(max_size=5),
     kind=st.sampled_from(["text", "summary"]),
-    signature=st.none() | st.text(min_size=1, max_size=9),
-    encrypted=st.text(min_size=1, max_size=9),
+    signature=st.none() | PROOF,
+    encrypted=PROOF,
     format=st.none() | st.sampled_from(["anthropic-claude-v1", "openai-responses-v1"]),
     id=st.none() | WORDS,
+)
+SIGNED = st.builds(
+    ReasoningPart,
+    text=st.text(max_size=5),
+    signature=PROOF,
+    format=st.sampled_from([None, "anthropic-claude-v1"]),
 )
 OWN = st.builds(ReasoningPart, text=st.text(max_size=5), signature=B64, format=st.just(GOOGLE))
 ON_CALL = st.builds(ReasoningPart, encrypted=B64, format=st.just(GOOGLE), id=st.just("call-1"))
 ANSWERS = st.builds(
     Answer,
     text=WORDS,
-    reasoning=st.tuples(st.lists(FOREIGN | OWN, max_size=3), st.lists(ON_CALL, max_size=1)).map(
-        lambda both: (*both[0], *both[1])
-    ),
+    reasoning=st.tuples(
+        st.lists(FOREIGN | SIGNED | OWN, max_size=3), st.lists(ON_CALL, max_size=1)
+    ).map(lambda both: (*both[0], *both[1])),
     tool_calls=st.just((ToolCall(id="call-1", name="f", arguments='{"a": [1, 2]}'),)),
     finish=st.just("tool_calls"),
 )
