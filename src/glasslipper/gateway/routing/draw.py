@@ -31,6 +31,9 @@ TOOLS_POWER = 2.0
 FLOOR_NANOUSD = 1_000.0
 """Added to what a call costs: below that, price makes no difference."""
 
+UNKNOWN_NANOUSD = 20_000_000.0
+"""What a call is taken to cost where nobody knows: two cents, as at a dear model."""
+
 GOOD_PRIOR = 0.99
 PRIOR_WEIGHT = 10.0
 """An endpoint's uptime counts as much as its peers' once it has had so many attempts."""
@@ -86,17 +89,15 @@ class Seat:
 
 def weigh(seats: Sequence[Seat], *, with_tools: bool) -> None:
     """Give seats of one level their weights, and say what they are made of."""
-    costs = [seat.sight.cost_nanousd for seat in seats]
-    known = [cost for cost in costs if cost is not None]
-    cheapest = min(known, default=0.0) + FLOOR_NANOUSD
-    dearest = max(known, default=0.0)
+    costs = [_cost(seat.sight) for seat in seats]
+    cheapest = min(costs)
     speeds = _speeds([seat.sight for seat in seats])
     fastest = max(speeds)
     uptime_prior = _prior(sum(s.sight.good for s in seats), sum(s.sight.bad for s in seats))
     total = 0.0
     for seat, cost, speed in zip(seats, costs, speeds, strict=True):
         sight = seat.sight
-        price = (cheapest / ((dearest if cost is None else cost) + FLOOR_NANOUSD)) ** PRICE_POWER
+        price = (cheapest / cost) ** PRICE_POWER
         uptime = _share(sight.good, sight.bad, uptime_prior) ** UPTIME_POWER
         weight = price * (speed / fastest) * uptime
         seat.why = f"price {price:.2g}{TIMES}speed {speed / fastest:.2g}{TIMES}uptime {uptime:.2g}"
@@ -111,6 +112,11 @@ def weigh(seats: Sequence[Seat], *, with_tools: bool) -> None:
     floor = EXPLORE / len(seats)
     for seat in seats:
         seat.weight = (1.0 - EXPLORE) * seat.weight / total + floor
+
+
+def _cost(sight: Sight) -> float:
+    known = sight.cost_nanousd
+    return (UNKNOWN_NANOUSD if known is None else known) + FLOOR_NANOUSD
 
 
 def _weigh_tools(seats: Sequence[Seat]) -> float:
