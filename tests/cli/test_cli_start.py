@@ -145,7 +145,7 @@ def test_a_value_that_makes_no_sense_is_wrong_usage(
     arguments: list[str],
 ) -> None:
     monkeypatch.setenv("GLASSLIPPER_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
     assert run([*arguments, "--json"]) == 2
     told = capsys.readouterr()
     assert told.out == ""

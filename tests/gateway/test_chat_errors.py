@@ -12,6 +12,7 @@ from glasslipper.kernel.errors import (
     InvalidRequest,
     UpstreamRateLimited,
     UpstreamRefused,
+    WrongMethod,
 )
 
 
@@ -65,7 +66,11 @@ def every_error() -> list[type[GlasslipperError]]:
 
 @pytest.mark.parametrize("kind", every_error())
 def test_every_error_can_be_told(kind: type[GlasslipperError]) -> None:
-    more = {BudgetExhausted: {"left_nanousd": 1}, UpstreamRefused: {"upstream_status": 500}}
+    more = {
+        BudgetExhausted: {"left_nanousd": 1},
+        UpstreamRefused: {"upstream_status": 500},
+        WrongMethod: {"allowed": ("POST",)},
+    }
     body = json.loads(encode_error(kind("It went wrong.", **more.get(kind, {}))))["error"]
     assert body["message"].startswith("It went wrong. ")
     assert body["code"] == kind.slug

@@ -13,7 +13,6 @@ import click
 
 from glasslipper.cli import options
 from glasslipper.cli.output import say
-from glasslipper.cli.servers import ADMIN_KEY, SERVERS
 from glasslipper.kernel.clock import SystemClock
 from glasslipper.store import places
 
@@ -132,6 +131,7 @@ def _announce(house: House, url: str, first: str | None, *, as_json: bool) -> No
 
 def _first_key(home: Path, ledger: Ledger) -> str | None:
     """Make the command line's own management key, and the user's first key, once for a home."""
+    from glasslipper.cli.servers import ADMIN_KEY
     from glasslipper.ledger.write import keys
 
     path = home / ADMIN_KEY
@@ -158,6 +158,8 @@ def _first_key(home: Path, ledger: Ledger) -> str | None:
 
 def _leave_note(home: Path, url: str) -> Path:
     """Say where this server is, so that other commands find it."""
+    from glasslipper.cli.servers import SERVERS
+
     folder = home / SERVERS
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / f"{os.getpid()}.json"
