@@ -10,7 +10,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 def standard_base64(text: str) -> str | None:
-    """Return base64 in the standard alphabet with its padding, or `None` if it is none.
+    """Return base64 in the one standard form of its bytes, or `None` if it is none.
 
     >>> standard_base64("_-8"), standard_base64("nope!")
     ('/+8=', None)
@@ -18,10 +18,10 @@ def standard_base64(text: str) -> str | None:
     standard = text.translate(_STANDARD).rstrip("=")
     standard += "=" * (-len(standard) % 4)
     try:
-        binascii.a2b_base64(standard.encode("ascii"), strict_mode=True)
+        raw = binascii.a2b_base64(standard.encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         return None
-    return standard
+    return binascii.b2a_base64(raw, newline=False).decode("ascii")
 
 
 def require_base64(text: str, path: str) -> str:

@@ -39,7 +39,7 @@ _encoder = msgspec.json.Encoder()
 
 def is_bare(thought: ReasoningPart | ReasoningDelta) -> bool:
     """Return whether it is Gemini's signature of words or of a call, rather than thinking."""
-    return thought.encrypted is not None and _is_geminis(thought, thought.encrypted)
+    return thought.encrypted is not None and _geminis(thought, thought.encrypted) is not None
 
 
 def write_signature(thought: ReasoningPart | ReasoningDelta) -> str | None:
@@ -47,8 +47,9 @@ def write_signature(thought: ReasoningPart | ReasoningDelta) -> str | None:
     proof = thought.signature or thought.encrypted
     if proof is None:
         return None
-    if not (thought.signature and thought.encrypted) and _is_geminis(thought, proof):
-        return proof
+    own = _geminis(thought, proof)
+    if own is not None and not (thought.signature and thought.encrypted):
+        return own
     sealed = _Sealed(
         kind=thought.kind,
         signature=thought.signature,
@@ -87,5 +88,6 @@ def read_signature(
     return ReasoningPart(encrypted=signature, format=FORMAT, id=call_id)
 
 
-def _is_geminis(thought: ReasoningPart | ReasoningDelta, proof: str) -> bool:
-    return thought.format == FORMAT and standard_base64(proof) is not None
+def _geminis(thought: ReasoningPart | ReasoningDelta, proof: str) -> str | None:
+    """Return a proof as Gemini's clients read it, if Gemini made it."""
+    return standard_base64(proof) if thought.format == FORMAT else None
