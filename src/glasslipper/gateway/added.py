@@ -12,6 +12,7 @@ from glasslipper.gateway.prices import overrides
 from glasslipper.gateway.prices.tariff import Tariff
 from glasslipper.gateway.providers import table
 from glasslipper.gateway.providers.table import Provider
+from glasslipper.gateway.vault import VARIABLE as MASTER_KEY
 from glasslipper.kernel.errors import InvalidRequest
 
 LOCAL = "local"
@@ -95,6 +96,8 @@ class AddedModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
                 "A provider's name has small letters, digits, dots and dashes, and is not `local`.",
                 param="$.provider",
             )
+        if self.key_env == MASTER_KEY:
+            raise InvalidRequest("That key is never sent anywhere.", param="$.key_env")
         if self.path is None and not (self.url or self.server().base_url):
             raise InvalidRequest("Say the URL of the server.", param="$.url")
 

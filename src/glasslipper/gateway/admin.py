@@ -85,6 +85,18 @@ class PullWish(Struct, frozen=True, kw_only=True):
     id: str
 
 
+class Refreshed(Struct, frozen=True, kw_only=True):
+    """How many models are offered now."""
+
+    models: int
+
+
+class RefreshedAnswer(Struct, frozen=True):
+    """How many models are offered now."""
+
+    data: Refreshed
+
+
 _key_wishes = msgspec.json.Decoder(KeyWish)
 _session_wishes = msgspec.json.Decoder(SessionWish)
 _key_changes = msgspec.json.Decoder(KeyChange)
@@ -230,6 +242,14 @@ async def pull_model(house: House, http: Http) -> None:
             f"{wish.id} has not been fetched.", hint=f"glasslipper models pull {wish.id}"
         )
     await http.reply(200, _encode(NamedAnswer(Named(wish.id))))
+
+
+async def refresh_models(house: House, http: Http) -> None:
+    """Answer `POST /admin/models/refresh`: look again at what there is, other servers too."""
+    house.gatekeeper.admit_manager(http.header(b"authorization"))
+    await house.suppliers.refresh()
+    await house.suppliers.look_around()
+    await http.reply(200, _encode(RefreshedAnswer(Refreshed(models=len(list(house.offer))))))
 
 
 def _shown(house: House, key: KeyRecord) -> KeyShown:

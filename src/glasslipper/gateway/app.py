@@ -9,7 +9,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from glasslipper.gateway import account, admin, feedback, health, metrics, models, openapi
+from glasslipper.gateway import (
+    account,
+    admin,
+    byok,
+    feedback,
+    health,
+    metrics,
+    models,
+    openapi,
+    pricelist,
+)
 from glasslipper.gateway.api import chat, completions, embeddings, gemini, messages, responses
 from glasslipper.gateway.dialects import gemini as gemini_dialect
 from glasslipper.gateway.dialects import messages as messages_dialect
@@ -46,9 +56,14 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/key/sessions"): admin.create_session_key,
     ("GET", "/keys"): admin.list_keys,
     ("POST", "/keys"): admin.create_key,
+    ("GET", "/byok"): byok.list_keys,
+    ("POST", "/byok"): byok.create,
+    ("POST", "/byok/rotate"): byok.rotate,
+    ("GET", "/admin/prices"): pricelist.listing,
     ("GET", "/admin/spend"): admin.spend,
     ("POST", "/admin/models"): admin.add_model,
     ("POST", "/admin/models/pull"): admin.pull_model,
+    ("POST", "/admin/models/refresh"): admin.refresh_models,
 }
 """Handlers by method and path below the prefix."""
 
@@ -61,6 +76,10 @@ ITEMS: dict[tuple[str, str], Callable[[House, Http, str], Awaitable[None]]] = {
     ("PATCH", "/keys/"): admin.change_key,
     ("DELETE", "/keys/"): admin.delete_key,
     ("DELETE", "/admin/models/"): admin.remove_model,
+    ("GET", "/byok/"): byok.show,
+    ("PATCH", "/byok/"): byok.change,
+    ("DELETE", "/byok/"): byok.delete,
+    ("GET", "/admin/prices/"): pricelist.one,
 }
 """Handlers of paths that end with the name of one thing."""
 
@@ -159,7 +178,7 @@ def _said(path: str, error: GlasslipperError) -> bytes:
     place = path.removeprefix("/api")
     if place.startswith("/v1/messages"):
         return messages_dialect.encode_error(error)
-    if place.startswith("/v1beta/"):
+    if place.startswith("/v1beta/") or (place.startswith("/v1/models/") and ":" in place):
         return gemini_dialect.encode_error(error)
     if place.startswith("/v1/responses"):
         return responses_dialect.encode_error(error)

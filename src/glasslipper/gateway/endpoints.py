@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from glasslipper.gateway.prices.tariff import Tariff
 from glasslipper.kernel.errors import ModelUnknown
 from glasslipper.kernel.messages import (
     AudioPart,
@@ -37,6 +38,11 @@ TURN_TOKENS = 16
 
 class Pricing(Protocol):
     """What an endpoint costs, for a call begun at `when_ms` with so many prompt tokens."""
+
+    @property
+    def tariff(self) -> Tariff | None:
+        """Every price and when it applies, where there is more to tell than one row."""
+        ...
 
     def row(self, when_ms: int, prompt_tokens: int) -> PriceRow | None:
         """Return the price row, or `None` if nobody knows."""

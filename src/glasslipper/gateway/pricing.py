@@ -27,6 +27,11 @@ class TariffPricing:
         self._remember = remember
         self._rows: dict[Price, PriceRow] = {}
 
+    @property
+    def tariff(self) -> Tariff | None:
+        """Every price that there is, and when which one applies."""
+        return self._tariff
+
     def row(self, when_ms: int, prompt_tokens: int) -> PriceRow | None:
         """Return the price row of a call begun then with a prompt of that size."""
         tariff = self._tariff
@@ -53,6 +58,11 @@ class LocalPricing:
         self._ceiling = price.ceiling
         self._row = row_for(endpoint, price.price, source="cpu time", as_of=as_of)
         remember(endpoint, self._row)
+
+    @property
+    def tariff(self) -> Tariff | None:
+        """None: there is only the one row."""
+        return None
 
     def row(self, when_ms: int, prompt_tokens: int) -> PriceRow:
         """Return the one price row."""
