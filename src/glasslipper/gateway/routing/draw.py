@@ -91,16 +91,16 @@ def weigh(seats: Sequence[Seat], *, with_tools: bool) -> None:
     """Give seats of one level their weights, and say what they are made of."""
     costs = [_cost(seat.sight) for seat in seats]
     cheapest = min(costs)
-    speeds = _speeds([seat.sight for seat in seats])
-    fastest = max(speeds)
-    uptime_prior = _prior(sum(s.sight.good for s in seats), sum(s.sight.bad for s in seats))
+    sights = [seat.sight for seat in seats]
+    speeds = _speeds(sights)
+    uptime_prior = _prior(sum([s.good for s in sights]), sum([s.bad for s in sights]))
     total = 0.0
     for seat, cost, speed in zip(seats, costs, speeds, strict=True):
         sight = seat.sight
         price = (cheapest / cost) ** PRICE_POWER
         uptime = _share(sight.good, sight.bad, uptime_prior) ** UPTIME_POWER
-        weight = price * (speed / fastest) * uptime
-        seat.why = f"price {price:.2g}{TIMES}speed {speed / fastest:.2g}{TIMES}uptime {uptime:.2g}"
+        weight = price * speed * uptime
+        seat.why = f"price {price:.2g}{TIMES}speed {speed:.2g}{TIMES}uptime {uptime:.2g}"
         if sight.busy:
             room = 1.0 - sight.busy / (sight.busy + sight.good + sight.bad + PRIOR_WEIGHT)
             weight *= room
@@ -144,18 +144,23 @@ def _share(good: int, bad: int, prior: float) -> float:
 
 
 def _speeds(sights: Sequence[Sight]) -> list[float]:
-    """Return each speed, drawn towards the peers' mean as long as few attempts tell it."""
+    """Return each speed as a share of the fastest's.
+
+    As long as few attempts tell a speed, it is drawn towards the mean of the peers.
+    """
     known = [sight.tokens_per_s[0] for sight in sights if sight.tokens_per_s is not None]
     if not known:
         return [1.0] * len(sights)
     mean = sum(known) / len(known)
-    return [
+    speeds = [
         mean
         if sight.tokens_per_s is None
         else (sight.good * sight.tokens_per_s[0] + SPEED_PRIOR_WEIGHT * mean)
         / (sight.good + SPEED_PRIOR_WEIGHT)
         for sight in sights
     ]
+    fastest = max(speeds)
+    return [speed / fastest for speed in speeds]
 
 
 def rank(seats: Sequence[Seat]) -> None:

@@ -107,8 +107,11 @@ class Router:
 
     def _look(self, endpoint: Endpoint, ticks_ms: float, now_ms: int) -> Seat:
         standing = self._standing(endpoint.id)
-        profile = self._profile(endpoint.model)
-        seat = Seat(endpoint, standing.sight(endpoint, profile, ticks_ms=ticks_ms, now_ms=now_ms))
+        sight = standing.fresh(ticks_ms)
+        if sight is None:
+            profile = self._profile(endpoint.model)
+            sight = standing.look(endpoint, profile, ticks_ms=ticks_ms, now_ms=now_ms)
+        seat = Seat(endpoint, sight)
         if self._paused and (wait_ms := _left(self._paused, endpoint.id, ticks_ms)):
             seat.must_rest(f"asked for a pause of {in_words(wait_ms)}", wait_ms)
             seat.is_paused = True

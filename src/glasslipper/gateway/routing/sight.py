@@ -74,19 +74,17 @@ class Standing:
         """Look again next time."""
         self._sight = None
 
-    def sight(self, endpoint: Endpoint, profile: Profile, *, ticks_ms: float, now_ms: int) -> Sight:
-        """Return how the endpoint looks, as of at most a second ago."""
-        sight = self._sight
-        if sight is None or ticks_ms >= self._stale_ms:
-            sight = self._sight = self._look(endpoint, profile, ticks_ms, now_ms)
-            self._stale_ms = ticks_ms + FRESH_MS
-        return sight
+    def fresh(self, ticks_ms: float) -> Sight | None:
+        """Return how the endpoint looked at most a second ago, if anybody did look."""
+        return self._sight if ticks_ms < self._stale_ms else None
 
-    def _look(self, endpoint: Endpoint, profile: Profile, ticks_ms: float, now_ms: int) -> Sight:
+    def look(self, endpoint: Endpoint, profile: Profile, *, ticks_ms: float, now_ms: int) -> Sight:
+        """Return how the endpoint looks now."""
         health = self.health
         ends, tools = health.ends(ticks_ms), health.tool_calls(ticks_ms)
         fine = tools.get("fine", 0)
-        return Sight(
+        self._stale_ms = ticks_ms + FRESH_MS
+        self._sight = Sight(
             cost_nanousd=_cost(endpoint, profile, health.cached_share(ticks_ms), now_ms),
             good=ends.get(Verdict.GOOD.value, 0),
             bad=ends.get(Verdict.FAILED.value, 0) + ends.get(Verdict.LOCKED.value, 0),
@@ -96,6 +94,7 @@ class Standing:
             tokens_per_s=health.tokens_per_s(ticks_ms),
             latency_ms=health.latency_ms(ticks_ms),
         )
+        return self._sight
 
 
 def price_now(endpoint: Endpoint, now_ms: int, prompt_tokens: int) -> Price | None:
