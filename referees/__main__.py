@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from referees import comply
+from referees import chaos, comply, schemas
 from referees.stand import mention
 from referees.verdict import Verdict, as_json, write_table
 
@@ -25,6 +25,8 @@ TABLE = Path(__file__).with_name("RESULTS.md")
 
 REFEREES: dict[str, Callable[..., Iterator[Verdict]]] = {
     "llm-comply": comply.referee,
+    "schemathesis": schemas.referee,
+    "llmock": chaos.referee,
 }
 
 

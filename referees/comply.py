@@ -51,9 +51,7 @@ def _over_local(program: places.Path) -> Iterator[Verdict]:
             yield judge(program, inner, dialect, "local/smol", f"{dialect} over local/smol")
 
 
-def judge(
-    program: places.Path, served: Served, dialect: str, model: str, subject: str
-) -> Verdict:
+def judge(program: places.Path, served: Served, dialect: str, model: str, subject: str) -> Verdict:
     """Run one format's tests against one model."""
     verdict = Verdict(referee=NAME, version=VERSION, subject=subject)
     stand.mention(f"{NAME}: {subject}")

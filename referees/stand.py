@@ -24,7 +24,7 @@ from glasslipper.testing.served import Served
 from referees import places
 
 LLMOCK = "0.2.2"
-START_S = 20.0
+START_S = 90.0
 
 MODELS = {
     "openai": "openai/gpt-5-mini",
