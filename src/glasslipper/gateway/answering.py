@@ -105,7 +105,7 @@ async def answer(house: House, http: Http, heard: Heard) -> None:
 
 async def _serve(house: House, http: Http, heard: Heard) -> bool:
     """Serve a request; tell whether its answer is whole."""
-    request = _with_session(heard.request, http)
+    request = _as_heard(heard.request, heard.dialect, http)
     async with Exchange(
         house.desk,
         heard.caller,
@@ -120,11 +120,11 @@ async def _serve(house: House, http: Http, heard: Heard) -> bool:
         return True
 
 
-def _with_session(request: Request, http: Http) -> Request:
+def _as_heard(request: Request, dialect: Dialect, http: Http) -> Request:
     session = http.header(b"x-session-id")
     if session and request.session_id is None:
-        return structs.replace(request, session_id=session[:MOST_SESSION_LETTERS])
-    return request
+        request = structs.replace(request, session_id=session[:MOST_SESSION_LETTERS])
+    return structs.replace(request, heard_as=dialect)
 
 
 async def _whole(exchange: Exchange, http: Http, heard: Heard) -> None:

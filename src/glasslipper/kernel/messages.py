@@ -155,7 +155,8 @@ class Reasoning(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing asked of a model, free of any wire format.
 
-    `models` are to be tried after `model`, in order. `extra` carries the fields that a dialect
+    `models` are to be tried after `model`, in order. `heard_as` names the
+    dialect in which the request was made. `extra` carries the fields that a dialect
     let through without understanding them, as raw JSON by name, so that a codec of the same
     dialect can pass them on.
     """
@@ -174,4 +175,5 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: str | None = None
     session_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    heard_as: str | None = None
     extra: Mapping[str, Raw] = field(default_factory=dict[str, Raw])

@@ -62,6 +62,10 @@ _encoder = msgspec.json.Encoder()
 _wishes = msgspec.json.Decoder(dict[str, Raw])
 
 
+_OTHERS = ("messages", "gemini")
+"""Dialects whose members nobody who speaks OpenAI's would understand."""
+
+
 def encode_request(request: Request, *, provider: Provider, upstream_model: str) -> bytes:
     """Return the JSON body that asks a provider for what the request asks.
 
@@ -75,7 +79,7 @@ def encode_request(request: Request, *, provider: Provider, upstream_model: str)
         **_tools(request),
         **reasoning_members(request.reasoning, provider),
         **_labels(request, provider),
-        **_extra(request.extra, provider),
+        **_extra(_understood(request), provider),
     }
     if request.response_format.kind != "text":
         body["response_format"] = _response_format(request.response_format)
@@ -109,6 +113,13 @@ def _labels(request: Request, provider: Provider) -> Json:
     if request.session_id is not None and provider.speaks_openrouter:
         body["session_id"] = request.session_id
     return body
+
+
+def _understood(request: Request) -> Mapping[str, Raw]:
+    """Return the extra members that mean something here: those of a dialect of OpenAI's."""
+    if request.heard_as in _OTHERS:
+        return {name: raw for name, raw in request.extra.items() if name == "provider"}
+    return request.extra
 
 
 def _extra(extra: Mapping[str, Raw], provider: Provider) -> Json:
