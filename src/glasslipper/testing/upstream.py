@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import os
 import resource
 import signal
@@ -65,6 +66,7 @@ class Call(Struct):
     body: bytes
     request_id: str | None
     keeps_alive: bool
+    key: str | None = None
 
 
 class Book:
@@ -84,6 +86,7 @@ class Book:
                 "n": self.calls,
                 "at_ms": time.time_ns() // 1_000_000,
                 "request_id": call.request_id,
+                "key": call.key,
                 "path": call.path,
                 "model": ask.model,
                 "stream": bool(ask.stream),
@@ -100,6 +103,11 @@ class Book:
     def _append(self, line: Mapping[str, object]) -> None:
         if self._file is not None:
             os.write(self._file, msgspec.json.encode(line) + b"\n")
+
+
+def key_mark(key: bytes) -> str:
+    """Return what the log holds instead of a key: enough to tell one from another."""
+    return hashlib.sha256(key).hexdigest()[:12]
 
 
 class Provider:
@@ -174,6 +182,7 @@ class Client(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size_bytes = 0
         self._request_id: str | None = None
+        self._key: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
@@ -196,16 +205,22 @@ class Client(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Start a request."""
-        self._url, self._body, self._size_bytes, self._request_id = b"", [], 0, None
+        self._url, self._body, self._size_bytes = b"", [], 0
+        self._request_id = self._key = None
 
     def on_url(self, url: bytes) -> None:
         """Note the target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note the request's id."""
-        if name.lower() == b"x-request-id":
-            self._request_id = value.decode("latin-1")
+        """Note the request's id, and a mark of the bearer key."""
+        match name.lower():
+            case b"x-request-id":
+                self._request_id = value.decode("latin-1")
+            case b"authorization":
+                self._key = key_mark(value.removeprefix(b"Bearer "))
+            case _:
+                pass
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
@@ -219,7 +234,7 @@ class Client(asyncio.Protocol):
         """Answer now, or after the answers before."""
         path = parse_url(self._url).path.decode("latin-1")
         body, keeps = b"".join(self._body), self._parser.should_keep_alive()
-        self._calls.append(Call(path, body, self._request_id, keeps))
+        self._calls.append(Call(path, body, self._request_id, keeps, self._key))
         if self._play is None:
             self._next()
 
