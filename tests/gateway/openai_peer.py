@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import structs
 
 from glasslipper.gateway.providers.openai import OpenAICompatible
-from glasslipper.gateway.providers.openai_request import encode_request
+from glasslipper.gateway.providers.openai.request import encode_request
 from glasslipper.gateway.providers.table import Provider, provider
 from glasslipper.gateway.transport import Timeouts, Transport
 from glasslipper.kernel.errors import GlasslipperError

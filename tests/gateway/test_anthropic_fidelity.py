@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.dialects.messages import EventEncoder, decode, encode_answer
-from glasslipper.gateway.providers.anthropic_answer import Reading
-from glasslipper.gateway.providers.anthropic_refusal import Refusals
-from glasslipper.gateway.providers.anthropic_request import encode_request
+from glasslipper.gateway.providers.anthropic.answer import Reading
+from glasslipper.gateway.providers.anthropic.refusal import Refusals
+from glasslipper.gateway.providers.anthropic.request import encode_request
 from glasslipper.kernel.events import Answer, Event, fold
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.ports import Attempted

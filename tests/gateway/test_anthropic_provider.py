@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw, structs
 
-from glasslipper.gateway.dialects.messages_kinds import FORMAT, MessagesReasoning, MessagesRequest
+from glasslipper.gateway.dialects.messages.kinds import FORMAT, MessagesReasoning, MessagesRequest
 from glasslipper.gateway.providers.anthropic import Anthropic
-from glasslipper.gateway.providers.anthropic_answer import Reading
-from glasslipper.gateway.providers.anthropic_models import traits
-from glasslipper.gateway.providers.anthropic_refusal import Refusals
-from glasslipper.gateway.providers.anthropic_request import encode_request
+from glasslipper.gateway.providers.anthropic.answer import Reading
+from glasslipper.gateway.providers.anthropic.models import traits
+from glasslipper.gateway.providers.anthropic.refusal import Refusals
+from glasslipper.gateway.providers.anthropic.request import encode_request
 from glasslipper.gateway.transport import Timeouts, Transport
 from glasslipper.kernel.errors import (
     ContextTooLong,

@@ -15,9 +15,9 @@ from msgspec import Raw, structs
 
 from glasslipper.gateway.dialects.gemini import ChunkEncoder, Head, decode, encode_answer
 from glasslipper.gateway.providers.gemini import BASE_URL, Gemini
-from glasslipper.gateway.providers.gemini_answer import Reading
-from glasslipper.gateway.providers.gemini_refusal import Refusals
-from glasslipper.gateway.providers.gemini_request import encode_request
+from glasslipper.gateway.providers.gemini.answer import Reading
+from glasslipper.gateway.providers.gemini.refusal import Refusals
+from glasslipper.gateway.providers.gemini.request import encode_request
 from glasslipper.gateway.transport import Timeouts, Transport
 from glasslipper.kernel.errors import (
     ContextTooLong,

@@ -19,7 +19,7 @@ from glasslipper.gateway.dialects.messages import (
     encode_count,
     encode_error,
 )
-from glasslipper.gateway.dialects.messages_kinds import (
+from glasslipper.gateway.dialects.messages.kinds import (
     FORMAT,
     MessagesReasoning,
     MessagesRequest,

@@ -27,7 +27,7 @@ from glasslipper.gateway.dialects.messages import (
     encode_count,
     encode_error,
 )
-from glasslipper.gateway.dialects.messages_kinds import FORMAT, MessagesRequest
+from glasslipper.gateway.dialects.messages.kinds import FORMAT, MessagesRequest
 from glasslipper.kernel.errors import (
     BudgetExhausted,
     ContextTooLong,

@@ -8,9 +8,9 @@ from msgspec import Raw, structs
 from openai_peer import CUSTOM, HI
 
 from glasslipper.gateway.dialects.chat import ChunkEncoder, Head, decode, encode_answer
-from glasslipper.gateway.providers.openai_answer import Reading
-from glasslipper.gateway.providers.openai_refusal import Refusals
-from glasslipper.gateway.providers.openai_request import encode_request
+from glasslipper.gateway.providers.openai.answer import Reading
+from glasslipper.gateway.providers.openai.refusal import Refusals
+from glasslipper.gateway.providers.openai.request import encode_request
 from glasslipper.kernel.events import (
     Answer,
     Event,

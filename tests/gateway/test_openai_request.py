@@ -7,7 +7,7 @@ import pytest
 from msgspec import Raw, structs
 from openai_peer import CUSTOM, HI, HI_STREAM, KEY, OPENAI, call, chunk, row, sent, sse
 
-from glasslipper.gateway.providers.openai_request import encode_request
+from glasslipper.gateway.providers.openai.request import encode_request
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.kernel.messages import (
     Message,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 from openai_peer import HI, OPENAI, call, chunk, http, sse, whole
 
-from glasslipper.gateway.providers.openai_answer import Reading
-from glasslipper.gateway.providers.openai_refusal import Refusals
+from glasslipper.gateway.providers.openai.answer import Reading
+from glasslipper.gateway.providers.openai.refusal import Refusals
 from glasslipper.kernel.events import Finished, Spent
 from glasslipper.kernel.ports import Attempted
 from glasslipper.kernel.usage import Usage

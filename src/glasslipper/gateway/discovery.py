@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 import msgspec
 from msgspec import Struct, field
 
-from glasslipper.gateway.dial import Proxy
 from glasslipper.gateway.providers.table import PROVIDERS, Provider
 from glasslipper.gateway.transport import Origin, Timeouts, Transport
+from glasslipper.gateway.transport.dial import Proxy
 from glasslipper.kernel.errors import (
     GlasslipperError,
     UpstreamTimeout,

@@ -14,20 +14,17 @@ import msgspec
 
 from glasslipper import __version__
 from glasslipper.gateway import admin, feedback, shapes
-from glasslipper.gateway.dialects import (
-    chat_answer,
-    chat_wire,
-    completions_answer,
-    completions_request,
-    embeddings,
-    errors,
-    messages_answer,
-    messages_errors,
-    messages_wire,
-    responses_wire,
-)
-from glasslipper.gateway.dialects.responses_echo import Echo
-from glasslipper.gateway.dialects.responses_object import Outline
+from glasslipper.gateway.dialects import embeddings, errors
+from glasslipper.gateway.dialects.chat import answer as chat_answer
+from glasslipper.gateway.dialects.chat import wire as chat_wire
+from glasslipper.gateway.dialects.completions import answer as completions_answer
+from glasslipper.gateway.dialects.completions import request as completions_request
+from glasslipper.gateway.dialects.messages import answer as messages_answer
+from glasslipper.gateway.dialects.messages import errors as messages_errors
+from glasslipper.gateway.dialects.messages import wire as messages_wire
+from glasslipper.gateway.dialects.responses import wire as responses_wire
+from glasslipper.gateway.dialects.responses.echo import Echo
+from glasslipper.gateway.dialects.responses.object import Outline
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
 

@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from glasslipper.gateway.dialects.chat_wire import Percentiles, ProviderWishes, Sort
+from glasslipper.gateway.dialects.chat.wire import Percentiles, ProviderWishes, Sort
 from glasslipper.gateway.endpoints import Endpoint
 from glasslipper.gateway.routing.variants import split_variant
 from glasslipper.kernel.errors import InvalidRequest, Unsupported

@@ -1,0 +1,143 @@
+"""What a response repeats from its request, with the defaults of what the request left out."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from msgspec import UNSET, Struct, UnsetType, field, structs
+
+from glasslipper.gateway.dialects.responses import wire
+
+T = TypeVar("T")
+
+
+class FormatEcho(Struct, frozen=True):
+    """The shape that was asked for."""
+
+    type: str
+    name: str | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
+    schema: dict[str, object] | UnsetType = UNSET
+    strict: bool | UnsetType | None = UNSET
+
+
+class TextEcho(Struct, frozen=True):
+    """What the words were to be like."""
+
+    format: FormatEcho = FormatEcho("text")
+    verbosity: str | UnsetType = UNSET
+
+
+class ReasoningEcho(Struct, frozen=True):
+    """How much thinking was asked for; `exclude` where it was not to be shown."""
+
+    effort: str | None = None
+    summary: str | None = None
+    exclude: bool | UnsetType = UNSET
+
+
+class ToolEcho(Struct, frozen=True):
+    """A tool that was offered."""
+
+    name: str
+    description: str | None
+    parameters: dict[str, object] | None
+    strict: bool | None
+    type: str = "function"
+
+
+class Echo(Struct, frozen=True, kw_only=True):
+    """What a response repeats from its request; members that were left out have their default.
+
+    `store` says whether the response is kept: whoever does not keep it should say so here.
+    """
+
+    background: bool = False
+    frequency_penalty: float = 0
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    parallel_tool_calls: bool = True
+    presence_penalty: float = 0
+    previous_response_id: str | None = None
+    prompt_cache_key: str | None = None
+    reasoning: ReasoningEcho = ReasoningEcho()
+    safety_identifier: str | None = None
+    store: bool = True
+    temperature: float = 1
+    text: TextEcho = TextEcho()
+    tool_choice: wire.Mode | wire.Choice = "auto"
+    tools: list[ToolEcho] = field(default_factory=list[ToolEcho])
+    top_logprobs: int = 0
+    top_p: float = 1
+    truncation: str = "disabled"
+    user: str | None = None
+
+    @property
+    def shows_thoughts(self) -> bool:
+        """Whether the client wants to see the thinking."""
+        return self.reasoning.exclude is not True
+
+
+def echo_of(ask: wire.ResponsesRequest) -> Echo:
+    """Return what the response to a request repeats."""
+    usual = Echo()
+    return Echo(
+        frequency_penalty=_given(ask.frequency_penalty, usual.frequency_penalty),
+        instructions=ask.instructions,
+        max_output_tokens=ask.max_output_tokens,
+        max_tool_calls=ask.max_tool_calls,
+        metadata=_given(ask.metadata, usual.metadata),
+        parallel_tool_calls=_given(ask.parallel_tool_calls, usual.parallel_tool_calls),
+        presence_penalty=_given(ask.presence_penalty, usual.presence_penalty),
+        previous_response_id=ask.previous_response_id,
+        prompt_cache_key=ask.prompt_cache_key,
+        reasoning=_reasoning(ask.reasoning or wire.Reasoning()),
+        safety_identifier=ask.safety_identifier,
+        store=_given(ask.store, usual.store),
+        temperature=_given(ask.temperature, usual.temperature),
+        text=_text(ask.text or wire.Text()),
+        tool_choice=_choice(_given(ask.tool_choice, usual.tool_choice)),
+        tools=[_tool(tool) for tool in ask.tools or ()],
+        top_logprobs=_given(ask.top_logprobs, usual.top_logprobs),
+        top_p=_given(ask.top_p, usual.top_p),
+        truncation=_given(ask.truncation, usual.truncation),
+        user=ask.user,
+    )
+
+
+def _given(value: T | None, usual: T) -> T:
+    return usual if value is None else value
+
+
+def _reasoning(wish: wire.Reasoning) -> ReasoningEcho:
+    return ReasoningEcho(
+        effort=wish.effort,
+        summary=wish.summary or wish.generate_summary,
+        exclude=True if wish.exclude else UNSET,
+    )
+
+
+def _choice(choice: wire.Mode | wire.Choice) -> wire.Mode | wire.Choice:
+    if isinstance(choice, wire.Choice) and choice.type == "allowed_tools" and choice.mode is None:
+        return structs.replace(choice, mode="auto")
+    return choice
+
+
+def _tool(tool: wire.Tool) -> ToolEcho:
+    return ToolEcho(tool.name or "", tool.description, tool.parameters, tool.strict)
+
+
+def _text(text: wire.Text) -> TextEcho:
+    asked = text.format or wire.Format("text")
+    form = FormatEcho(asked.type)
+    if asked.type == "json_schema":
+        form = FormatEcho(
+            asked.type,
+            name=asked.name or UNSET,
+            description=asked.description,
+            schema=asked.schema or {},
+            strict=asked.strict,
+        )
+    return TextEcho(form, text.verbosity or UNSET)
