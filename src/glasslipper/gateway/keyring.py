@@ -65,6 +65,7 @@ class Keyring:
         self._connector = connector
         self._by_id: dict[str, ProviderKey] = {}
         self._by_account: dict[tuple[str, str], list[ProviderKey]] = {}
+        self._opened: dict[str, frozenset[str] | None] = {}
         self._connected: OrderedDict[str, Upstream] = OrderedDict()
 
     def load(self, keys: Iterable[ProviderKey]) -> None:
@@ -73,13 +74,25 @@ class Keyring:
         self._by_account = {}
         for key in self._by_id.values():
             self._by_account.setdefault((key.account, key.provider), []).append(key)
+        self._opened = {}
+        for key in self._by_id.values():
+            known = self._opened.setdefault(key.provider, frozenset())
+            if known is None or key.allowed_models is None:
+                self._opened[key.provider] = None
+            else:
+                self._opened[key.provider] = known | set(key.allowed_models)
         self._connected.clear()
         self.is_empty = not self._by_id
 
     @property
     def providers(self) -> frozenset[str]:
         """The slugs of the providers that there is any key of."""
-        return frozenset(key.provider for key in self._by_id.values())
+        return frozenset(self._opened)
+
+    def opens(self, provider: str, model: str) -> bool:
+        """Tell whether anybody's key may be used for a model of a provider."""
+        models = self._opened.get(provider, frozenset())
+        return models is None or model in models
 
     def equip(self, offered: Sequence[Endpoint], account: Account) -> Sequence[Endpoint]:
         """Return the endpoints as they serve an account: with its own keys where it has any.

@@ -92,6 +92,7 @@ class Suppliers:
         self.keyring = Keyring(self.vault, self._connector)
         self.own_port: int | None = None
         self._sizes: dict[str, int] = {}
+        self._catalogues: dict[str, catalogue.Catalogue] = {}
         self._today = iso(ledger.clock.now_ms())[:10]
 
     async def refresh(self) -> None:
@@ -182,11 +183,14 @@ class Suppliers:
         enabled = {row.slug for row in table.enabled(self._environ)}
         rows = [row for row in table.PROVIDERS if row.slug in enabled or row.slug in brought]
         self.offer.discard(
-            lambda end: end.byok == "must" and end.byok_id is None and end.provider not in brought
+            lambda end: (
+                end.byok == "must"
+                and end.byok_id is None
+                and not self.keyring.opens(end.provider, end.model)
+            )
         )
-        cards = catalogue.load([row.slug for row in rows]) if rows else None
         for row in rows:
-            known = cards.cards(row.slug) if cards else ()
+            known = self._catalogue(row.slug).cards(row.slug)
             self._connector.note_limits(
                 {one.upstream: one.max_output_tokens for one in known if one.max_output_tokens}
             )
@@ -196,10 +200,16 @@ class Suppliers:
             for card in known:
                 self._offer_card(row, card, opened)
 
+    def _catalogue(self, provider: str) -> catalogue.Catalogue:
+        """Return the catalogue of a provider, read once."""
+        if provider not in self._catalogues:
+            self._catalogues[provider] = catalogue.load([provider])
+        return self._catalogues[provider]
+
     def _offer_card(
         self, provider: table.Provider, card: ModelCard, opened: Upstream | None
     ) -> None:
-        if card.retiring:
+        if card.retiring or not (opened or self.keyring.opens(provider.slug, card.id)):
             return
         endpoint = f"{card.id}@{provider.slug}"
         upstream = opened or _UNOPENED
@@ -231,9 +241,12 @@ class Suppliers:
                 self._local.add(model.id, path)
                 self._sizes[model.id] = path.stat().st_size
             return
-        tariff = model.tariff(as_of=self._today)
         upstream = self._server_of(model)
         upstream_model = model.upstream_model or model.id
+        card = None
+        if model.speaks is not None:
+            card = self._catalogue(model.speaks).find(model.speaks, upstream_model)
+        tariff = model.tariff(as_of=self._today) or (card.tariff if card else None)
         self.offer.add(
             Endpoint(
                 id=model.endpoint,
@@ -244,8 +257,12 @@ class Suppliers:
                 embedder=embedder_of(upstream),
                 count=counter_of(upstream, upstream_model),
                 pricing=TariffPricing(model.endpoint, tariff, self._remember),
-                context_tokens=model.context_tokens,
-                max_output_tokens=model.max_output_tokens,
+                embeds_only=card.embeds if card else False,
+                name=card.name if card else "",
+                context_tokens=model.context_tokens or (card.context_tokens if card else None),
+                max_output_tokens=model.max_output_tokens
+                or (card.max_output_tokens if card else None),
+                lacks=_lacks(card) if card else frozenset(),
                 key_id=f"{model.key_env} {model.url}" if model.key_env else "",
                 quantization=model.quantization.lower(),
                 keeps_data=None if model.zdr is None else not model.zdr,
