@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -99,6 +100,10 @@ async def _run(
     from glasslipper.gateway.server import serve
 
     house = await open_house(settings, ledger)
+    # What is there now stays for good: the collector need not walk it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
     def ready() -> None:
         _announce(house, url, first, as_json=as_json)

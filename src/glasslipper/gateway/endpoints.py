@@ -7,6 +7,7 @@ much an exchange with it may cost; who runs it is behind `kernel.ports.Upstream`
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -21,10 +22,9 @@ from glasslipper.kernel.messages import (
     ReasoningPart,
     Request,
 )
-from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES, PER, Price, amount_nanousd
+from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES, PER, Price
 from glasslipper.kernel.ports import Embedder, Upstream
 from glasslipper.kernel.record import PriceRow
-from glasslipper.kernel.usage import Usage
 
 DEFAULT_OUTPUT_TOKENS = 16_384
 """The most that an answer is taken to have where neither request nor endpoint says."""
@@ -165,12 +165,15 @@ def _message_bytes(message: Message) -> int:
 
 def cost_ceiling(price: Price, *, input_units: int, output_units: int) -> int:
     """Return the most, in nano-USD, that so many tokens may cost, whatever their class."""
-    dearest = Price(
-        input=max(map(price.rate, INPUT_CLASSES)),
-        output=max(map(price.rate, OUTPUT_CLASSES)),
-        requests=price.requests,
-    )
-    return amount_nanousd(Usage(input=input_units, output=output_units, requests=1), dearest)
+    dearest_in, dearest_out, each = _dearest_rates(price)
+    return -(-(input_units * dearest_in + output_units * dearest_out + each) // PER)
+
+
+@lru_cache(maxsize=4096)
+def _dearest_rates(price: Price) -> tuple[int, int, int]:
+    """Return the dearest rate of what goes in, of what comes out, and of a request."""
+    dearest_in = max(map(price.rate, INPUT_CLASSES))
+    return dearest_in, max(map(price.rate, OUTPUT_CLASSES)), price.requests
 
 
 def output_within(price: Price, *, input_units: int, nanousd: int) -> int:

@@ -219,7 +219,7 @@ class Exchange:
             self._ceiling(endpoint, endpoint.output_ceiling(self.request)) for endpoint in charged
         )
         open_ended = self.request.sampling.max_tokens is None
-        least = max(self._ceiling(endpoint, 1) for endpoint in charged)
+        least = max(self._ceiling(endpoint, 1) for endpoint in charged) if open_ended else 0
         self._hold = await self._desk.ledger.purse.hold(
             self._caller.account,
             ceiling,

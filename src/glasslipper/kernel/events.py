@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from glasslipper.kernel.finish import FinishReason
 from glasslipper.kernel.messages import ReasoningPart, ToolCall
@@ -112,7 +112,9 @@ class Folder:
     """Gathers events into an `Answer`, one at a time."""
 
     def __init__(self) -> None:
-        self._answer = Answer()
+        self._started: Started | None = None
+        self._finished: Finished | None = None
+        self._usage: Usage | None = None
         self._text: list[str] = []
         self._reasoning: dict[tuple[int, str], list[ReasoningDelta]] = {}
         self._refusal: list[str] = []
@@ -132,18 +134,11 @@ class Folder:
             case ToolCallDelta():
                 self._add_call(event)
             case Started():
-                self._answer = structs.replace(
-                    self._answer,
-                    model=event.model,
-                    upstream_id=event.upstream_id,
-                    service_tier=event.service_tier,
-                )
+                self._started = event
             case Finished():
-                self._answer = structs.replace(
-                    self._answer, finish=event.reason, native_finish=event.native
-                )
+                self._finished = event
             case Spent():
-                self._answer = structs.replace(self._answer, usage=event.usage)
+                self._usage = event.usage
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         call_id, name, pieces = self._calls.get(delta.index, ("", "", []))
@@ -153,10 +148,16 @@ class Folder:
     def answer(self) -> Answer:
         """Return what has been gathered so far."""
         calls = (self._calls[index] for index in sorted(self._calls))
-        return structs.replace(
-            self._answer,
+        started, finished = self._started or Started(), self._finished
+        return Answer(
+            model=started.model,
+            upstream_id=started.upstream_id,
+            service_tier=started.service_tier,
+            finish=finished.reason if finished else None,
+            native_finish=finished.native if finished else None,
+            usage=self._usage,
             text="".join(self._text),
-            reasoning=tuple(map(_thought, self._reasoning.values())),
+            reasoning=tuple(map(_thought, self._reasoning.values())) if self._reasoning else (),
             refusal="".join(self._refusal),
             logprobs=tuple(self._logprobs),
             tool_calls=tuple(

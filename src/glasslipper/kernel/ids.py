@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
@@ -38,10 +39,19 @@ def new_id(prefix: str, at_ms: int | None = None) -> str:
     `at_ms` is the Unix time in milliseconds; now, if it is left out.
     """
     when = time.time_ns() // 1_000_000 if at_ms is None else at_ms
-    bits = (when << 80) | int.from_bytes(_random(), "big")
-    pairs = _PAIRS
-    text = "".join([pairs[(bits >> shift) & 1023] for shift in range(120, -1, -10)])
-    return f"{prefix}-{text}"
+    bits = int.from_bytes(_random(), "big")
+    p = _PAIRS
+    return (
+        f"{prefix}-{_head_of(when)}{p[bits >> 70]}{p[bits >> 60 & 1023]}{p[bits >> 50 & 1023]}"
+        f"{p[bits >> 40 & 1023]}{p[bits >> 30 & 1023]}{p[bits >> 20 & 1023]}"
+        f"{p[bits >> 10 & 1023]}{p[bits & 1023]}"
+    )
+
+
+@lru_cache(maxsize=4)
+def _head_of(when: int) -> str:
+    """Return the ten characters of an id that say when it was made."""
+    return "".join([_PAIRS[(when >> shift) & 1023] for shift in range(40, -1, -10)])
 
 
 def made_at_ms(identifier: str) -> int:

@@ -8,6 +8,7 @@ No float ever holds money here; floats appear only at the edges, for people.
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -75,11 +76,13 @@ def amount_nanousd(usage: Usage, price: Price) -> int:
     150600
     """
     total = 0
-    for usage_class in USAGE_CLASSES:
-        units: int = getattr(usage, usage_class)
+    for usage_class, units in zip(USAGE_CLASSES, _units_of(usage), strict=True):
         if units:
             total += units * price.rate(usage_class)
     return -(-total // PER)
+
+
+_units_of = attrgetter(*USAGE_CLASSES)
 
 
 def nanousd(usd: str | int | float | Decimal) -> int:

@@ -7,9 +7,14 @@ everything behind it can simply add. Knows no prices.
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from msgspec import Struct, structs
 
 from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES, USAGE_CLASSES
+
+_went_in = attrgetter(*INPUT_CLASSES)
+_came_out = attrgetter(*OUTPUT_CLASSES)
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,12 +43,12 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def prompt_tokens(self) -> int:
         """Tokens that went in, of every class."""
-        return sum(getattr(self, name) for name in INPUT_CLASSES)
+        return sum(_went_in(self))
 
     @property
     def completion_tokens(self) -> int:
         """Tokens that came out, of every class."""
-        return sum(getattr(self, name) for name in OUTPUT_CLASSES)
+        return sum(_came_out(self))
 
     def __add__(self, other: Usage) -> Usage:
         """Return the units of both; a reported cost survives only if both report one."""

@@ -91,6 +91,8 @@ class Tariff(Struct, frozen=True, kw_only=True, gc=False):
         It covers whatever applies at any time in the 24 hours after `when_ms`, to any prompt of
         up to `prompt_tokens` tokens, class by class.
         """
+        if len(self.versions) == 1 and not self.versions[0].tiers:
+            return self.versions[0].price
         prices = dict[Price, None]()
         for moment_ms in self._changes(when_ms):
             version = self._version_at(moment_ms, service_tier)

@@ -100,7 +100,8 @@ class OpenAICompatible:
                     yield event
             for event in reading.end():
                 yield event
-            await _linger(reply)
+            if reply.source is not None or reply.chunks:
+                await _linger(reply)
         finally:
             reply.close()
 

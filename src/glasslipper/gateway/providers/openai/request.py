@@ -58,6 +58,7 @@ OPENROUTER_MEMBERS = frozenset(
 )
 """Members that only OpenRouter, or a gateway like it, understands."""
 
+_ANY_TOOL = ToolChoice()
 _encoder = msgspec.json.Encoder()
 _wishes = msgspec.json.Decoder(dict[str, Raw])
 
@@ -123,6 +124,8 @@ def _understood(request: Request) -> Mapping[str, Raw]:
 
 
 def _extra(extra: Mapping[str, Raw], provider: Provider) -> Json:
+    if not extra:
+        return {}
     body: Json = {name: raw for name, raw in extra.items() if name not in ROUTING_MEMBERS}
     if not provider.speaks_openrouter:
         return {name: raw for name, raw in body.items() if name not in OPENROUTER_MEMBERS}
@@ -157,7 +160,7 @@ def _tools(request: Request) -> Json:
     body: Json = {}
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
-    if request.tool_choice != ToolChoice():
+    if request.tool_choice != _ANY_TOOL:
         body["tool_choice"] = _tool_choice(request.tool_choice)
     if request.parallel_tool_calls is not None:
         body["parallel_tool_calls"] = request.parallel_tool_calls
@@ -214,6 +217,8 @@ def _message(message: Message, provider: Provider) -> Json:
             }
             for call in message.tool_calls
         ]
+    if len(said) == len(message.parts):
+        return body
     thoughts = [part for part in message.parts if isinstance(part, ReasoningPart)]
     return body | _thinking(thoughts, provider)
 

@@ -25,6 +25,8 @@ _MAX_USD = 1_000_000
 
 def usage_of(told: UsageObject) -> Usage:
     """Return the units and the reported cost, in disjoint classes."""
+    if (plain := _plain(told)) is not None:
+        return plain
     inner = told.prompt_tokens_details or PromptDetails()
     outer = told.completion_tokens_details or CompletionDetails()
     prompt, completion = _totals(told, _units(outer.reasoning_tokens))
@@ -48,6 +50,20 @@ def usage_of(told: UsageObject) -> Usage:
         requests=1,
         reported_nanousd=_cost(told.cost),
     )
+
+
+def _plain(told: UsageObject) -> Usage | None:
+    """Return the usage where there are two numbers of tokens and no more to know."""
+    prompt, completion = told.prompt_tokens, told.completion_tokens
+    if not (isinstance(prompt, int) and isinstance(completion, int)):
+        return None
+    if not (0 < prompt <= _MAX_UNITS and 0 <= completion <= _MAX_UNITS):
+        return None
+    if told.cost is not None or told.prompt_tokens_details or told.completion_tokens_details:
+        return None
+    if told.cached_tokens or told.prompt_cache_hit_tokens:
+        return None
+    return Usage(input=prompt, output=completion, requests=1)
 
 
 def _totals(told: UsageObject, reasoning: int) -> tuple[int, int]:
