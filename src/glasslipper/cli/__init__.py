@@ -32,6 +32,9 @@ COMMANDS = {
     "models": "glasslipper.cli.models:models",
     "keys": "glasslipper.cli.keys:keys",
     "spend": "glasslipper.cli.spend:spend",
+    "prices": "glasslipper.cli.prices:prices",
+    "explain": "glasslipper.cli.explain:explain",
+    "import": "glasslipper.cli.importing:imports",
     "doctor": "glasslipper.cli.doctor:doctor",
 }
 """Where each command is, in the order in which help shows them."""
