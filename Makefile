@@ -91,4 +91,4 @@ referees: $(STAMPS)/test ## Let suites and clients written by others judge a run
 
 .PHONY: fuzz
 fuzz: $(STAMPS)/test ## Throw hostile bodies and cut streams at a gateway; count what it drops
-	@$(BIN)/python benchmarks/fuzz.py $(ARGS)
+	@PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(ARGS)
