@@ -39,7 +39,6 @@ import math
 import os
 import statistics
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -69,7 +68,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 FULL = Plan(
-    rounds=15, burst_s=1.0, pairs=1_000, streams_each=5, all_streams=True, slope_requests=200_000
+    rounds=15, burst_s=1.0, pairs=600, streams_each=5, all_streams=True, slope_requests=200_000
 )
 QUICK = Plan(
     rounds=4, burst_s=0.5, pairs=80, streams_each=2, all_streams=False, slope_requests=10_000
@@ -172,6 +171,7 @@ def hear(subject: Subject, clients: int, *, each: int) -> Heard:
 
 def rss_slope(subject: Subject, requests: int) -> float:
     """Return by how many bytes the resident memory grows with each request."""
+    subject.hang_up()  # its connections may have rested too long
     done: list[float] = []
     resident: list[float] = []
     for sample in range(SAMPLES):
@@ -211,6 +211,7 @@ def measure(stage: Stage, plan: Plan, clients: int) -> dict[str, object]:
     turns = take_turns(list(subjects.values()), plan, progress)
     cpu_us, requests_per_s = by_name(turns, "cpu_us"), by_name(turns, "requests_per_s")
     loads.append(load_average())
+    show(turns, cpu_us, requests_per_s)
     fast = [subjects[name] for name in NAMES[1:4] if name in subjects]
     added = added_ms(direct, fast, plan.pairs)
     progress.step("latency")
@@ -223,7 +224,6 @@ def measure(stage: Stage, plan: Plan, clients: int) -> dict[str, object]:
     slope = rss_slope(ours, plan.slope_requests)
     progress.step("memory")
     loads.append(load_average())
-    show(turns, cpu_us, requests_per_s)
     show_streams(heard)
     return {
         "cpu_us_per_request": cpu_us,

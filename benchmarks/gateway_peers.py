@@ -154,7 +154,7 @@ def nginx(
         raise Missing("nginx is not installed (it is a system package)")
     config = folder / "nginx.conf"
     servers = "".join(
-        _NGINX_SERVER.format(port=port, upstream=upstream, name=f"mock{upstream}")
+        _NGINX_SERVER.format(port=port, upstream=upstream, name=f"mock{port}")
         for port, upstream in zip(ports, upstreams, strict=True)
     )
     config.write_text(_NGINX.format(servers=servers), encoding="utf-8")

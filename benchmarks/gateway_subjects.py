@@ -58,7 +58,12 @@ class Subject:
         return self._crowd.ask(requests)
 
     def measured(self, requests: int) -> tuple[Burst, float]:
-        """Return the burst and the CPU microseconds of a request, what follows it included."""
+        """Return the burst and the CPU microseconds of a request, what follows it included.
+
+        The connections are new, for some subjects close those that rest.
+        """
+        self.hang_up()
+        self._crowd = Crowd(self.target, clients=CLIENTS)
         before_ns = self.rest()
         burst = self.burst(requests)
         return burst, (self.rest() - before_ns) / 1000 / requests
