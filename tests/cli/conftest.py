@@ -80,6 +80,12 @@ def cli(tmp_path: Path) -> Cli:
 
 
 @pytest.fixture(scope="session")
+def cli_at() -> type[Cli]:
+    """Commands on a home and a folder of models: `cli_at(home, models)`."""
+    return Cli
+
+
+@pytest.fixture(scope="session")
 def upstream() -> Iterator[FakeUpstream]:
     with FakeUpstream() as fake:
         yield fake

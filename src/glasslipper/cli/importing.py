@@ -19,6 +19,7 @@ NOT_FATAL = ("invalid_request", "unsupported", "setup_missing", "not_found")
 """Refusals of one entry, after which the others are still tried."""
 
 
+@options.example("glasslipper import litellm config.yaml")
 @click.group("import")
 def imports() -> None:
     """Take over the configuration of another gateway."""

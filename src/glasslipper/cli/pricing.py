@@ -69,7 +69,7 @@ def lines(priced: Priced) -> Iterator[tuple[str, ...]]:
     for version in priced.versions:
         when = _when(version)
         if when or version.rates != priced.rates:
-            yield ("", "", *_rates(version.rates), when or "before", "", "")
+            yield ("", "", *_rates(version.rates), when or "at other times", "", "")
         for tier in version.tiers:
             above = ", ".join(filter(None, (when, f"above {tier.above_tokens:,} tokens")))
             yield ("", "", *_rates(tier.rates), above, "", "")
