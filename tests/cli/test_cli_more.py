@@ -71,14 +71,6 @@ def models(gateway: Served) -> list[str]:
 def test_a_litellm_file_is_taken_over_in_one_go_and_again_without_harm(
     there: Any, gateway: Served, provider: FakeUpstream, config: Path
 ) -> None:
-    dry = there.ok("import", "litellm", str(config), "--dry-run")
-    assert "team/gpt: as team/gpt@openai" in dry
-    assert "team/azure: not taken" in dry
-    assert "litellm_params.rpm" in dry
-    assert "general_settings.master_key" in dry
-    assert SECRET not in dry
-    assert "team/gpt" not in models(gateway)
-
     for _ in range(2):
         told = there.json("import", "litellm", str(config))
         assert [one["offered"] for one in told["data"]["models"]] == [True, True, False]
@@ -97,6 +89,23 @@ def test_a_litellm_file_is_taken_over_in_one_go_and_again_without_harm(
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    there: Any, gateway: Served, config: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "dry.yaml"
+    text = config.read_text(encoding="utf-8").replace("team/", "dry/")
+    path.write_text(text, encoding="utf-8")
+    dry = there.ok("import", "litellm", str(path), "--dry-run")
+    assert "dry/gpt: as dry/gpt@openai" in dry
+    assert "dry/azure: not taken" in dry
+    assert "litellm_params.rpm" in dry
+    assert "general_settings.master_key" in dry
+    assert SECRET not in dry
+    assert not [model for model in models(gateway) if model.startswith("dry/")]
+    named = [key["name"] for key in gateway.call("GET", "/api/v1/byok")[1]["data"]]
+    assert not [name for name in named if "dry/" in name]
+
+
 def test_an_imported_model_is_priced_by_the_catalogue_where_the_file_says_nothing(
     there: Any, gateway: Served, config: Path
 ) -> None:
@@ -113,7 +122,7 @@ def test_a_file_that_is_none_is_refused(there: Any, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("model: [", encoding="utf-8")
     assert there.error("import", "litellm", str(path))["code"] == "invalid_request"
-    assert there.run("import", "litellm", str(tmp_path / "absent")).returncode == 2
+    assert there.error("import", "litellm", str(tmp_path / "absent"))["hint"]
 
 
 def test_an_import_without_a_server_is_there_when_one_starts(cli: Any, config: Path) -> None:

@@ -10,6 +10,7 @@ import click
 from glasslipper.cli import options
 from glasslipper.cli.output import mention, print_json, printable
 from glasslipper.cli.refusal import Refusal
+from glasslipper.kernel.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from glasslipper.cli.reach import AdminApi
@@ -27,7 +28,7 @@ def imports() -> None:
 
 @options.example("glasslipper import litellm config.yaml --dry-run")
 @imports.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only say what would be taken, and what not.")
 @options.reaches_server
 @options.as_json
@@ -60,8 +61,13 @@ def litellm(*, file: Path, dry_run: bool, url: str | None, key: str | None, as_j
 def _content(file: Path) -> bytes:
     from glasslipper.gateway.litellm.document import MAX_BYTES
 
-    with file.open("rb") as opened:
-        return opened.read(MAX_BYTES + 1)
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidRequest(
+            f"{file} cannot be read: {error.strerror}.", hint="Check the path of the file."
+        ) from error
 
 
 def _carry_out(api: AdminApi, made: Plan) -> dict[int, str]:
