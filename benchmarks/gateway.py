@@ -71,7 +71,7 @@ FULL = Plan(
     rounds=15, burst_s=1.0, pairs=600, streams_each=5, all_streams=True, slope_requests=200_000
 )
 QUICK = Plan(
-    rounds=4, burst_s=0.5, pairs=80, streams_each=2, all_streams=False, slope_requests=10_000
+    rounds=4, burst_s=0.4, pairs=60, streams_each=2, all_streams=False, slope_requests=8_000
 )
 
 
@@ -107,8 +107,8 @@ def take_turns(subjects: Sequence[Subject], plan: Plan, progress: Progress) -> T
 
 def burst_size(subject: Subject, burst_s: float) -> int:
     """Warm a subject up and return how many requests keep it busy for about `burst_s`."""
-    subject.burst(2 * CLIENTS)
-    burst = subject.burst(4 * CLIENTS)
+    subject.burst(CLIENTS)
+    burst = subject.burst(CLIENTS)
     if burst.wall_s < burst_s / 4:
         burst = subject.burst(int(burst.requests / burst.wall_s * burst_s / 4))
     return max(int(burst.requests / burst.wall_s * burst_s), CLIENTS)
