@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from referees import chaos, comply, schemas
+from referees import agents, chaos, clients, comply, schemas
 from referees.stand import mention
 from referees.verdict import Verdict, as_json, write_table
 
@@ -27,6 +27,8 @@ REFEREES: dict[str, Callable[..., Iterator[Verdict]]] = {
     "llm-comply": comply.referee,
     "schemathesis": schemas.referee,
     "llmock": chaos.referee,
+    "clients": clients.referee,
+    "agents": agents.referee,
 }
 
 

@@ -1,0 +1,64 @@
+// OpenRouter's SDK for JavaScript: its zod schemas are strict about every answer.
+import { OpenRouter } from "@openrouter/sdk";
+import { ADMIN_KEY, CITY, HOST, KEY, LOCAL, MOCK, isCity, ok, run } from "./checks.mjs";
+
+const client = new OpenRouter({ serverURL: `http://${HOST}/api/v1`, apiKey: KEY });
+const admin = new OpenRouter({ serverURL: `http://${HOST}/api/v1`, apiKey: ADMIN_KEY });
+const messages = [{ role: "user", content: "Say hello." }];
+const weather = { type: "function", function: { name: "weather", parameters: CITY } };
+const asked = {};
+
+// Some releases take the body itself, later ones wrap it.
+async function send(body) {
+  try {
+    return await client.chat.send({ chatRequest: body });
+  } catch (error) {
+    if (!/validation|input/i.test(`${error?.name} ${error?.message}`)) throw error;
+    return await client.chat.send(body);
+  }
+}
+
+await run({
+  async answers() {
+    const made = await send({ model: LOCAL, messages, maxTokens: 12 });
+    ok(made.choices[0].message.content, "the text");
+    asked.id = made.id;
+  },
+  async streams() {
+    let text = "";
+    const stream = await send({ model: LOCAL, messages, maxTokens: 12, stream: true });
+    for await (const chunk of stream) text += chunk.choices[0]?.delta?.content ?? "";
+    ok(text, "the text");
+  },
+  async calls_a_tool() {
+    const made = await send({
+      model: LOCAL, messages, tools: [weather], toolChoice: "required", maxTokens: 60,
+    });
+    isCity(made.choices[0].message.toolCalls[0].function.arguments);
+  },
+  async falls_back() {
+    const made = await send({ model: "openai/gpt-4o", models: [MOCK], messages });
+    ok(made.choices[0].message.content, "the text");
+  },
+  async lists_models() {
+    const made = await client.models.list();
+    const data = made.data ?? made.result?.data;
+    ok(data.some((model) => model.id === LOCAL), "the local model");
+  },
+  async lists_endpoints() {
+    const [author, slug] = LOCAL.split("/");
+    ok((await client.endpoints.list({ author, slug })).data.endpoints.length, "the endpoints");
+  },
+  async lists_providers() {
+    ok((await client.providers.list()).data.length, "the providers");
+  },
+  async shows_a_generation() {
+    ok((await client.generations.getGeneration({ id: asked.id })).data.id === asked.id, "the id");
+  },
+  async shows_credits() {
+    ok((await admin.credits.getCredits()).data.totalUsage >= 0, "the usage");
+  },
+  async shows_the_key() {
+    ok((await client.apiKeys.getCurrentKeyMetadata()).data.label, "the label");
+  },
+});
