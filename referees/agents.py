@@ -129,9 +129,9 @@ def _mini(binary: Path, place: Place) -> Run:
 
 
 def _aider(binary: Path, place: Place) -> Run:
-    flags = ["--yes-always", "--no-git", "--no-check-update", "--no-analytics", "--no-show-model-warnings",
-             "--no-gitignore", "--edit-format", "whole", "--no-auto-lint", "--stream"]  # fmt: skip
-    command = [binary / "aider", *flags, "--model", f"openai/{stand.MODELS['openai']}"]
+    flags = "--yes-always --no-git --no-check-update --no-analytics --no-gitignore --stream"
+    flags += " --no-show-model-warnings --edit-format whole --no-auto-lint"
+    command = [binary / "aider", *flags.split(), "--model", f"openai/{stand.MODELS['openai']}"]
     command += ["--message", "Write it down.", "slippers.txt"]
     environ = place.environ(
         OPENAI_API_BASE=f"http://{place.served.host}/v1",
@@ -142,7 +142,11 @@ def _aider(binary: Path, place: Place) -> Run:
     return Run(command=command, environ=environ)
 
 
-def _codex(folder: Path, place: Place) -> Run:
+def _codex(*more: str) -> Callable[[Path, Place], Run]:
+    return lambda folder, place: _codex_run(folder, place, more)
+
+
+def _codex_run(folder: Path, place: Place, more: Sequence[str]) -> Run:
     home = place.home / "codex"
     home.mkdir()
     (home / "config.toml").write_text(
@@ -158,7 +162,7 @@ stream_max_retries = 0
 """,
         encoding="utf-8",
     )
-    command = [folder / "node_modules/.bin/codex", "exec", "--skip-git-repo-check"]
+    command = [folder / "node_modules/.bin/codex", "exec", "--skip-git-repo-check", *more]
     command += ["--dangerously-bypass-approvals-and-sandbox", "Write it down."]
     environ = place.environ(CODEX_HOME=str(home), OURS_KEY=place.served.key)
     return Run(command=command, environ=environ)
@@ -214,6 +218,23 @@ def _qwen_agent(kind: str, dialect: str) -> Agent:
     )
 
 
+CODEX_PLAIN = ("--disable", "multi_agent", "-c", 'web_search="disabled"')
+"""What keeps Codex from offering tools that are no functions."""
+
+
+def _codex_agent(dialect: str, *more: str) -> Agent:
+    return Agent(
+        name="codex",
+        version="0.169.0",
+        dialect=dialect,
+        fetch=lambda: places.npm("codex", "@openai/codex@0.169.0"),
+        script=(_call("exec_command", cmd=SHELL), _reply("All written.")),
+        start=_codex(*more),
+        writes="slippers.txt",
+        says="All written.",
+    )
+
+
 AGENTS = (
     Agent(
         name="llm",
@@ -229,7 +250,7 @@ AGENTS = (
         name="mini-swe-agent",
         version="2.4.6",
         dialect="chat",
-        fetch=lambda: places.python("mini-swe-agent", "mini-swe-agent==2.4.6"),
+        fetch=lambda: places.python("mini-swe-agent", "mini-swe-agent==2.4.6", "mcp==2.3.0"),
         script=(
             _call("bash", command=SHELL),
             _call("bash", command="echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"),
@@ -246,16 +267,8 @@ AGENTS = (
         start=_aider,
         writes="slippers.txt",
     ),
-    Agent(
-        name="codex",
-        version="0.169.0",
-        dialect="responses",
-        fetch=lambda: places.npm("codex", "@openai/codex@0.169.0"),
-        script=(_call("exec_command", cmd=SHELL), _reply("All written.")),
-        start=_codex,
-        writes="slippers.txt",
-        says="All written.",
-    ),
+    _codex_agent("responses, as it comes"),
+    _codex_agent("responses, with functions only", *CODEX_PLAIN),
     Agent(
         name="claude-code",
         version="2.1.330",
@@ -305,7 +318,7 @@ def _work(agent: Agent, mock: stand.Llmock, served: Served) -> Verdict:
         )
         _look(agent, place, done.returncode, done.stdout + done.stderr, verdict)
     _look_behind(mock, verdict)
-    log = stand.logs() / f"agent-{agent.name}-{agent.dialect}.log"
+    log = stand.logs() / f"agent-{agent.name}-{agent.dialect.split(',')[-1].strip()}.log"
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
     return verdict
 

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import traceback
+from pathlib import Path
 
 HOST = os.environ["REFEREE_HOST"]
 KEY = os.environ["REFEREE_KEY"]
@@ -35,11 +36,9 @@ def run(*checks):
             made = check()
             if inspect.isawaitable(made):
                 asyncio.run(made)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is why the check failed
             last = traceback.extract_tb(error.__traceback__)[-1]
-            why = (
-                f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
-            )
+            why = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
             told.append([check.__name__, why[:600]])
             traceback.print_exc(file=sys.stderr)
         else:

@@ -12,6 +12,8 @@ FLAT = [{"type": "function", "name": "weather", "parameters": CITY, "strict": Tr
 
 
 class Place(BaseModel):
+    """What a model is asked to say about a place."""
+
     city: str
     days: int
 
