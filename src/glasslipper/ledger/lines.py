@@ -44,7 +44,18 @@ def decode_generation(line: bytes) -> Generation:
     return _generations.decode(line[len(GENERATION) : -1])
 
 
+def of_kind(lines: Iterable[bytes], kind: bytes) -> list[bytes]:
+    """Return the records of one kind, as JSON."""
+    start = len(kind)
+    return [line[start:-1] for line in lines if line.startswith(kind)]
+
+
+def array(records: Iterable[bytes]) -> str:
+    """Return JSON values as one JSON array."""
+    return (b"[" + b",".join(records) + b"]").decode()
+
+
 def bodies(lines: Iterable[bytes], kind: bytes) -> str | None:
     """Return the records of one kind as one JSON array, or `None` if there are none."""
-    chosen = [line[len(kind) : -1] for line in lines if line.startswith(kind)]
-    return (b"[" + b",".join(chosen) + b"]").decode() if chosen else None
+    chosen = of_kind(lines, kind)
+    return array(chosen) if chosen else None

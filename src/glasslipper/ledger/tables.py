@@ -88,58 +88,81 @@ STATE = (
     ),
 )
 
-SCALARS = (
-    ("id", "TEXT NOT NULL UNIQUE"),
-    ("created_ms", "INTEGER NOT NULL"),
-    ("key_id", "TEXT NOT NULL"),
-    ("model", "TEXT NOT NULL"),
-    ("dialect", "TEXT NOT NULL"),
-    ("status", "TEXT NOT NULL"),
-    ("model_served", "TEXT"),
-    ("endpoint", "TEXT"),
-    ("provider", "TEXT"),
-    ("streamed", "INTEGER"),
-    ("finish_reason", "TEXT"),
-    ("native_finish_reason", "TEXT"),
-    ("error", "TEXT"),
-    ("first_token_ms", "INTEGER"),
-    ("duration_ms", "INTEGER"),
-    ("estimated", "INTEGER"),
-    ("held_nanousd", "INTEGER"),
-    ("billed_nanousd", "INTEGER"),
-    ("charged_nanousd", "INTEGER"),
-    ("price_id", "TEXT"),
-    ("upstream_id", "TEXT"),
-    ("session_id", "TEXT"),
-    ("user", "TEXT"),
-    ("app", "TEXT"),
-    ("referer", "TEXT"),
-    ("user_agent", "TEXT"),
-    ("is_byok", "INTEGER"),
+SCALARS: tuple[str, ...] = (
+    "id",
+    "created_ms",
+    "key_id",
+    "model",
+    "dialect",
+    "status",
+    "model_served",
+    "endpoint",
+    "provider",
+    "streamed",
+    "finish_reason",
+    "native_finish_reason",
+    "error",
+    "first_token_ms",
+    "duration_ms",
+    "estimated",
+    "held_nanousd",
+    "billed_nanousd",
+    "charged_nanousd",
+    "price_id",
+    "upstream_id",
+    "session_id",
+    "user",
+    "app",
+    "referer",
+    "user_agent",
+    "is_byok",
 )
-"""Columns of `generations` that are fields of the record of the same name."""
+"""Columns of `generations` that are fields of the record of the same name.
 
-ATTEMPT = (
-    ("id", "TEXT NOT NULL PRIMARY KEY"),
-    ("endpoint", "TEXT NOT NULL"),
-    ("provider", "TEXT NOT NULL"),
-    ("model", "TEXT NOT NULL"),
-    ("started_ms", "INTEGER NOT NULL"),
-    ("status", "TEXT NOT NULL"),
-    ("duration_ms", "INTEGER"),
-    ("first_token_ms", "INTEGER"),
-    ("http_status", "INTEGER"),
-    ("error", "TEXT"),
-    ("upstream_id", "TEXT"),
-    ("billed_nanousd", "INTEGER"),
+They are computed from the record's JSON when they are read: a row is written far more often than
+it is looked at here, and sealed segments are what studies read.
+"""
+
+ATTEMPT: tuple[str, ...] = (
+    "id",
+    "endpoint",
+    "provider",
+    "model",
+    "started_ms",
+    "status",
+    "duration_ms",
+    "first_token_ms",
+    "http_status",
+    "error",
+    "upstream_id",
+    "billed_nanousd",
 )
 """Columns of `attempts` that are fields of the attempt of the same name."""
 
 USAGE = (*USAGE_CLASSES, "reported_nanousd")
 
 
-def _columns(named: tuple[tuple[str, str], ...]) -> str:
-    return ", ".join(f'"{name}" {kind}' for name, kind in named)
+_STORED = {"id", "key_id", "created_ms"}
+_NOT_NULL = {"held_nanousd", "billed_nanousd", "charged_nanousd", "duration_ms"}
+
+
+def _read_from_body() -> str:
+    """Return the columns that are computed when they are read."""
+
+    def column(name: str, path: str, default: str | None = None) -> str:
+        value = f"json_extract(body, '$.{path}')"
+        value = value if default is None else f"coalesce({value}, {default})"
+        return f'"{name}" GENERATED ALWAYS AS ({value}) VIRTUAL'
+
+    scalars = [
+        column(name, name, "0" if name in _NOT_NULL else None)
+        for name in SCALARS
+        if name not in _STORED
+    ]
+    usage = [column(f"usage_{name}", f"usage.{name}", "0") for name in USAGE[:-1]]
+    usage.append(column("usage_reported_nanousd", "usage.reported_nanousd"))
+    rest = [column("accounts", "accounts"), column("labels", "labels", "'{}'")]
+    return ", ".join([*scalars, *usage, *rest])
 
 
 ROWS = (
@@ -154,26 +177,23 @@ ROWS = (
         "CREATE INDEX intents_by_generation ON intents (generation_id)",
         f"""CREATE TABLE generations (
             seq INTEGER PRIMARY KEY,
-            {_columns(SCALARS)},
-            {", ".join(f'"usage_{name}" INTEGER' for name in USAGE)},
-            accounts TEXT NOT NULL,
-            labels TEXT NOT NULL
+            id TEXT NOT NULL UNIQUE,
+            key_id TEXT NOT NULL,
+            created_ms INTEGER NOT NULL,
+            body TEXT NOT NULL,
+            {_read_from_body()}
         )""",
         "CREATE INDEX generations_by_key ON generations (key_id, created_ms)",
-        f"""CREATE TABLE attempts (
-            generation_id TEXT NOT NULL,
-            number INTEGER NOT NULL,
-            {_columns(ATTEMPT)}
-        ) WITHOUT ROWID""",
-        "CREATE INDEX attempts_by_generation ON attempts (generation_id)",
-        """CREATE TABLE candidates (
-            generation_id TEXT NOT NULL,
-            number INTEGER NOT NULL,
-            endpoint TEXT NOT NULL,
-            propensity REAL NOT NULL,
-            why TEXT NOT NULL,
-            PRIMARY KEY (generation_id, number)
-        ) WITHOUT ROWID""",
+        f"""CREATE VIEW attempts AS
+            SELECT g.id AS generation_id, a.key AS number,
+                {", ".join(f"json_extract(a.value, '$.{name}') AS {name}" for name in ATTEMPT)}
+            FROM generations AS g, json_each(g.body, '$.attempts') AS a""",  # noqa: S608
+        """CREATE VIEW candidates AS
+            SELECT g.id AS generation_id, c.key AS number,
+                json_extract(c.value, '$.endpoint') AS endpoint,
+                json_extract(c.value, '$.propensity') AS propensity,
+                coalesce(json_extract(c.value, '$.why'), '') AS why
+            FROM generations AS g, json_each(g.body, '$.candidates') AS c""",
         """CREATE TABLE late_facts (
             id TEXT PRIMARY KEY,
             generation_id TEXT,

@@ -8,7 +8,7 @@ that a transaction never fails half-way for want of it. Knows no table.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -85,6 +85,11 @@ class Database:
         """Run one statement and return how many rows it changed."""
         with _plain_errors(self.path):
             return self._connection.execute(sql, values).rowcount
+
+    def change_many(self, sql: str, values: Iterable[Sequence[Value]]) -> None:
+        """Run one statement for each of `values`."""
+        with _plain_errors(self.path):
+            self._connection.executemany(sql, values)
 
     @contextmanager
     def transaction(self) -> Generator[None]:

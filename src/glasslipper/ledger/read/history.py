@@ -124,8 +124,8 @@ def _reading(path: Path) -> Generator[Database]:
         table.close()
 
 
-_SCALARS = [name for name, _ in tables.SCALARS]
-_ATTEMPT = [name for name, _ in tables.ATTEMPT]
+_SCALARS = list(tables.SCALARS)
+_ATTEMPT = list(tables.ATTEMPT)
 _SELECT = f"""
     SELECT {", ".join(f'"{name}"' for name in _SCALARS)},
         {", ".join(f"usage_{name}" for name in tables.USAGE)}, accounts, labels

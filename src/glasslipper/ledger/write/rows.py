@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+from msgspec import Struct
+
 from glasslipper.ledger import lines, tables
 from glasslipper.store import journal
 from glasslipper.store.database import Database, Durability
@@ -54,15 +57,49 @@ def forget_beyond(db: Database, end: int) -> None:
     db.change("UPDATE copied SET position = min(position, ?)", (end,))
 
 
+class _Row(Struct, gc=False):
+    """What of a generation has a column of its own; the rest is read from its JSON."""
+
+    id: str
+    key_id: str
+    created_ms: int
+
+
+class _Begun(Struct, gc=False):
+    """Which exchange an intent begins."""
+
+    generation_id: str
+
+
+_rows = msgspec.json.Decoder(_Row)
+_begun = msgspec.json.Decoder(_Begun)
+
+
 def _insert(db: Database, chunk: list[bytes]) -> None:
-    if intents := lines.bodies(chunk, lines.INTENT):
-        db.change(_INSERT_INTENTS, (intents,))
-    if generations := lines.bodies(chunk, lines.GENERATION):
-        for statement in (_INSERT_ATTEMPTS, _INSERT_CANDIDATES, _INSERT_GENERATIONS):
-            db.change(statement, (generations,))
-        db.change(_DELETE_INTENTS, (generations,))
+    bodies = lines.of_kind(chunk, lines.GENERATION)
+    rows = [_rows.decode(body) for body in bodies]
+    db.change_many(
+        "INSERT OR IGNORE INTO generations (id, key_id, created_ms, body) VALUES (?, ?, ?, ?)",
+        [
+            (row.id, row.key_id, row.created_ms, body.decode())
+            for row, body in zip(rows, bodies, strict=True)
+        ],
+    )
+    _keep_open(db, lines.of_kind(chunk, lines.INTENT), {row.id for row in rows})
     if facts := lines.bodies(chunk, lines.FACT):
         db.change(_INSERT_FACTS, (facts,))
+
+
+def _keep_open(db: Database, intents: list[bytes], ended: set[str]) -> None:
+    """Keep the intents that did not end in the same chunk; drop those that began earlier."""
+    begun = [_begun.decode(body).generation_id for body in intents]
+    left = [body for body, exchange in zip(intents, begun, strict=True) if exchange not in ended]
+    if left:
+        db.change(_INSERT_INTENTS, (lines.array(left),))
+    db.change_many(
+        "DELETE FROM intents WHERE generation_id = ?",
+        [(exchange,) for exchange in ended.difference(begun)],
+    )
 
 
 def _field(path: str, source: str = "value") -> str:
@@ -72,40 +109,6 @@ def _field(path: str, source: str = "value") -> str:
 _INSERT_INTENTS = f"""
     INSERT OR IGNORE INTO intents (attempt_id, generation_id, body)
     SELECT {_field("attempt_id")}, {_field("generation_id")}, value FROM json_each(?)"""  # noqa: S608
-
-_DELETE_INTENTS = f"""
-    DELETE FROM intents WHERE generation_id IN (SELECT {_field("id")} FROM json_each(?))"""  # noqa: S608
-
-_NOT_NULL = {"held_nanousd", "billed_nanousd", "charged_nanousd", "duration_ms"}
-
-_GENERATION_COLUMNS = (
-    *[
-        (name, f"coalesce({_field(name)}, 0)" if name in _NOT_NULL else _field(name))
-        for name, _ in tables.SCALARS
-    ],
-    *[(f"usage_{name}", f"coalesce({_field(f'usage.{name}')}, 0)") for name in tables.USAGE[:-1]],
-    ("usage_reported_nanousd", _field("usage.reported_nanousd")),
-    ("accounts", _field("accounts")),
-    ("labels", f"coalesce({_field('labels')}, '{{}}')"),
-)
-
-_INSERT_GENERATIONS = f"""
-    INSERT OR IGNORE INTO generations ({", ".join(f'"{name}"' for name, _ in _GENERATION_COLUMNS)})
-    SELECT {", ".join(expression for _, expression in _GENERATION_COLUMNS)}
-    FROM json_each(?)"""  # noqa: S608
-
-_INSERT_ATTEMPTS = f"""
-    INSERT OR IGNORE INTO attempts
-        (generation_id, number, {", ".join(f'"{name}"' for name, _ in tables.ATTEMPT)})
-    SELECT {_field("id", "g.value")}, a.key,
-        {", ".join(_field(name, "a.value") for name, _ in tables.ATTEMPT)}
-    FROM json_each(?) AS g, json_each(g.value, '$.attempts') AS a"""  # noqa: S608
-
-_INSERT_CANDIDATES = f"""
-    INSERT OR IGNORE INTO candidates (generation_id, number, endpoint, propensity, why)
-    SELECT {_field("id", "g.value")}, c.key, {_field("endpoint", "c.value")},
-        {_field("propensity", "c.value")}, coalesce({_field("why", "c.value")}, '')
-    FROM json_each(?) AS g, json_each(g.value, '$.candidates') AS c"""  # noqa: S608
 
 _FACT = ("id", "generation_id", "session_id", "key_id", "kind", "noted_ms", "body")
 
