@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from referees import agents, chaos, clients, comply, schemas
+from referees import agents, chaos, clients, comply, rosetta, schemas
 from referees.stand import mention
 from referees.verdict import Verdict, as_json, write_table
 
@@ -29,6 +29,7 @@ REFEREES: dict[str, Callable[..., Iterator[Verdict]]] = {
     "llmock": chaos.referee,
     "clients": clients.referee,
     "agents": agents.referee,
+    "llm-rosetta": rosetta.referee,
 }
 
 
