@@ -40,6 +40,11 @@ up: $(STAMPS)/run ## Set everything up, then serve
 test: $(STAMPS)/test ## Set everything up, then run the tests
 	@PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+.PHONY: test-system
+test-system: $(STAMPS)/test ## Test with what Debian has: installs nginx (needs root)
+	@command -v nginx >/dev/null || { apt-get update -qq && apt-get install -y -qq nginx-light >/dev/null; }
+	@PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest tests/system $(ARGS)
+
 .PHONY: lint
 lint: $(STAMPS)/lint ## Check style, types and the one-way rules
 	@$(BIN)/ruff check .
