@@ -56,7 +56,7 @@ CLIENTS = (
     ),
 )
 
-QUICK = ("openai", "anthropic")
+QUICK = ("openai",)
 
 
 def referee(*, quick: bool) -> Iterator[Verdict]:
