@@ -303,9 +303,7 @@ def run(*, count: int, cuts: int, seed: int) -> dict[str, object]:
         cut_by_client(gate, count=cuts // 4, chance=chance)
         gate.close()
         running = _still_running(outer)
-        tracebacks = sum(
-            (one.home / "log").read_bytes().count(b"Traceback") for one in (outer, inner)
-        )
+        logged = [(one.home / "log").read_text(encoding="utf-8") for one in (outer, inner)]
         lives = pids == (outer.pid, inner.pid) and all(_is_alive(pid) for pid in pids)
     return {
         "bodies": tally.bodies,
@@ -315,9 +313,9 @@ def run(*, count: int, cuts: int, seed: int) -> dict[str, object]:
         "early_cuts": tally.early_cuts,
         "still_running": running,
         "lives": lives,
-        "tracebacks": tracebacks,
+        "tracebacks": sum(text.count("Traceback") for text in logged),
         "statuses": dict(sorted(tally.statuses.items())),
-        "faults": tally.faults,
+        "faults": [*tally.faults, *_tracebacks(logged)],
     }
 
 
@@ -359,6 +357,19 @@ def _still_running(served: Served) -> int:
         if not health["running"] or time.monotonic() > give_up:
             return health["running"]
         time.sleep(0.1)
+
+
+def _tracebacks(logged: list[str]) -> list[str]:
+    """Return the different exceptions that were logged, each with what came before it."""
+    found = [text.splitlines() for text in logged]
+    heads = [
+        (next((text for text in lines[at + 1 :] if text[:1].strip()), ""), lines, at)
+        for lines in found
+        for at, line in enumerate(lines)
+        if line.startswith("Traceback")
+    ]
+    different = {last: "\n".join(lines[max(at - 1, 0) : at + 40]) for last, lines, at in heads}
+    return list(different.values())
 
 
 def _is_alive(pid: int) -> bool:

@@ -8,15 +8,7 @@ const messages = [{ role: "user", content: "Say hello." }];
 const weather = { type: "function", function: { name: "weather", parameters: CITY } };
 const asked = {};
 
-// Some releases take the body itself, later ones wrap it.
-async function send(body) {
-  try {
-    return await client.chat.send({ chatRequest: body });
-  } catch (error) {
-    if (!/validation|input/i.test(`${error?.name} ${error?.message}`)) throw error;
-    return await client.chat.send(body);
-  }
-}
+const send = (body) => client.chat.send({ chatRequest: body });
 
 await run({
   async answers() {
