@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from glasslipper import __version__
-from glasslipper.gateway import admin, feedback, shapes
+from glasslipper.gateway import admin, byok, feedback, pricelist, shapes
+from glasslipper.gateway.added import AddedModel
 from glasslipper.gateway.dialects import embeddings, errors
 from glasslipper.gateway.dialects.chat import answer as chat_answer
 from glasslipper.gateway.dialects.chat import wire as chat_wire
@@ -85,6 +86,30 @@ OPERATIONS = (
     Operation("get", f"{_P}/keys/{{id}}", "Show a key", answers=shapes.KeyAnswer),
     Operation("patch", f"{_P}/keys/{{id}}", "Change a key", admin.KeyChange, shapes.KeyAnswer),
     Operation("delete", f"{_P}/keys/{{id}}", "Switch a key off for good", answers=shapes.Deleted),
+    Operation("get", f"{_P}/byok", "List the provider keys that accounts brought along",
+              answers=byok.ProviderKeysAnswer),
+    Operation("post", f"{_P}/byok", "Bring a provider key along",
+              byok.ProviderKeyWish, byok.ProviderKeyAnswer, status="201"),
+    Operation("get", f"{_P}/byok/{{id}}", "Show a provider key, never its secret",
+              answers=byok.ProviderKeyAnswer),
+    Operation("patch", f"{_P}/byok/{{id}}", "Change a provider key",
+              byok.ProviderKeyChange, byok.ProviderKeyAnswer),
+    Operation("delete", f"{_P}/byok/{{id}}", "Take a provider key away", answers=shapes.Deleted),
+    Operation("get", f"{_P}/admin/spend", "Show what was spent", answers=shapes.SpentAnswer),
+    Operation("get", f"{_P}/admin/prices", "Show prices, their sources and ages",
+              answers=pricelist.PricesAnswer),
+    Operation("get", f"{_P}/admin/prices/{{id}}", "Show a price row that a generation names",
+              answers=pricelist.KeptPriceAnswer),
+    Operation("post", f"{_P}/admin/models", "Offer a file or a server's model",
+              AddedModel, shapes.NamedAnswer, status="201"),
+    Operation("post", f"{_P}/admin/models/pull", "Offer a model that was fetched",
+              admin.PullWish, shapes.NamedAnswer),
+    Operation("post", f"{_P}/admin/models/refresh", "Look for model servers now",
+              answers=admin.RefreshedAnswer),
+    Operation("delete", f"{_P}/admin/models/{{id}}", "Offer an added model no more",
+              answers=shapes.Deleted),
+    Operation("get", "/readyz", "Tell whether requests are taken", answers=shapes.Readiness,
+              is_open=True),
     Operation("get", "/healthz", "Tell whether the process lives", answers=shapes.Health,
               is_open=True),
 )  # fmt: skip
