@@ -1,5 +1,6 @@
 """OpenRouter's SDK: its generated models are strict about every answer."""
 
+import httpx
 from checks import ADMIN_KEY, CITY, HOST, KEY, LOCAL, MOCK, arguments, run, same, true
 from openrouter import OpenRouter, errors
 
@@ -8,13 +9,11 @@ admin = OpenRouter(server_url=f"http://{HOST}/api/v1", api_key=ADMIN_KEY)
 HELLO = [{"role": "user", "content": "Say hello."}]
 WEATHER = [{"role": "user", "content": "What is the weather in Rom?"}]
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": CITY}}]
-asked = {}
 
 
 def it_answers():
     answer = client.chat.send(model=LOCAL, messages=HELLO, max_tokens=12)
     true(answer.choices[0].message.content, "the text")
-    asked["id"] = answer.id
 
 
 def it_streams():
@@ -61,8 +60,16 @@ def providers_are_listed():
 
 
 def a_generation_is_shown():
-    found = client.generations.get_generation(id=asked["id"]).data
-    same(found.id, asked["id"], "the id")
+    """Ask past the SDK, so that this does not hang on how it reads answers of models."""
+    asking = {"model": LOCAL, "messages": HELLO, "max_tokens": 4}
+    answer = httpx.post(
+        f"http://{HOST}/api/v1/chat/completions",
+        json=asking,
+        headers={"authorization": f"Bearer {KEY}"},
+        timeout=60,
+    )
+    made = answer.json()["id"]
+    same(client.generations.get_generation(id=made).data.id, made, "the id")
 
 
 def credits_are_shown():

@@ -6,7 +6,6 @@ const client = new OpenRouter({ serverURL: `http://${HOST}/api/v1`, apiKey: KEY 
 const admin = new OpenRouter({ serverURL: `http://${HOST}/api/v1`, apiKey: ADMIN_KEY });
 const messages = [{ role: "user", content: "Say hello." }];
 const weather = { type: "function", function: { name: "weather", parameters: CITY } };
-const asked = {};
 
 const send = (body) => client.chat.send({ chatRequest: body });
 
@@ -14,7 +13,6 @@ await run({
   async answers() {
     const made = await send({ model: LOCAL, messages, maxTokens: 12 });
     ok(made.choices[0].message.content, "the text");
-    asked.id = made.id;
   },
   async streams() {
     let text = "";
@@ -45,7 +43,14 @@ await run({
     ok((await client.providers.list()).data.length, "the providers");
   },
   async shows_a_generation() {
-    ok((await client.generations.getGeneration({ id: asked.id })).data.id === asked.id, "the id");
+    // Past the SDK, so that this does not hang on how it reads answers of models.
+    const said = await fetch(`http://${HOST}/api/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${KEY}`, "content-type": "application/json" },
+      body: JSON.stringify({ model: LOCAL, messages, max_tokens: 4 }),
+    });
+    const { id } = await said.json();
+    ok((await client.generations.getGeneration({ id })).data.id === id, "the id");
   },
   async shows_credits() {
     ok((await admin.credits.getCredits()).data.totalUsage >= 0, "the usage");
