@@ -83,6 +83,9 @@ ITEMS: dict[tuple[str, str], Callable[[House, Http, str], Awaitable[None]]] = {
 }
 """Handlers of paths that end with the name of one thing."""
 
+UNBUILT = tuple(f"{prefix}/responses/compact" for prefix in ("/api/v1", "/v1"))
+"""Addresses of others' APIs that look like the name of a thing here, and are nothing."""
+
 BARE: dict[tuple[str, str], Handler] = {
     ("GET", "/healthz"): health.alive,
     ("GET", "/readyz"): health.ready,
@@ -152,7 +155,7 @@ class App:
                 return
         methods = {method for method, known in self._handlers if known == http.path}
         methods |= {method for method, start in ITEMS if path.startswith(start)}
-        if methods:
+        if methods and http.path not in UNBUILT:
             allowed = tuple(sorted(methods))
             raise WrongMethod(
                 f"{http.path} takes {', '.join(allowed)}, not {http.method}.", allowed=allowed

@@ -48,7 +48,7 @@ class _Gathering:
 
     def _flush(self) -> None:
         pieces, self._pieces = self._pieces, []
-        if pieces:
+        if pieces and not self._transport.is_closing():
             self._transport.write(b"".join(pieces) if len(pieces) > 1 else pieces[0])
 
     def close(self) -> None:

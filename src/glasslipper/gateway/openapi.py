@@ -24,6 +24,7 @@ from glasslipper.gateway.dialects.messages import answer as messages_answer
 from glasslipper.gateway.dialects.messages import errors as messages_errors
 from glasslipper.gateway.dialects.messages import wire as messages_wire
 from glasslipper.gateway.dialects.responses import wire as responses_wire
+from glasslipper.gateway.dialects.responses.answer import ErrorBody as ResponsesErrorBody
 from glasslipper.gateway.dialects.responses.echo import Echo
 from glasslipper.gateway.dialects.responses.object import Outline
 from glasslipper.gateway.house import House
@@ -56,10 +57,12 @@ OPERATIONS = (
     Operation("post", f"{_P}/chat/completions", "Answer a conversation",
               chat_wire.ChatRequest, chat_answer.Completion, streams=True),
     Operation("post", f"{_P}/responses", "Answer, statefully",
-              responses_wire.ResponsesRequest, _RESPONSE, streams=True),
-    Operation("get", f"{_P}/responses/{{id}}", "Show a kept response", answers=_RESPONSE),
+              responses_wire.ResponsesRequest, _RESPONSE, streams=True,
+              errors=ResponsesErrorBody),
+    Operation("get", f"{_P}/responses/{{id}}", "Show a kept response", answers=_RESPONSE,
+              errors=ResponsesErrorBody),
     Operation("delete", f"{_P}/responses/{{id}}", "Keep a response no more",
-              answers=shapes.ResponseDeleted),
+              answers=shapes.ResponseDeleted, errors=ResponsesErrorBody),
     Operation("post", f"{_P}/messages", "Answer in Anthropic's words",
               messages_wire.MessagesRequest, messages_answer.MessageObject, streams=True,
               errors=messages_errors.ErrorBody),

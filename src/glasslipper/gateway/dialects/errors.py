@@ -50,8 +50,11 @@ _WORDS: dict[type[GlasslipperError], tuple[str, str]] = {
 }
 """The words of OpenAI and OpenRouter for each class; a kind without its own has its parent's."""
 
-_CLIENTS_FAULT = frozenset({400, 404, 409, 413, 415, 422})
+_CLIENTS_FAULT = frozenset({400, 404, 413, 415, 422})
 """Statuses of a provider which say that the request itself is at fault."""
+
+_LASTING = frozenset({401, 402, 403})
+"""Statuses of a provider about our key there: asking again at once cannot help."""
 
 
 class Metadata(Struct, omit_defaults=True):
@@ -99,12 +102,14 @@ def error_status(error: GlasslipperError) -> int:
 
 
 def error_headers(error: GlasslipperError) -> dict[str, str]:
-    """Return the HTTP headers that go with an error: Retry-After and WWW-Authenticate."""
+    """Return the headers that go with an error: how to ask again, and whether to."""
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, NotAuthenticated):
         headers["www-authenticate"] = "Bearer"
+    if isinstance(error, UpstreamRefused) and error.upstream_status in _LASTING:
+        headers["x-should-retry"] = "false"
     return headers
 
 

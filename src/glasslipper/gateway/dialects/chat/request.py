@@ -174,7 +174,7 @@ def _tool(tool: wire.FunctionTool, path: str) -> Tool:
 
 
 def _tool_choice(ask: wire.ChatRequest, tools: tuple[Tool, ...]) -> ToolChoice:
-    choice = ask.tool_choice
+    choice = "required" if ask.tool_choice == "any" else ask.tool_choice  # Mistral's word
     if choice is None:
         return ToolChoice()
     if isinstance(choice, str):

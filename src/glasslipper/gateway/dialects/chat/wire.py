@@ -245,7 +245,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     tools: list[FunctionTool] | None = None
-    tool_choice: Literal["auto", "none", "required"] | NamedChoice | None = None
+    tool_choice: Literal["auto", "none", "required", "any"] | NamedChoice | None = None
     parallel_tool_calls: bool | None = None
     functions: object = None
     function_call: object = None

@@ -15,7 +15,9 @@ from glasslipper.kernel.errors import GlasslipperError
 from glasslipper.kernel.events import Answer
 
 
-class _ErrorBody(Struct):
+class ErrorBody(Struct):
+    """The body that tells of an error."""
+
     error: ErrorObject
     error_type: str
 
@@ -43,4 +45,4 @@ def encode_answer(
 def encode_error(error: GlasslipperError) -> bytes:
     """Return the JSON body that tells a client of an error: OpenAI's, with OpenRouter's word."""
     told = error_object(error)
-    return msgspec.json.encode(_ErrorBody(told, told.metadata.error_type))
+    return msgspec.json.encode(ErrorBody(told, told.metadata.error_type))
