@@ -434,3 +434,23 @@ def test_stopping_lets_running_answers_end_and_refuses_new_ones(
     assert rest[-1].usage.completion_tokens == 60
     with Served(tmp_path) as served:
         assert row(served, identity)["status"] == "ok"
+
+
+def test_the_second_request_of_a_connection_must_arrive_in_time_too(gateway: Served) -> None:
+    connection = raw(gateway)
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert reply_of(connection)[0] == 200
+    connection.sendall(b"POST /v1/chat/completions HT")
+    status, answer = reply_of(connection)
+    connection.close()
+    assert (status, answer["error"]["code"]) == (408, "request_timeout")
+
+
+def test_a_session_key_ends_with_the_key_that_made_it(gateway: Served) -> None:
+    parent = gateway.make_key("stolen")
+    child = gateway.call("POST", "/v1/key/sessions", {"ttl_s": 3600}, key=parent)[1]["key"]
+    assert gateway.call("GET", "/v1/key", key=child)[0] == 200
+    found = next(k for k in gateway.call("GET", "/v1/keys")[1]["data"] if k["name"] == "stolen")
+    gateway.call("DELETE", f"/v1/keys/{found['id']}")
+    status, answer = gateway.call("GET", "/v1/key", key=child)
+    assert (status, answer["error"]["code"]) == (401, "key_disabled")

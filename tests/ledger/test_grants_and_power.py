@@ -10,13 +10,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_ledger import call, make_key, spending
+from test_ledger import call, generation_of, intent_of, make_key, spending
 
-from glasslipper.kernel.errors import BudgetExhausted
-from glasslipper.ledger.read import LedgerHistory
+from glasslipper.kernel.errors import BudgetExhausted, InvalidRequest
+from glasslipper.kernel.ids import new_id
+from glasslipper.ledger.read import Accounts, LedgerHistory
 from glasslipper.ledger.write import Ledger
+from glasslipper.ledger.write.keys import set_disabled
 
 
 def held(home: Path) -> int:
@@ -86,3 +89,60 @@ def test_after_the_power_took_lines_new_ones_are_all_read_and_counted(
         assert [history.generation(one) is not None for one in ids] == [True, True]
         total = sum(row.charged_nanousd for row in history.spend("key"))
         assert spending(ledger, account.key_id).total_nanousd == total
+
+
+def test_an_exchange_of_two_attempts_is_counted_once_whenever_its_lines_are_copied(
+    tmp_path: Path,
+) -> None:
+    with Ledger(tmp_path) as ledger:
+        account = make_key(ledger, limit_nanousd=10_000)
+
+        async def calls() -> None:
+            hold = await ledger.purse.hold(account, 600)
+            cell = ledger.recorder.take_cell()
+            first = intent_of(account, hold, cell)
+            await ledger.recorder.intend(first, hold=hold)
+            await ledger.flush()
+            second = structs.replace(first, attempt_id=new_id("att"), number=2)
+            await ledger.recorder.intend(second, hold=hold)
+            await ledger.recorder.settle(generation_of(second, charged_nanousd=501))
+            await ledger.flush()
+
+        asyncio.run(calls())
+    with Ledger(tmp_path) as ledger:
+        assert ledger.recovered == 0
+        assert spending(ledger, account.key_id).total_nanousd == 501
+
+
+def test_who_leaves_while_waiting_for_the_tables_stops_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        account = make_key(ledger)
+
+        async def calls() -> None:
+            for _ in range(20):
+                waiting = asyncio.ensure_future(ledger.flush())
+                await asyncio.sleep(0)
+                waiting.cancel()
+            await call(ledger, account, ceiling=5, cost=5)
+            async with asyncio.timeout(10):
+                await ledger.flush()
+
+        asyncio.run(calls())
+        assert spending(ledger, account.key_id).total_nanousd == 5
+
+
+def test_keys_stand_only_so_deep_and_end_with_those_above_them(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        parent = make_key(ledger, limit_nanousd=0)
+        child = make_key(ledger, parent=parent.key_id)
+        assert child.budgets == (parent.key_id,)
+        ledger.change_now(lambda db: set_disabled(db, parent.key_id, disabled=True))
+        accounts = Accounts(tmp_path)
+        found = accounts.key(child.key_id)
+        accounts.close()
+        assert found is not None
+        assert found.disabled_above
+        while len(child.path) < 16:
+            child = make_key(ledger, parent=child.key_id)
+        with pytest.raises(InvalidRequest, match="deep"):
+            make_key(ledger, parent=child.key_id)

@@ -40,7 +40,7 @@ class Gatekeeper:
         """Look keys up in `accounts`."""
         self._accounts = accounts
         self._clock = clock
-        self._known: dict[str, tuple[int, Caller]] = {}
+        self._known: dict[str, tuple[float, Caller]] = {}
 
     def admit(self, authorization: str | None) -> Caller:
         """Return whom an Authorization header speaks for.
@@ -53,14 +53,15 @@ class Gatekeeper:
         """
         if not authorization:
             raise KeyMissing("The request carries no key.")
-        now_ms = self._clock.now_ms()
         known = self._known.get(authorization)
-        caller = known[1] if known and known[0] > now_ms else self._look_up(authorization, now_ms)
+        fresh = known is not None and known[0] > self._clock.ticks_ms()
+        caller = known[1] if known and fresh else self._look_up(authorization)
         key = caller.key
-        if key.disabled:
+        if key.disabled or key.disabled_above:
             raise KeyDisabled(f"The key {key.hint} is disabled.")
-        if key.expires_ms is not None and key.expires_ms <= now_ms:
-            raise KeyExpired(f"The key {key.hint} expired at {iso(key.expires_ms)}.")
+        ends_ms = key.usable_until_ms
+        if ends_ms is not None and ends_ms <= self._clock.now_ms():
+            raise KeyExpired(f"The key {key.hint} expired at {iso(ends_ms)}.")
         return caller
 
     def admit_manager(self, authorization: str | None) -> Caller:
@@ -74,7 +75,7 @@ class Gatekeeper:
             raise NotPermitted(f"The key {caller.key.hint} may not manage.")
         return caller
 
-    def _look_up(self, authorization: str, now_ms: int) -> Caller:
+    def _look_up(self, authorization: str) -> Caller:
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise KeyMissing("The Authorization header holds no bearer key.")
@@ -84,7 +85,7 @@ class Gatekeeper:
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
         caller = Caller(key)
-        self._known[authorization] = (now_ms + REMEMBER_MS, caller)
+        self._known[authorization] = (self._clock.ticks_ms() + REMEMBER_MS, caller)
         return caller
 
     def forget(self) -> None:

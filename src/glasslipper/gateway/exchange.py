@@ -58,6 +58,9 @@ from glasslipper.ledger.write.purse import NO_HOLD
 BYTES_PER_TOKEN = 4
 """What a token is taken to be when nobody counted them and the exchange did end."""
 
+MOST_BILLED_NANOUSD = 10**15
+"""A million dollars: no provider that claims more for one call is believed."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -285,8 +288,12 @@ class Exchange:
             id=new_id("att"), request=self.request, upstream_model=endpoint.upstream_model
         )
         intent = self._intent(endpoint, attempted.id, row)
-        await self._desk.ledger.recorder.intend(intent, hold=self._hold)
-        self._intended = True
+        self._try = None  # until the intent is written, nothing has been asked of anybody
+        recorder = self._desk.ledger.recorder
+        try:
+            await recorder.intend(intent, hold=self._hold)
+        finally:
+            self._intended = recorder.is_open(self.id)
         self._attempts.append(
             Attempt(
                 id=attempted.id,
@@ -454,20 +461,22 @@ class Exchange:
         if self._outcome is not None:
             return self._outcome
         current = self._try
-        if current is not None:
-            await current.events.aclose()
+        cancelled = None if current is None else await _closed(current, self.id)
         outcome = self._outcome = self._cost(status)
         try:
             await self._record(status, error, outcome)
         finally:
-            if self._cell is not None:
-                self._desk.ledger.recorder.give_cell(self._cell)
+            recorder = self._desk.ledger.recorder
+            if self._cell is not None and not recorder.is_open(self.id):
+                recorder.give_cell(self._cell)
                 self._cell = None
+        if cancelled is not None:
+            raise cancelled
         return outcome
 
     async def _record(self, status: Status, error: BaseException | None, outcome: Outcome) -> None:
         if self._intended:
-            if self._attempts[-1].status == "unknown":
+            if self._attempts and self._attempts[-1].status == "unknown":
                 self._end_attempt(status, error, outcome.billed_nanousd - self._wasted_nanousd)
             record = self._generation(status, error, outcome)
             self._desk.tally.note(record)
@@ -491,12 +500,12 @@ class Exchange:
 
     def _bill(self, usage: Usage) -> int:
         if usage.reported_nanousd is not None:
-            return usage.reported_nanousd
+            return min(usage.reported_nanousd, MOST_BILLED_NANOUSD)
         if self._try is None:
             return 0
         pricing = self._try.endpoint.pricing
         row = self._try.row = pricing.row(self.created_ms, usage.prompt_tokens)
-        return amount_nanousd(usage, row.price) if row else 0
+        return min(amount_nanousd(usage, row.price), MOST_BILLED_NANOUSD) if row else 0
 
     def _usage(self, status: Status) -> Usage:
         """Return what the upstream told, or else an estimate of what was relayed."""
@@ -550,6 +559,17 @@ class Exchange:
             candidates=self._route.candidates,
             is_byok=outcome.is_byok,
         )
+
+
+async def _closed(current: _Try, name: str) -> asyncio.CancelledError | None:
+    """Close an attempt's upstream; whatever happens there, the exchange must be recorded."""
+    try:
+        await current.events.aclose()
+    except asyncio.CancelledError as cancelled:
+        return cancelled
+    except Exception:  # noqa: BLE001 - logged; the record comes first
+        _log.exception("closing the upstream of %s failed", name)
+    return None
 
 
 def _is_semantic(event: Event) -> bool:

@@ -88,12 +88,12 @@ class GuardedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Watch what does not arrive whole."""
-        if self._phase == "header":
+        if self._phase != "body":
             self._header_bytes += len(data)
         super().data_received(data)
         if self._phase == "header" and self._header_bytes > MOST_HEADER_BYTES:
             self._refuse(431, InvalidRequest("The header is too large.", hint="Send less."))
-        elif self._phase == "answer" or not self._header_bytes:
+        elif self._phase == "answer":
             self._rest()
         elif self._timer is None:
             self._watch()
@@ -127,12 +127,19 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        if self._phase == "body" or self._header_bytes:
+        if self._is_answering():  # the request before this one: judge this one later
+            self._watch()
+        elif self._phase == "body" or self._header_bytes:
             part = "body" if self._phase == "body" else "header"
             hint = f"Send the {part} at once."
             self._refuse(408, SlowBody(f"The {part} did not arrive in time.", hint=hint))
         else:
             self.transport.close()
+
+    def _is_answering(self) -> bool:
+        cycle = self.cycle
+        waits = bool(self.pipeline)
+        return waits or (self._phase == "header" and bool(cycle) and not cycle.response_complete)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the shape of every other error."""

@@ -79,13 +79,18 @@ class Journal:
             self._lock = _take_lock(folder)
         files = _files(folder)
         self._base = self._size = 0
-        self._open_file(files[-1] if files else 0)
+        try:
+            self._open_file(files[-1] if files else 0)
+        except StoreFailed:
+            os.close(self._lock)
+            raise
         self._synced = self.end
         self._syncer = _Syncer(self._sync, within_s=0 if durability == "power" else SYNC_WITHIN_S)
 
     def _open_file(self, base: int) -> None:
         path = self.folder / f"{base:020d}{_SUFFIX}"
         with _disk_errors(self.folder):
+            is_new = not path.exists()
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 size = _end_of_lines(file)
@@ -94,6 +99,8 @@ class Journal:
                 _sync_folder(self.folder)
             except OSError:
                 os.close(file)
+                if is_new:  # a file that begins where another goes on would hide its lines
+                    path.unlink(missing_ok=True)
                 raise
         # The syncing thread reads base + size: between these lines it may see too little, never
         # too much.
@@ -170,7 +177,7 @@ class Journal:
 
     def _next_file(self) -> None:
         old, old_size = self._file, self._size
-        with contextlib.suppress(DiskFull):
+        with self._syncing, contextlib.suppress(DiskFull):
             self._open_file(self.end)
             os.ftruncate(old, old_size)
             self._retired.append(old)

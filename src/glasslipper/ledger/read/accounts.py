@@ -35,6 +35,12 @@ class KeyRecord(Struct, frozen=True, kw_only=True):
     path: tuple[str, ...]
     limit_nanousd: int | None
     period: Period
+    disabled_above: bool = False
+    """Whether a key that this one stands below is disabled."""
+
+    usable_until_ms: int | None = None
+    """When this key, or one that it stands below, expires."""
+
     budgets: tuple[str, ...]
     """Those accounts of the path that have a budget."""
 
@@ -75,10 +81,13 @@ _PATH = """
         SELECT id, parent, 0 FROM accounts WHERE id = ?
         UNION ALL
         SELECT a.id, a.parent, depth + 1 FROM accounts AS a JOIN path ON a.id = path.parent
-        WHERE depth < 32
     )
     SELECT path.id, b.account IS NOT NULL FROM path LEFT JOIN budgets AS b ON b.account = path.id
     ORDER BY depth"""
+
+_ABOVE = """
+    SELECT max(disabled), min(expires_ms) FROM keys
+    WHERE id IN (SELECT value FROM json_each(?))"""
 
 
 class Accounts:
@@ -112,7 +121,11 @@ class Accounts:
 
     def _key(self, row: Row) -> KeyRecord:
         path = self._db.rows(_PATH, (row[0],))
+        names = msgspec.json.encode([str(account) for account, _ in path]).decode()
+        above = self._db.row(_ABOVE, (names,)) or (0, None)
         return KeyRecord(
+            disabled_above=bool(above[0]),
+            usable_until_ms=cast("int | None", above[1]),
             id=str(row[0]),
             hash=cast("bytes", row[1]),
             hint=str(row[2]),

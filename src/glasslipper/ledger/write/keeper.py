@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 
 from glasslipper.kernel.clock import Clock
@@ -113,19 +114,21 @@ class Keeper:
     def _copy(self, table: Database) -> None:
         self._dirty.clear()
         asked, self._asked = self._asked, []
-        failure: StoreFailed | None = None
+        failure: Exception | None = None
         try:
             until = self._settled()
             copied = rows.copy(table, self._folder, until)
             counted = self._store.submit(lambda db: self._live.count(db, until)).result()
             self._live.done(counted)
             self._drop_old(table, min(copied, counted))
-        except StoreFailed as error:
+        except Exception as error:  # noqa: BLE001 - the thread outlives whatever happens
             failure = error
             _log.warning("copying %s failed and will be tried again: %s", self._folder, error)
             self._dirty.set()
             time.sleep(COPY_WITHIN_S)
         for future in asked:
+            if not future.set_running_or_notify_cancel():
+                continue
             if failure is None:
                 future.set_result(None)
             else:
@@ -173,14 +176,13 @@ class Keeper:
         return taken is not None
 
     def _recover(self, folder: Path) -> None:
-        journal = Journal(folder)
-        cells = Cells(folder / "cells")
-        state = self._open_state()
-        try:
+        with ExitStack() as opened:
+            journal = Journal(folder)
+            opened.callback(journal.close)
+            cells = Cells(folder / "cells")
+            opened.callback(cells.close)
+            state = self._open_state()
+            opened.callback(state.close)
             closed = recovery.recover(journal, cells, state)
             set_clean(folder, clean=True)
-            _log.warning("closed %d exchanges that a dead process left in %s", closed, folder)
-        finally:
-            state.close()
-            cells.close()
-            journal.close()
+        _log.warning("closed %d exchanges that a dead process left in %s", closed, folder)

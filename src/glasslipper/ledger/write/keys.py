@@ -17,6 +17,18 @@ from glasslipper.ledger.secret import Secret, new_secret
 from glasslipper.ledger.window import PERIODS, Period
 from glasslipper.store.database import Database
 
+MOST_DEEP = 16
+"""How deep an account may stand: every one above it is charged with each call."""
+
+_DEPTH = """
+    WITH RECURSIVE up (id, depth) AS (
+        SELECT ?, 1
+        UNION ALL
+        SELECT a.parent, depth + 1 FROM accounts AS a JOIN up ON a.id = up.id
+        WHERE a.parent IS NOT NULL
+    )
+    SELECT max(depth) FROM up"""
+
 ORGANISATION, WORKSPACE, PROJECT = "org-default", "ws-default", "proj-default"
 
 
@@ -63,6 +75,11 @@ def create(db: Database, key: NewKey, now_ms: int, secret: Secret | None = None)
     """
     if db.row("SELECT 1 FROM accounts WHERE id = ?", (key.parent,)) is None:
         raise NotFound(f"There is no account {key.parent}.")
+    deep = db.row(_DEPTH, (key.parent,))
+    if deep is not None and int(deep[0] or 0) >= MOST_DEEP:
+        raise InvalidRequest(
+            f"Accounts stand at most {MOST_DEEP} deep below each other.", param="$.parent"
+        )
     secret = secret or new_secret()
     key_id = new_id("key", now_ms)
     db.change(

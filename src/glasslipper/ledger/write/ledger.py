@@ -139,7 +139,7 @@ class Ledger:
         Also gives back what this process has been granted and does not use.
         """
         self.purse.give_back_all()
-        await asyncio.wrap_future(self._keeper.flush())
+        await asyncio.shield(asyncio.wrap_future(self._keeper.flush()))
 
     def close(self) -> None:
         """Bring the tables up to date and give the journal up; a second time does nothing."""

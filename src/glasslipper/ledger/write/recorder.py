@@ -40,6 +40,10 @@ class Recorder:
         """How many exchanges have an intent and no generation yet."""
         return len(self._open)
 
+    def is_open(self, generation_id: str) -> bool:
+        """Tell whether an exchange has an intent and no generation yet."""
+        return generation_id in self._open
+
     def take_cell(self) -> int:
         """Return a cell, set to zero, in which to count what an exchange relays.
 

@@ -46,7 +46,9 @@ def recover(journal: Journal, cells: Cells, state: Database) -> int:
 def _open_exchanges(table: Database) -> list[list[Intent]]:
     """Return the intents without a generation, the attempts of each exchange in order."""
     found: dict[str, list[Intent]] = {}
-    for (body,) in table.rows("SELECT body FROM intents"):
+    unsettled = """
+        SELECT body FROM intents WHERE generation_id NOT IN (SELECT id FROM generations)"""
+    for (body,) in table.rows(unsettled):
         intent = lines.decode_intent(str(body))
         found.setdefault(intent.generation_id, []).append(intent)
     return [sorted(intents, key=lambda intent: intent.number) for intents in found.values()]

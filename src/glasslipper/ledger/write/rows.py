@@ -69,6 +69,7 @@ class _Begun(Struct, gc=False):
     """Which exchange an intent begins."""
 
     generation_id: str
+    number: int = 1
 
 
 _rows = msgspec.json.Decoder(_Row)
@@ -92,13 +93,16 @@ def _insert(db: Database, chunk: list[bytes]) -> None:
 
 def _keep_open(db: Database, intents: list[bytes], ended: set[str]) -> None:
     """Keep the intents that did not end in the same chunk; drop those that began earlier."""
-    begun = [_begun.decode(body).generation_id for body in intents]
-    left = [body for body, exchange in zip(intents, begun, strict=True) if exchange not in ended]
+    begun = [_begun.decode(body) for body in intents]
+    left = [
+        body for body, one in zip(intents, begun, strict=True) if one.generation_id not in ended
+    ]
+    whole = {one.generation_id for one in begun if one.number == 1}
     if left:
         db.change(_INSERT_INTENTS, (lines.array(left),))
     db.change_many(
         "DELETE FROM intents WHERE generation_id = ?",
-        [(exchange,) for exchange in ended.difference(begun)],
+        [(exchange,) for exchange in ended.difference(whole)],
     )
 
 
