@@ -62,7 +62,7 @@ def test_what_is_piped_in_goes_to_the_model_too(served_cli: Any, fake: Any) -> N
 
 
 def test_binary_input_is_refused(served_cli: Any) -> None:
-    done = served_cli.run("ask", "what is it?", piped=b"\xff\xfe\x00")
+    done = served_cli.run("ask", "what is it?", "--max-tokens", "4", piped=b"\xff\xfe\x00")
     assert done.returncode == 1
     assert "UTF-8" in done.stderr
 

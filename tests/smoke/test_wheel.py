@@ -257,7 +257,10 @@ def test_errors_arrive_as_the_clients_own(client: OpenAI) -> None:
 
 def test_the_command_line_asks_the_running_server(client: OpenAI, installed: Installed) -> None:
     spent = look(client, "/credits")
-    words = installed.run(installed.command, "ask", "What is the capital of France?")
+    words = installed.run(
+        installed.command,
+        *("ask", "What is the capital of France?", "--temperature", "0", "--max-tokens", "16"),
+    )
     assert len(words.split()) > 1
     listed = json.loads(installed.run(installed.command, "models", "list", "--json"))
     assert SMOL in json.dumps(listed)
