@@ -146,3 +146,18 @@ def test_keys_stand_only_so_deep_and_end_with_those_above_them(tmp_path: Path) -
             child = make_key(ledger, parent=child.key_id)
         with pytest.raises(InvalidRequest, match="deep"):
             make_key(ledger, parent=child.key_id)
+
+
+def test_a_generation_is_readable_at_any_moment_after_it_is_acknowledged(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        account = make_key(ledger)
+        history = LedgerHistory(tmp_path)
+
+        async def calls() -> None:
+            for number in range(150):
+                made = await call(ledger, account, ceiling=5, cost=1)
+                await asyncio.sleep(0.0005 * (number % 7))
+                for _ in range(3):
+                    assert history.generation(made.id) is not None
+
+        asyncio.run(calls())

@@ -54,11 +54,12 @@ class LedgerHistory:
     def generation(self, generation_id: str) -> Generation | None:
         """Return one record, or `None`."""
         for folder, table in self._tables():
+            # The position first: what is copied after this question is found by the next one.
+            copied = table.row("SELECT position FROM copied")
             row = table.row(f"{_SELECT} WHERE id = ?", (generation_id,))
             if row:
                 return _generation(table, row)
-            position = table.row("SELECT position FROM copied")
-            found = _in_tail(folder, cast("int", position[0]) if position else 0, generation_id)
+            found = _in_tail(folder, cast("int", copied[0]) if copied else 0, generation_id)
             if found:
                 return found
         return None
