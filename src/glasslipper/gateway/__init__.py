@@ -6,7 +6,7 @@ attempt (→ next attempt) → relay → settle → record.
     server, connection guard the wire; app finds the handler of a path
     dialects    wire formats that clients speak
     exchange    one client request and all that serves it
-    route       which endpoint, in which order
+    routing     which endpoint, in which order
     endpoints   what is offered, and what it may cost
     providers   wire formats of upstreams, and where they are
     transport   the HTTP client that calls them

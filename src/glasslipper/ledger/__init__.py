@@ -6,7 +6,8 @@
 
 How a call is recorded exactly once:
 
-1. `write.purse` keeps back the most that the call may cost, in the state file.
+1. `write.purse` keeps back the most that the call may cost, from what the state file has
+   granted to this process.
 2. `write.recorder` appends the *intent* to this process's journal, before the upstream is called.
 3. The bytes relayed are counted in a cell that survives the process.
 4. The *generation* is appended to the journal; only then is the answer's end acknowledged.
