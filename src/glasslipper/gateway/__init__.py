@@ -3,7 +3,7 @@
 A request's way reads in `exchange`, top to bottom: decode → authenticate → hold → route →
 attempt (→ next attempt) → relay → settle → record.
 
-    server, connection guard the wire; app finds the handler of a path
+    server, guard   the wire; app finds the handler of a path
     dialects    wire formats that clients speak
     exchange    one client request and all that serves it
     routing     which endpoint, in which order
@@ -11,5 +11,6 @@ attempt (→ next attempt) → relay → settle → record.
     providers   wire formats of upstreams, and where they are
     transport   the HTTP client that calls them
     prices      what they charge
-    account, admin, models   the endpoints that are not about answers
+    api         what stands at each address
+    account, admin, models   the addresses that are not about answers
 """
