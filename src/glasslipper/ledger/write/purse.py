@@ -108,11 +108,19 @@ class Purse:
         """
         if not account.budgets:
             return NO_HOLD
+        taken = self.hold_now(account, ceiling_nanousd)
+        if taken is not None:
+            return taken
+        ceiling = min(ceiling_nanousd, _INT64_MAX)
+        least = ceiling if least_nanousd is None else min(least_nanousd, ceiling)
+        return await self._ask(account.budgets, ceiling, least)
+
+    def hold_now(self, account: Account, ceiling_nanousd: int) -> BudgetHold | None:
+        """Keep the ceiling back if what is granted covers it; `None` if more must be asked for."""
         ceiling = min(ceiling_nanousd, _INT64_MAX)
         if self._take(account.budgets, ceiling):
             return BudgetHold(nanousd=ceiling, accounts=account.budgets)
-        least = ceiling if least_nanousd is None else min(least_nanousd, ceiling)
-        return await self._ask(account.budgets, ceiling, least)
+        return None
 
     def _take(self, accounts: tuple[str, ...], amount: int) -> bool:
         grants = [self._grants.get(account) for account in accounts]

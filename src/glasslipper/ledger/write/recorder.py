@@ -59,8 +59,30 @@ class Recorder:
         """Take a cell back that no intent names, or whose exchange is settled."""
         self._cells.give(cell)
 
+    async def durable(self, position: int) -> None:
+        """Return once what was written before `position` is as durable as promised.
+
+        Raises:
+            StoreFailed: The journal cannot be synced.
+        """
+        await self._journal.durable(position)
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether a line is as durable as promised once it is written, with nothing to wait for."""
+        return self._journal.is_instant
+
     async def intend(self, intent: Intent, *, hold: BudgetHold = NO_HOLD) -> None:
         """Write down that an upstream is about to be called, under a hold.
+
+        Raises:
+            DiskFull: There is no room for the exchange; nothing is written.
+            StoreFailed: The journal cannot be written; the upstream must not be called.
+        """
+        await self._journal.durable(self.write_intent(intent, hold))
+
+    def write_intent(self, intent: Intent, hold: BudgetHold) -> int:
+        """Do the same without waiting; return the position to wait for.
 
         Raises:
             DiskFull: There is no room for the exchange; nothing is written.
@@ -79,7 +101,7 @@ class Recorder:
             self._open[intent.generation_id] = _Open(room, hold)
         else:
             known.room_bytes += room
-        await self._journal.durable(position)
+        return position
 
     async def settle(self, generation: Generation) -> None:
         """Write down how an exchange ended; a second time with the same id changes nothing.
@@ -88,14 +110,24 @@ class Recorder:
             StoreFailed: The journal cannot be written. The exchange stays open, so that settling
                 can be tried again; a restart closes it otherwise.
         """
+        position = self.write_generation(generation)
+        if position is not None:
+            await self._journal.durable(position)
+
+    def write_generation(self, generation: Generation) -> int | None:
+        """Do the same without waiting; return the position to wait for, if anything was written.
+
+        Raises:
+            StoreFailed: The journal cannot be written; the exchange stays open.
+        """
         known = self._open.get(generation.id)
         if known is None:
-            return
+            return None
         position = self._journal.append(lines.encode(generation))
         del self._open[generation.id]
         self._journal.unreserve(known.room_bytes)
         self._noted(position, generation, known.hold)
-        await self._journal.durable(position)
+        return position
 
     async def note(self, fact: LateFact) -> None:
         """Write down something learned later.
