@@ -46,14 +46,14 @@ from glasslipper.kernel.events import (
     ToolCallDelta,
 )
 from glasslipper.kernel.finish import Status
-from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.ids import attempt_id, new_id
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.money import FREE, Price, amount_nanousd
 from glasslipper.kernel.ports import Attempted
 from glasslipper.kernel.record import Attempt, Candidate, Dialect, Generation, Intent, PriceRow
 from glasslipper.kernel.usage import Usage
 from glasslipper.ledger.write import Ledger
-from glasslipper.ledger.write.purse import NO_HOLD
+from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 
 BYTES_PER_TOKEN = 4
 """What a token is taken to be when nobody counted them and the exchange did end."""
@@ -82,6 +82,16 @@ class Outcome(Struct, frozen=True, kw_only=True):
     is_byok: bool = False
 
 
+class Begun(Struct, frozen=True, kw_only=True, gc=False):
+    """How an exchange was begun elsewhere; `began_ms` are ticks, and its intent is written."""
+
+    id: str
+    created_ms: int
+    began_ms: float
+    hold: BudgetHold
+    cell: int
+
+
 class Desk:
     """What every exchange of a process works with."""
 
@@ -98,7 +108,8 @@ class Desk:
         self.clock = clock
         self.router = Router(clock, chance or random.Random())  # noqa: S311 - it balances load
         self.tally = Tally()
-        self.running: set[Exchange] = set()
+        self.running: set[object] = set()
+        """Exchanges that run, on whichever way."""
 
 
 class _Try:
@@ -159,6 +170,37 @@ class Exchange:
         self._head: list[Event] = []
         self._finished: Finished | None = None
         self._outcome: Outcome | None = None
+
+    @classmethod
+    def adopt(
+        cls,
+        desk: Desk,
+        caller: Caller,
+        request: Request,
+        *,
+        offered: Sequence[Endpoint],
+        caption: Caption,
+        begun: Begun,
+    ) -> Exchange:
+        """Return the exchange that was begun elsewhere, with its first attempt under way."""
+        exchange = cls(desk, caller, request, offered=offered, caption=caption)
+        endpoint = exchange.first
+        exchange.id = begun.id
+        exchange.created_ms = begun.created_ms
+        exchange._began_ms = begun.began_ms
+        exchange._hold = begun.hold
+        exchange._is_held = exchange._intended = True
+        exchange._cell = begun.cell
+        exchange._note_attempt(
+            Attempted(
+                id=attempt_id(begun.id, 1), request=request, upstream_model=endpoint.upstream_model
+            ),
+            endpoint,
+            endpoint.pricing.row(begun.created_ms, exchange._input_units),
+        )
+        exchange._attempts[-1] = structs.replace(exchange._attempts[-1], started_ms=begun.created_ms)
+        exchange._trying.began_ms = begun.began_ms
+        return exchange
 
     async def __aenter__(self) -> Exchange:
         self._desk.running.add(self)
@@ -325,8 +367,12 @@ class Exchange:
             StoreFailed: It cannot be written; nothing may be asked of anybody.
         """
         self._open(self.first)
-        assert self._try is not None
-        return self._try.attempted
+        return self._trying.attempted
+
+    @property
+    def attempted(self) -> Attempted:
+        """What was asked at the attempt that is under way."""
+        return self._trying.attempted
 
     def _open(self, endpoint: Endpoint) -> int:
         """Write down that an endpoint is about to be asked; return the journal's position."""
@@ -334,7 +380,9 @@ class Exchange:
             self._cell = self._desk.ledger.recorder.take_cell()
         row = endpoint.pricing.row(self.created_ms, self._input_units)
         attempted = Attempted(
-            id=new_id("att"), request=self.request, upstream_model=endpoint.upstream_model
+            id=attempt_id(self.id, len(self._attempts) + 1),
+            request=self.request,
+            upstream_model=endpoint.upstream_model,
         )
         intent = self._intent(endpoint, attempted.id, row)
         self._try = None  # until the intent is written, nothing has been asked of anybody
@@ -343,6 +391,12 @@ class Exchange:
             position = recorder.write_intent(intent, self._hold)
         finally:
             self._intended = recorder.is_open(self.id)
+        self._note_attempt(attempted, endpoint, row)
+        return position
+
+    def _note_attempt(
+        self, attempted: Attempted, endpoint: Endpoint, row: PriceRow | None
+    ) -> None:
         self._attempts.append(
             Attempt(
                 id=attempted.id,
@@ -356,13 +410,18 @@ class Exchange:
         self._head = []
         self._try = _Try(endpoint, attempted, row)
         self._try.began_ms = self._desk.clock.ticks_ms()
-        return position
+
+    @property
+    def _trying(self) -> _Try:
+        """The attempt that is under way."""
+        if self._try is None:
+            raise RuntimeError("no attempt is under way")
+        return self._try
 
     async def _attempt(self, endpoint: Endpoint, left: Sequence[Endpoint]) -> None:
         position = self._open(endpoint)
         await self._desk.ledger.recorder.durable(position)
-        current = self._try
-        assert current is not None
+        current = self._trying
         current.events = cast("AsyncGenerator[Event]", endpoint.upstream.send(current.attempted))
         async for event in current.events:
             self._head.append(event)
@@ -537,30 +596,34 @@ class Exchange:
             return self._outcome
         current = self._try
         cancelled = None if current is None else await _closed(current, self.id)
-        position = self._end(status, error)
+        outcome, position = self._end(status, error)
         if position is not None:
             await self._desk.ledger.recorder.durable(position)
         if cancelled is not None:
             raise cancelled
-        assert self._outcome is not None
-        return self._outcome
+        return outcome
 
     def settle_now(self) -> Outcome:
         """Record the exchange as whole where the record is instant; return what it cost."""
-        self._end("ok", None)
-        assert self._outcome is not None
-        return self._outcome
+        outcome, _ = self._end("ok", None)
+        return outcome
+
+    def fail_now(self, error: GlasslipperError) -> None:
+        """Record, where the record is instant, that it broke after something was relayed."""
+        self._end("truncated" if self._relayed_bytes else "error", error)
 
     def abandon(self, error: BaseException | None) -> None:
         """Record, where the record is instant, that it ended early; `None`: the client left."""
         if self._outcome is None:
             self._end(_status_of(error, self._relayed_bytes), error or asyncio.CancelledError())
 
-    def _end(self, status: Status, error: BaseException | None) -> int | None:
-        """Price and record; return the journal's position to wait for, if anything was written."""
+    def _end(
+        self, status: Status, error: BaseException | None
+    ) -> tuple[Outcome, int | None]:
+        """Price and record; also return the journal's position to wait for, if any."""
         outcome = self._outcome = self._cost(status)
         try:
-            return self._record(status, error, outcome)
+            return outcome, self._record(status, error, outcome)
         finally:
             recorder = self._desk.ledger.recorder
             if self._cell is not None and not recorder.is_open(self.id):

@@ -9,7 +9,7 @@ the event loop goes out in one piece.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 MOST_HEADER_BYTES = 64 << 10
+_LENGTH = b"\r\ncontent-length: "
+_MOST_DIGITS = 8
 MOST_KEPT_BYTES = 1 << 20
 """The largest body that is kept for a shortcut."""
 
@@ -33,9 +35,11 @@ class Shortcut(Protocol):
     paths: frozenset[bytes]
     """The targets of POST requests that it may serve."""
 
-    def begin(
-        self, connection: GuardedConnection, fields: dict[bytes, bytes], body: bytes
-    ) -> Errand | None:
+    def greet(self, fields: Mapping[bytes, bytes]) -> Any:
+        """Return what the shortcut makes of a header; `None` if it serves no such request."""
+        ...
+
+    def begin(self, connection: GuardedConnection, asker: Any, body: bytes) -> Errand | None:
         """Begin to serve a request; `None`, and nothing done, if the usual way must be taken.
 
         When the answer is there it goes to `connection.answer`.
@@ -121,7 +125,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._kept_whole = False
         self._errand: Errand | None = None
         self._early = bytearray()
-        self._fields: dict[bytes, bytes] = {}
+        self._asker: Any = None
+        self._known: tuple[bytes, bytes, Any] | None = None
         self._is_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -145,10 +150,15 @@ class GuardedConnection(HttpToolsProtocol):
         if self._errand is not None:
             self._keep_for_later(data)
             return
+        if self._known is not None and self._is_known(data, *self._known):
+            return
+        is_new = self._phase == "answer" or not self._header_bytes
         if self._phase != "body":
             self._header_bytes += len(data)
         super().data_received(data)
         if self._kept_whole:
+            if is_new:
+                self._learn(data)
             self._cut_short()
         if self._phase == "header" and self._header_bytes > MOST_HEADER_BYTES:
             self._refuse(431, InvalidRequest("The header is too large.", hint="Send less."))
@@ -202,23 +212,65 @@ class GuardedConnection(HttpToolsProtocol):
             return False
         if parser.get_http_version() != "1.1" or parser.should_upgrade():
             return False
-        fields = self._fields = dict(self.headers)
+        fields = dict(self.headers)
         size = fields.get(b"content-length", b"")
         if not (size.isdigit() and int(size) <= MOST_KEPT_BYTES) or self._is_last:
             return False
-        return b"connection" not in fields or parser.should_keep_alive()
+        if len(fields) < len(self.headers) or not parser.should_keep_alive():
+            return False
+        self._asker = shortcut.greet(fields)
+        return self._asker is not None
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the header of a request that came in one piece, around its length.
+
+        The same bytes mean the same: what the parser found well-formed once need not be parsed
+        again, whatever the number of the length is.
+        """
+        head, _, body = data.partition(b"\r\n\r\n")
+        at = head.lower().find(_LENGTH)
+        size = b"%d" % len(body)
+        start = at + len(_LENGTH)
+        if at < 0 or not head.startswith(size, start) or b"".join(self._kept or ()) != body:
+            return
+        rest = head[start + len(size) :] + b"\r\n\r\n"
+        if rest.startswith(b"\r\n") and head.lower().count(_LENGTH) == 1:
+            self._known = (head[:start], rest, self._asker)
+
+    def _is_known(self, data: bytes, before: bytes, after: bytes, asker: Any) -> bool:
+        """Serve a request whose header is the one that is known; tell whether that was done."""
+        if not data.startswith(before) or self.shortcut is None or self._phase != "answer":
+            return False
+        start = len(before)
+        end = data.find(after, start, start + _MOST_DIGITS + len(after))
+        size = data[start:end]
+        body_at = end + len(after)
+        if end < 0 or not size.isdigit() or int(size) != len(data) - body_at or size[0] == 48:
+            return False
+        cycle = self.cycle
+        if (cycle is not None and not cycle.response_complete) or self.transport.is_closing():
+            return False
+        self._errand = self.shortcut.begin(self, asker, data[body_at:])
+        if self._errand is None:
+            return False
+        self._unset_keepalive_if_required()
+        return True
 
     def _cut_short(self) -> None:
         kept = self._kept or [b""]
         body = kept[0] if len(kept) == 1 else b"".join(kept)
         errand = None
         if self.shortcut is not None and not self.transport.is_closing():
-            errand = self.shortcut.begin(self, self._fields, body)
+            errand = self.shortcut.begin(self, self._asker, body)
         if errand is None:
             self._go_the_usual_way()
         else:
             self._kept, self._kept_whole = None, False
             self._errand = errand
+
+    def usual_head(self) -> bytes:
+        """Return the lines that every response begins with, the date among them."""
+        return b"".join([b"%b: %b\r\n" % one for one in self.server_state.default_headers])
 
     def _go_the_usual_way(self) -> None:
         """Hand the request that was kept to the application."""

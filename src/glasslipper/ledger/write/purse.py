@@ -123,13 +123,15 @@ class Purse:
         return None
 
     def _take(self, accounts: tuple[str, ...], amount: int) -> bool:
-        grants = [self._grants.get(account) for account in accounts]
-        if any(grant is None or grant.surplus < amount for grant in grants):
-            return False
+        grants = list[_Grant]()
+        for account in accounts:
+            grant = self._grants.get(account)
+            if grant is None or grant.granted - grant.used < amount:
+                return False
+            grants.append(grant)
         for grant in grants:
-            if grant is not None:
-                grant.used += amount
-                grant.idle = False
+            grant.used += amount
+            grant.idle = False
         return True
 
     async def _ask(self, accounts: tuple[str, ...], ceiling: int, least: int) -> BudgetHold:

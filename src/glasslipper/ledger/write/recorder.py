@@ -8,6 +8,7 @@ new exchanges and loses none that has begun. Implements `kernel.ports.Recorder`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from glasslipper.kernel.errors import StoreFailed
 from glasslipper.kernel.record import Generation, Intent, LateFact
@@ -19,8 +20,22 @@ from glasslipper.store.journal import Journal
 ROOM_BYTES = 8_192
 """Room kept for what a generation says beyond its intent."""
 
-Noted = Callable[[int, Generation | None, BudgetHold], None]
-"""Told of a line: the position after it, the generation in it, and the hold that it settles."""
+
+class Charged(Protocol):
+    """What counters and budgets want to know of a generation; a generation is one."""
+
+    @property
+    def created_ms(self) -> int: ...
+    @property
+    def accounts(self) -> tuple[str, ...]: ...
+    @property
+    def charged_nanousd(self) -> int: ...
+    @property
+    def billed_nanousd(self) -> int: ...
+
+
+Noted = Callable[[int, Charged | None, BudgetHold], None]
+"""Told of a line: the position after it, what it charges, and the hold that it settles."""
 
 
 class Recorder:
@@ -88,8 +103,16 @@ class Recorder:
             DiskFull: There is no room for the exchange; nothing is written.
             StoreFailed: The journal cannot be written; the upstream must not be called.
         """
-        line = lines.encode(intent)
-        known = self._open.get(intent.generation_id)
+        return self.write_intent_line(intent.generation_id, lines.encode(intent), hold)
+
+    def write_intent_line(self, generation_id: str, line: bytes, hold: BudgetHold) -> int:
+        """Do the same with the line of an intent.
+
+        Raises:
+            DiskFull: There is no room for the exchange; nothing is written.
+            StoreFailed: The journal cannot be written; the upstream must not be called.
+        """
+        known = self._open.get(generation_id)
         room = len(line) + 1 if known else 3 * len(line) + ROOM_BYTES
         self._journal.reserve(room)
         try:
@@ -98,7 +121,7 @@ class Recorder:
             self._journal.unreserve(room)
             raise
         if known is None:
-            self._open[intent.generation_id] = _Open(room, hold)
+            self._open[generation_id] = _Open(room, hold)
         else:
             known.room_bytes += room
         return position
@@ -120,13 +143,23 @@ class Recorder:
         Raises:
             StoreFailed: The journal cannot be written; the exchange stays open.
         """
-        known = self._open.get(generation.id)
+        return self.write_generation_line(generation.id, lines.encode(generation), generation)
+
+    def write_generation_line(
+        self, generation_id: str, line: bytes, charged: Charged
+    ) -> int | None:
+        """Do the same with the line of a generation and what it charges.
+
+        Raises:
+            StoreFailed: The journal cannot be written; the exchange stays open.
+        """
+        known = self._open.get(generation_id)
         if known is None:
             return None
-        position = self._journal.append(lines.encode(generation))
-        del self._open[generation.id]
+        position = self._journal.append(line)
+        del self._open[generation_id]
         self._journal.unreserve(known.room_bytes)
-        self._noted(position, generation, known.hold)
+        self._noted(position, charged, known.hold)
         return position
 
     async def note(self, fact: LateFact) -> None:

@@ -121,8 +121,8 @@ class OpenAICompatible:
     def ask_now(
         self,
         body: bytes,
-        attempt: Attempted,
         *,
+        request_id: bytes,
         streams: bool,
         now_s: float,
         heard: Callable[[], None],
@@ -136,8 +136,10 @@ class OpenAICompatible:
             self._origin,
             b"POST",
             self._chat,
-            [*(self._stream_headers if streams else self._whole_headers),
-             (b"x-request-id", attempt.id.encode("ascii"))],
+            [
+                *(self._stream_headers if streams else self._whole_headers),
+                (b"x-request-id", request_id),
+            ],
             body,
             timeouts=self._timeouts,
             now_s=now_s,
