@@ -10,12 +10,12 @@ import msgspec
 
 from glasslipper.gateway.answering import Encoder, Heard, answer
 from glasslipper.gateway.api.keys import admit
+from glasslipper.gateway.api.shapes import ResponseDeleted
 from glasslipper.gateway.dialects import responses as dialect
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.reading import read_body
-from glasslipper.gateway.shapes import ResponseDeleted
 from glasslipper.kernel.errors import NotFound
 from glasslipper.kernel.events import Answer
 

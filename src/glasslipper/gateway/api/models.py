@@ -8,11 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
-from glasslipper.gateway.endpoints import Endpoint
-from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Http
-from glasslipper.gateway.providers.table import provider
-from glasslipper.gateway.shapes import (
+from glasslipper.gateway.api.shapes import (
     Architecture,
     Endpoints,
     EndpointsAnswer,
@@ -24,6 +20,10 @@ from glasslipper.gateway.shapes import (
     ProviderShown,
     TopProvider,
 )
+from glasslipper.gateway.endpoints import Endpoint
+from glasslipper.gateway.house import House
+from glasslipper.gateway.http import Http
+from glasslipper.gateway.providers.table import provider
 from glasslipper.kernel.money import NANO, PER, Price
 
 _encode = msgspec.json.Encoder().encode

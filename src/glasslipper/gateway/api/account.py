@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from glasslipper.gateway.auth import Caller
-from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Http
-from glasslipper.gateway.shapes import (
+from glasslipper.gateway.api.shapes import (
     Credits,
     CreditsAnswer,
     GenerationAnswer,
@@ -19,6 +16,9 @@ from glasslipper.gateway.shapes import (
     KeyAnswer,
     KeyShown,
 )
+from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.house import House
+from glasslipper.gateway.http import Http
 from glasslipper.kernel.clock import iso
 from glasslipper.kernel.errors import GenerationUnknown, InvalidRequest
 from glasslipper.kernel.money import usd

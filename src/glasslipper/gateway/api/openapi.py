@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from glasslipper import __version__
-from glasslipper.gateway import admin, byok, feedback, pricelist, shapes
 from glasslipper.gateway.added import AddedModel
+from glasslipper.gateway.api import admin, byok, feedback, pricelist, shapes
 from glasslipper.gateway.dialects import embeddings, errors
 from glasslipper.gateway.dialects.chat import answer as chat_answer
 from glasslipper.gateway.dialects.chat import wire as chat_wire

@@ -13,12 +13,8 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from glasslipper.gateway.account import describe
-from glasslipper.gateway.dialects.body import parse
-from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Http
-from glasslipper.gateway.reading import read_body
-from glasslipper.gateway.shapes import (
+from glasslipper.gateway.api.account import describe
+from glasslipper.gateway.api.shapes import (
     Deleted,
     KeyAnswer,
     KeyMade,
@@ -29,6 +25,10 @@ from glasslipper.gateway.shapes import (
     Spent,
     SpentAnswer,
 )
+from glasslipper.gateway.dialects.body import parse
+from glasslipper.gateway.house import House
+from glasslipper.gateway.http import Http
+from glasslipper.gateway.reading import read_body
 from glasslipper.gateway.suppliers import AddedModel
 from glasslipper.kernel.errors import InvalidRequest, NotFound
 from glasslipper.kernel.money import nanousd, usd
