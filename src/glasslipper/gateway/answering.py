@@ -187,6 +187,7 @@ def bill_of_outcome(outcome: Outcome) -> Bill:
         cost_nanousd=outcome.charged_nanousd,
         upstream_nanousd=outcome.billed_nanousd,
         is_byok=outcome.is_byok,
+        price=outcome.price,
     )
 
 

@@ -56,11 +56,13 @@ class Pricing(Protocol):
 class Endpoint(Struct, frozen=True, kw_only=True):
     """A model at a provider, with its price and its limits.
 
-    `lacks` names the parameters that it is known not to take, in OpenRouter's words. Endpoints
-    with the same `key_id` share a key. What nobody states about the data is `None`. `byok` tells
-    whether an account's own key may or must open it, if need be only the one called `byok_id`;
-    one that has been opened so `is_byok`, and if it is also `uncharged`, no budget pays for it.
-    `source` tells whether somebody told of it or it was found running.
+    `inputs` and `outputs` are the kinds of content that it reads and makes, where that is known:
+    `text`, `image`, `audio`, `video`, `pdf`. `lacks` names the parameters that it is known not to
+    take, in OpenRouter's words. Endpoints with the same `key_id` share a key. What nobody states
+    about the data is `None`. `byok` tells whether an account's own key may or must open it, if
+    need be only the one called `byok_id`; one that has been opened so `is_byok`, and if it is
+    also `uncharged`, no budget pays for it. `source` tells whether somebody told of it or it was
+    found running.
     """
 
     id: str
@@ -72,6 +74,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     name: str = ""
     context_tokens: int | None = None
     max_output_tokens: int | None = None
+    inputs: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
     created_s: int = 0
     embedder: Embedder | None = None
     embeds_only: bool = False

@@ -74,12 +74,13 @@ class Caption(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What an exchange used and cost, in nano-USD."""
+    """What an exchange used and cost, in nano-USD, and the price of the endpoint that served."""
 
     usage: Usage
     charged_nanousd: int
     billed_nanousd: int
     is_byok: bool = False
+    price: Price | None = None
 
 
 class Desk:
@@ -494,8 +495,13 @@ class Exchange:
         charged = min(owed, self._hold.nanousd) if self._hold.limited else owed
         if charged < owed:
             _log.warning("%s was billed %d nano-USD above its hold", self.id, owed - charged)
+        row = self._try.row if self._try else None
         return Outcome(
-            usage=usage, charged_nanousd=charged, billed_nanousd=billed, is_byok=self.is_byok
+            usage=usage,
+            charged_nanousd=charged,
+            billed_nanousd=billed,
+            is_byok=self.is_byok,
+            price=row.price if row else None,
         )
 
     def _bill(self, usage: Usage) -> int:
