@@ -19,6 +19,9 @@ from glasslipper.gateway.reading import read_body
 from glasslipper.kernel.errors import NotFound
 from glasslipper.kernel.events import Answer
 
+LEFT_OUT = b"x-tools-left-out"
+"""The header that names the types of tools that cannot be had here."""
+
 MOST_CONTINUED = 32
 """How many earlier responses one request may name."""
 
@@ -77,6 +80,9 @@ async def create(house: House, http: Http) -> None:
         dialect="responses",
         speaker=speaker,
         before_end=keep,
+        headers=[(LEFT_OUT, ", ".join(asked.tools_left_out).encode())]
+        if asked.tools_left_out
+        else (),
     )
     await answer(house, http, heard)
 
