@@ -37,18 +37,25 @@ TURN_TOKENS = 16
 
 
 class Pricing(Protocol):
-    """What an endpoint costs, for a call begun at `when_ms` with so many prompt tokens."""
+    """What an endpoint costs, for a call begun at `when_ms` with so many prompt tokens.
+
+    `service_tier` is the one that was asked for or given.
+    """
 
     @property
     def tariff(self) -> Tariff | None:
         """Every price and when it applies, where there is more to tell than one row."""
         ...
 
-    def row(self, when_ms: int, prompt_tokens: int) -> PriceRow | None:
+    def row(
+        self, when_ms: int, prompt_tokens: int, *, service_tier: str | None = None
+    ) -> PriceRow | None:
         """Return the price row, or `None` if nobody knows."""
         ...
 
-    def ceiling(self, when_ms: int, prompt_tokens: int) -> Price | None:
+    def ceiling(
+        self, when_ms: int, prompt_tokens: int, *, service_tier: str | None = None
+    ) -> Price | None:
         """Return the dearest price that may turn out to apply, or `None`."""
         ...
 

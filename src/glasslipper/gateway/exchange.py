@@ -237,7 +237,9 @@ class Exchange:
         return ends.cost_ceiling(price, input_units=self._input_units, output_units=output_units)
 
     def _dearest(self, endpoint: Endpoint) -> Price | None:
-        return endpoint.pricing.ceiling(self.created_ms, self._input_units)
+        return endpoint.pricing.ceiling(
+            self.created_ms, self._input_units, service_tier=self.request.service_tier
+        )
 
     def _shrink(self) -> None:
         self.shrunk_to = min(
@@ -510,7 +512,9 @@ class Exchange:
         if self._try is None:
             return 0
         pricing = self._try.endpoint.pricing
-        row = self._try.row = pricing.row(self.created_ms, usage.prompt_tokens)
+        row = self._try.row = pricing.row(
+            self.created_ms, usage.prompt_tokens, service_tier=self._try.started.service_tier
+        )
         return min(amount_nanousd(usage, row.price), MOST_BILLED_NANOUSD) if row else 0
 
     def _usage(self, status: Status) -> Usage:
