@@ -59,7 +59,7 @@ class Case(Struct, frozen=True, kw_only=True, omit_defaults=True):
         service_tier: The tier of service that the provider says it gave.
     """
 
-    rates: Mapping[str, Rate]
+    rates: Mapping[str, str]
     above_tokens: int | None = None
     hours: str | None = None
     service_tier: str | None = None
