@@ -22,6 +22,7 @@ from glasslipper.kernel.events import (
     ToolCallDelta,
 )
 from glasslipper.kernel.messages import ReasoningPart, ToolCall
+from glasslipper.kernel.money import Price
 from glasslipper.kernel.usage import Usage
 
 HEAD = Head(id="gen-01", model="maker/model", created_s=1_790_000_000, provider="local")
@@ -29,6 +30,7 @@ BILL = Bill(
     usage=Usage(input=3, cache_read=7, cache_write=2, output=4, reasoning=5),
     cost_nanousd=150_600,
     upstream_nanousd=100_000,
+    price=Price(input=2_000_000_000, output=4_000_000_000),
 )
 
 
@@ -71,9 +73,28 @@ def test_an_answer_is_a_completion_with_usage_and_exact_cost() -> None:
         },
         "cost": 0.0001506,
         "cost_nanousd": 150_600,
-        "cost_details": {"upstream_inference_cost": 0.0001},
+        "cost_details": {
+            "upstream_inference_cost": 0.0001,
+            "upstream_inference_prompt_cost": 0.00004,
+            "upstream_inference_completions_cost": 0.00006,
+        },
         "is_byok": False,
     }
+
+
+def test_a_cost_is_split_by_the_price_and_where_nobody_knows_one_not_at_all() -> None:
+    usage = Usage(input=1_000, output=10)
+    price = Price(input=150_000_000, output=600_000_000)
+    priced = Bill(usage=usage, cost_nanousd=0, upstream_nanousd=156_000, price=price)
+    assert priced.parts_nanousd == (150_000, 6_000)
+    reported = Bill(usage=usage, cost_nanousd=0, upstream_nanousd=78_000, price=price)
+    assert reported.parts_nanousd == (75_000, 3_000)
+    assert Bill(usage=usage, cost_nanousd=0, upstream_nanousd=78_000).parts_nanousd is None
+    assert Bill(usage=usage, cost_nanousd=0, upstream_nanousd=0).parts_nanousd is None
+    free = Usage(input=1_000, reported_nanousd=0)
+    assert Bill(usage=free, cost_nanousd=0, upstream_nanousd=0).parts_nanousd == (0, 0)
+    body = json.loads(encode_answer(Answer(), HEAD, Bill(usage=usage, cost_nanousd=7)))
+    assert body["usage"]["cost_details"] is None
 
 
 def test_whoever_does_not_want_the_thoughts_is_not_shown_them() -> None:

@@ -81,6 +81,8 @@ def test_vectors_are_written_in_order_with_usage_and_cost() -> None:
         "total_tokens": 12,
         "cost": 2.4e-07,
         "cost_nanousd": 240,
+        "cost_details": None,
+        "is_byok": False,
     }
 
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from glasslipper.gateway.api.openapi import document
 from glasslipper.gateway.app import ITEMS, ROUTES
-from glasslipper.gateway.openapi import document
 
 UNDESCRIBED = {
     ("GET", "/models/"): "its path holds a slash, which OpenAPI cannot say",

@@ -10,6 +10,7 @@ from glasslipper.gateway.dialects.responses import Bill, Echo, Head, decode, enc
 from glasslipper.kernel.events import Answer, TokenLogprob
 from glasslipper.kernel.finish import FinishReason
 from glasslipper.kernel.messages import ReasoningPart, ToolCall
+from glasslipper.kernel.money import Price
 from glasslipper.kernel.usage import Usage
 
 HEAD = Head(id="gen-01abc", model="maker/model", created_s=1_790_000_000, provider="local")
@@ -17,6 +18,7 @@ BILL = Bill(
     usage=Usage(input=3, cache_read=7, cache_write=2, output=4, reasoning=5),
     cost_nanousd=150_600,
     upstream_nanousd=100_000,
+    price=Price(input=2_000_000_000, output=4_000_000_000),
 )
 
 
@@ -64,7 +66,11 @@ def test_an_answer_is_a_completed_response_with_usage_and_exact_cost() -> None:
         "total_tokens": 21,
         "cost": 0.0001506,
         "cost_nanousd": 150_600,
-        "cost_details": {"upstream_inference_cost": 0.0001},
+        "cost_details": {
+            "upstream_inference_cost": 0.0001,
+            "upstream_inference_input_cost": 0.00004,
+            "upstream_inference_output_cost": 0.00006,
+        },
         "is_byok": False,
     }
 

@@ -124,7 +124,7 @@ def test_a_failing_endpoint_is_never_seen_then_avoided_then_tried_again(
         met = len(sick.calls())
         assert 5 <= met <= 12, "the breaker opens after five failures in a row"
         avoided = row(gateway, served[-1][1]["id"])
-        assert [one["provider"] for one in avoided["provider_responses"]] == ["well"]
+        assert [one["provider"] for one in avoided["attempts"]] == ["well"]
 
         gateway.add_model("fake/sick", sick.url, upstream_model="fake", provider="sick")
 
@@ -142,7 +142,7 @@ def test_a_hidden_failure_is_an_attempt_of_the_same_row(
     offer(gateway, "fake/hidden", cheap, dear, cheap_script="fake?fault=cut")
     status, answer = asker.ask("fake/hidden", provider={"order": ["cheap"]})
     assert status == 200
-    attempts = row(gateway, answer["id"])["provider_responses"]
+    attempts = row(gateway, answer["id"])["attempts"]
     assert [(one["provider"], one["status"]) for one in attempts] == [
         ("cheap", "error"),
         ("dear", "ok"),

@@ -89,7 +89,7 @@ def test_an_answer_comes_whole_with_its_cost_and_its_row(gateway: Served) -> Non
     kept = row(gateway, answer.id)
     assert kept["status"] == "ok"
     assert kept["charged_nanousd"] == 42_000
-    assert [attempt["status"] for attempt in kept["provider_responses"]] == ["ok"]
+    assert [attempt["status"] for attempt in kept["attempts"]] == ["ok"]
     (candidate,) = kept["candidates"]
     assert (candidate["endpoint"], candidate["propensity"]) == ("fake/plain@custom", 1.0)
     assert candidate["why"]
@@ -120,7 +120,7 @@ def test_embeddings_are_priced_and_recorded(gateway: Served) -> None:
     assert [len(vector.embedding) for vector in answer.data] == [8, 8]
     assert answer.usage.cost_nanousd == answer.usage.prompt_tokens * 1000 > 0
     kept = row(gateway, answer.id)
-    assert (kept["api_type"], kept["status"]) == ("embeddings", "ok")
+    assert (kept["dialect"], kept["status"]) == ("embeddings", "ok")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     created_at: str
     model: str
     model_requested: str
-    api_type: str
+    dialect: str
     status: str
     streamed: bool
     error: str | None
@@ -60,7 +60,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     charged_nanousd: int
     price_id: str | None
     is_byok: bool
-    provider_responses: list[Attempt]
+    attempts: list[Attempt]
     candidates: list[Candidate]
 
 
@@ -87,7 +87,7 @@ def tell(found: Explained, price: Kept | None) -> Iterator[str]:
         "" if found.model == found.model_requested else f", asked for as {found.model_requested}"
     )
     how = "streamed" if found.streamed else "whole"
-    yield f"{found.id}: {found.model}{asked}, {found.api_type}, {how}, {found.created_at}"
+    yield f"{found.id}: {found.model}{asked}, {found.dialect}, {how}, {found.created_at}"
     yield _end(found)
     yield ""
     yield "Who might have served, and how likely it was to be asked first:"
@@ -95,9 +95,9 @@ def tell(found: Explained, price: Kept | None) -> Iterator[str]:
         yield f"  {one.propensity:6.1%}  {one.endpoint}: {one.why or 'no reason was noted'}"
     yield ""
     yield "What happened:"
-    for number, attempt in enumerate(found.provider_responses, start=1):
+    for number, attempt in enumerate(found.attempts, start=1):
         yield f"  {number}. {_attempt(attempt)}"
-    if not found.provider_responses:
+    if not found.attempts:
         yield "  Nobody was called."
     yield ""
     yield "What it cost:"

@@ -80,7 +80,7 @@ def _fetched(model: _Model) -> str:
 
 def _price(model: _Model) -> str:
     pricing = model.pricing
-    if pricing is None:
+    if pricing is None or pricing.prompt.startswith("-"):
         return "CPU time" if model.local else "unknown"
     if pricing.cpu_second is not None:
         return f"{_dollars(pricing.cpu_second, 3600)} a CPU-hour"

@@ -39,6 +39,7 @@ class AddedModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
         price_in: What prompt tokens cost.
         price_out: What answer tokens cost.
         prices: What other classes of usage cost, by their names.
+        price_cases: When prices differ: for long prompts, at some hours, at some tier of service.
         context_tokens: How much fits into prompt and answer together.
         max_output_tokens: How long an answer can be.
         provider: The server's name in endpoints and records.
@@ -57,6 +58,7 @@ class AddedModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_in: str | None = None
     price_out: str | None = None
     prices: Mapping[str, str] = field(default_factory=dict[str, str])
+    price_cases: tuple[overrides.Case, ...] = ()
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     provider: str = CUSTOM
@@ -123,4 +125,7 @@ class AddedModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.price_in is None:
             return None
         rates = {**self.prices, "input": self.price_in, "output": self.price_out or "0"}
-        return overrides.tariffs({self.endpoint: rates}, as_of=as_of)[self.endpoint]
+        tariff = overrides.tariffs({self.endpoint: rates}, as_of=as_of)[self.endpoint]
+        if not self.price_cases:
+            return tariff
+        return overrides.with_cases(tariff, self.endpoint, self.price_cases)

@@ -59,7 +59,7 @@ class Speaker(Protocol):
 class Heard:
     """A request as it was heard: who asks, what, in which dialect, and how to answer."""
 
-    __slots__ = ("before_end", "body", "caller", "dialect", "kind", "request", "speaker")
+    __slots__ = ("before_end", "body", "caller", "dialect", "headers", "kind", "request", "speaker")
 
     def __init__(
         self,
@@ -71,8 +71,12 @@ class Heard:
         speaker: Speaker,
         kind: bytes = EVENTS,
         before_end: Callable[[], Awaitable[None]] | None = None,
+        headers: Headers = (),
     ) -> None:
-        """`kind` is the content type of streams; `before_end` runs before the end is told."""
+        """`kind` is the content type of streams; `before_end` runs before the end is told.
+
+        `headers` go with the answer.
+        """
         self.caller = caller
         self.request = request
         self.body = body
@@ -80,6 +84,7 @@ class Heard:
         self.speaker = speaker
         self.kind = kind
         self.before_end = before_end
+        self.headers = headers
 
 
 async def answer(house: House, http: Http, heard: Heard) -> None:
@@ -138,12 +143,13 @@ async def _whole(exchange: Exchange, http: Http, heard: Heard) -> None:
     body = heard.speaker.whole(said, head_of(exchange), bill_of_outcome(outcome))
     if heard.before_end is not None:
         await heard.before_end()
-    await http.reply(200, body, headers_of(exchange, http))
+    await http.reply(200, body, [*headers_of(exchange, http), *heard.headers])
 
 
 async def _stream(exchange: Exchange, http: Http, heard: Heard) -> bool:
     encoder = heard.speaker.stream(head_of(exchange))
-    await http.start_stream(headers_of(exchange, http), kind=heard.kind)
+    headers = [*headers_of(exchange, http), *heard.headers]
+    await http.start_stream(headers, kind=heard.kind)
     try:
         async for event in exchange.events():
             if frame := encoder.encode(event):
@@ -197,6 +203,7 @@ def bill_of_outcome(outcome: Outcome) -> Bill:
         cost_nanousd=outcome.charged_nanousd,
         upstream_nanousd=outcome.billed_nanousd,
         is_byok=outcome.is_byok,
+        price=outcome.price,
     )
 
 

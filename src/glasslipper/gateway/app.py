@@ -9,18 +9,23 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from glasslipper.gateway import (
+from glasslipper.gateway.api import (
     account,
     admin,
     byok,
+    chat,
+    completions,
+    embeddings,
     feedback,
+    gemini,
     health,
+    messages,
     metrics,
     models,
     openapi,
     pricelist,
+    responses,
 )
-from glasslipper.gateway.api import chat, completions, embeddings, gemini, messages, responses
 from glasslipper.gateway.dialects import gemini as gemini_dialect
 from glasslipper.gateway.dialects import messages as messages_dialect
 from glasslipper.gateway.dialects import responses as responses_dialect

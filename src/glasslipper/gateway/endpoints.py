@@ -37,18 +37,25 @@ TURN_TOKENS = 16
 
 
 class Pricing(Protocol):
-    """What an endpoint costs, for a call begun at `when_ms` with so many prompt tokens."""
+    """What an endpoint costs, for a call begun at `when_ms` with so many prompt tokens.
+
+    `service_tier` is the one that was asked for or given.
+    """
 
     @property
     def tariff(self) -> Tariff | None:
         """Every price and when it applies, where there is more to tell than one row."""
         ...
 
-    def row(self, when_ms: int, prompt_tokens: int) -> PriceRow | None:
+    def row(
+        self, when_ms: int, prompt_tokens: int, *, service_tier: str | None = None
+    ) -> PriceRow | None:
         """Return the price row, or `None` if nobody knows."""
         ...
 
-    def ceiling(self, when_ms: int, prompt_tokens: int) -> Price | None:
+    def ceiling(
+        self, when_ms: int, prompt_tokens: int, *, service_tier: str | None = None
+    ) -> Price | None:
         """Return the dearest price that may turn out to apply, or `None`."""
         ...
 
@@ -56,11 +63,13 @@ class Pricing(Protocol):
 class Endpoint(Struct, frozen=True, kw_only=True):
     """A model at a provider, with its price and its limits.
 
-    `lacks` names the parameters that it is known not to take, in OpenRouter's words. Endpoints
-    with the same `key_id` share a key. What nobody states about the data is `None`. `byok` tells
-    whether an account's own key may or must open it, if need be only the one called `byok_id`;
-    one that has been opened so `is_byok`, and if it is also `uncharged`, no budget pays for it.
-    `source` tells whether somebody told of it or it was found running.
+    `inputs` and `outputs` are the kinds of content that it reads and makes, where that is known:
+    `text`, `image`, `audio`, `video`, `pdf`. `lacks` names the parameters that it is known not to
+    take, in OpenRouter's words. Endpoints with the same `key_id` share a key. What nobody states
+    about the data is `None`. `byok` tells whether an account's own key may or must open it, if
+    need be only the one called `byok_id`; one that has been opened so `is_byok`, and if it is
+    also `uncharged`, no budget pays for it. `source` tells whether somebody told of it or it was
+    found running.
     """
 
     id: str
@@ -72,6 +81,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     name: str = ""
     context_tokens: int | None = None
     max_output_tokens: int | None = None
+    inputs: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
     created_s: int = 0
     embedder: Embedder | None = None
     embeds_only: bool = False

@@ -74,12 +74,13 @@ class Caption(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What an exchange used and cost, in nano-USD."""
+    """What an exchange used and cost, in nano-USD, and the price of the endpoint that served."""
 
     usage: Usage
     charged_nanousd: int
     billed_nanousd: int
     is_byok: bool = False
+    price: Price | None = None
 
 
 class Begun(Struct, frozen=True, kw_only=True, gc=False):
@@ -302,7 +303,9 @@ class Exchange:
         return ends.cost_ceiling(price, input_units=self._input_units, output_units=output_units)
 
     def _dearest(self, endpoint: Endpoint) -> Price | None:
-        return endpoint.pricing.ceiling(self.created_ms, self._input_units)
+        return endpoint.pricing.ceiling(
+            self.created_ms, self._input_units, service_tier=self.request.service_tier
+        )
 
     def _shrink(self) -> None:
         self.shrunk_to = min(
@@ -651,8 +654,13 @@ class Exchange:
         charged = min(owed, self._hold.nanousd) if self._hold.limited else owed
         if charged < owed:
             _log.warning("%s was billed %d nano-USD above its hold", self.id, owed - charged)
+        row = self._try.row if self._try else None
         return Outcome(
-            usage=usage, charged_nanousd=charged, billed_nanousd=billed, is_byok=self.is_byok
+            usage=usage,
+            charged_nanousd=charged,
+            billed_nanousd=billed,
+            is_byok=self.is_byok,
+            price=row.price if row else None,
         )
 
     def _bill(self, usage: Usage) -> int:
@@ -661,7 +669,9 @@ class Exchange:
         if self._try is None:
             return 0
         pricing = self._try.endpoint.pricing
-        row = self._try.row = pricing.row(self.created_ms, usage.prompt_tokens)
+        row = self._try.row = pricing.row(
+            self.created_ms, usage.prompt_tokens, service_tier=self._try.started.service_tier
+        )
         return min(amount_nanousd(usage, row.price), MOST_BILLED_NANOUSD) if row else 0
 
     def _usage(self, status: Status) -> Usage:

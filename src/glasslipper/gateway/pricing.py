@@ -32,12 +32,14 @@ class TariffPricing:
         """Every price that there is, and when which one applies."""
         return self._tariff
 
-    def row(self, when_ms: int, prompt_tokens: int) -> PriceRow | None:
-        """Return the price row of a call begun then with a prompt of that size."""
+    def row(
+        self, when_ms: int, prompt_tokens: int, *, service_tier: str | None = None
+    ) -> PriceRow | None:
+        """Return the price row of a call begun then with a prompt of that size, at that tier."""
         tariff = self._tariff
         if tariff is None:
             return None
-        price = tariff.price_at(when_ms, prompt_tokens)
+        price = tariff.price_at(when_ms, prompt_tokens, service_tier=service_tier)
         row = self._rows.get(price)
         if row is None:
             row = row_for(self._endpoint, price, source=tariff.source, as_of=tariff.as_of)
@@ -45,9 +47,13 @@ class TariffPricing:
             self._remember(self._endpoint, row)
         return row
 
-    def ceiling(self, when_ms: int, prompt_tokens: int) -> Price | None:
+    def ceiling(
+        self, when_ms: int, prompt_tokens: int, *, service_tier: str | None = None
+    ) -> Price | None:
         """Return the dearest price that such a call may turn out to have."""
-        return None if self._tariff is None else self._tariff.ceiling(when_ms, prompt_tokens)
+        if self._tariff is None:
+            return None
+        return self._tariff.ceiling(when_ms, prompt_tokens, service_tier=service_tier)
 
 
 class LocalPricing:
@@ -64,12 +70,14 @@ class LocalPricing:
         """None: there is only the one row."""
         return None
 
-    def row(self, when_ms: int, prompt_tokens: int) -> PriceRow:
+    def row(self, when_ms: int, prompt_tokens: int, *, service_tier: str | None = None) -> PriceRow:
         """Return the one price row."""
-        del when_ms, prompt_tokens
+        del when_ms, prompt_tokens, service_tier
         return self._row
 
-    def ceiling(self, when_ms: int, prompt_tokens: int) -> Price:
+    def ceiling(
+        self, when_ms: int, prompt_tokens: int, *, service_tier: str | None = None
+    ) -> Price:
         """Return the ceiling per token."""
-        del when_ms, prompt_tokens
+        del when_ms, prompt_tokens, service_tier
         return self._ceiling

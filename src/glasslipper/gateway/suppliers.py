@@ -21,6 +21,7 @@ from glasslipper.gateway.added import LOCAL, AddedModel
 from glasslipper.gateway.endpoints import Endpoint, Offer
 from glasslipper.gateway.keyring import Keyring
 from glasslipper.gateway.local_price import local_price
+from glasslipper.gateway.parameters import THINKING, TOOLS
 from glasslipper.gateway.prices import catalogue
 from glasslipper.gateway.prices.card import ModelCard
 from glasslipper.gateway.prices.tariff import Tariff, Version
@@ -227,9 +228,11 @@ class Suppliers:
                 name=card.name,
                 context_tokens=card.context_tokens,
                 max_output_tokens=card.max_output_tokens,
+                inputs=card.inputs,
+                outputs=card.outputs,
                 created_s=card.released_s,
                 key_id=provider.slug,
-                lacks=_lacks(card),
+                lacks=provider.lacks | _lacks(card),
                 byok="may" if opened else "must",
             )
         )
@@ -262,7 +265,9 @@ class Suppliers:
                 context_tokens=model.context_tokens or (card.context_tokens if card else None),
                 max_output_tokens=model.max_output_tokens
                 or (card.max_output_tokens if card else None),
-                lacks=_lacks(card) if card else frozenset(),
+                inputs=card.inputs if card else None,
+                outputs=card.outputs if card else None,
+                lacks=model.server().lacks | _lacks(card) if card else model.server().lacks,
                 key_id=f"{model.key_env} {model.url}" if model.key_env else "",
                 quantization=model.quantization.lower(),
                 keeps_data=None if model.zdr is None else not model.zdr,
@@ -306,6 +311,7 @@ class Suppliers:
                     upstream=upstream,
                     embedder=embedder_of(upstream),
                     pricing=TariffPricing(endpoint, tariff, self._remember),
+                    lacks=server.provider.lacks,
                     source="found",
                 )
             )
@@ -336,6 +342,8 @@ class Suppliers:
                 pricing=LocalPricing(endpoint, price, as_of=self._today, remember=self._remember),
                 name=model.family,
                 context_tokens=model.context_tokens,
+                inputs=("text",),
+                lacks=THINKING,
                 is_local=True,
                 count=None if embeds else partial(self._local.count_tokens, model_id=model.id),
             )
@@ -352,9 +360,9 @@ def _lacks(card: ModelCard) -> frozenset[str]:
     """Return the parameters that a model is known not to take."""
     lacks = set[str]()
     if card.tools is False:
-        lacks |= {"tools", "tool_choice", "parallel_tool_calls"}
+        lacks |= TOOLS
     if card.structured_output is False:
         lacks.add("structured_outputs")
     if card.reasoning is False:
-        lacks.add("reasoning")
+        lacks |= THINKING
     return frozenset(lacks)

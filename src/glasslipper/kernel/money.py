@@ -82,7 +82,23 @@ def amount_nanousd(usage: Usage, price: Price) -> int:
     return -(-total // PER)
 
 
+def split_nanousd(usage: Usage, price: Price) -> tuple[int, int]:
+    """Return what went in and everything else cost, in nano-USD; together the whole amount.
+
+    >>> from glasslipper.kernel.usage import Usage
+    >>> split_nanousd(Usage(input=1000, output=1), Price(input=150_000_000, output=600_000_000))
+    (150000, 600)
+    """
+    went_in = 0
+    for usage_class, units in zip(INPUT_CLASSES, _prompt_of(usage), strict=True):
+        if units:
+            went_in += units * price.rate(usage_class)
+    prompt = went_in // PER
+    return prompt, amount_nanousd(usage, price) - prompt
+
+
 _units_of = attrgetter(*USAGE_CLASSES)
+_prompt_of = attrgetter(*INPUT_CLASSES)
 
 
 def nanousd(usd: str | int | float | Decimal) -> int:

@@ -10,14 +10,17 @@ import msgspec
 
 from glasslipper.gateway.answering import Encoder, Heard, answer
 from glasslipper.gateway.api.keys import admit
+from glasslipper.gateway.api.shapes import ResponseDeleted
 from glasslipper.gateway.dialects import responses as dialect
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.reading import read_body
-from glasslipper.gateway.shapes import ResponseDeleted
 from glasslipper.kernel.errors import NotFound
 from glasslipper.kernel.events import Answer
+
+LEFT_OUT = b"x-tools-left-out"
+"""The header that names the types of tools that cannot be had here."""
 
 MOST_CONTINUED = 32
 """How many earlier responses one request may name."""
@@ -77,6 +80,9 @@ async def create(house: House, http: Http) -> None:
         dialect="responses",
         speaker=speaker,
         before_end=keep,
+        headers=[(LEFT_OUT, ", ".join(asked.tools_left_out).encode())]
+        if asked.tools_left_out
+        else (),
     )
     await answer(house, http, heard)
 

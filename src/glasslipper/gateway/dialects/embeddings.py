@@ -16,6 +16,7 @@ from msgspec import Meta, Raw, Struct, field
 from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.body import invalid, parse, unknown
+from glasslipper.gateway.dialects.chat.answer import CostDetails, cost_details
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.kernel.errors import Unsupported
 from glasslipper.kernel.money import usd
@@ -56,6 +57,8 @@ class _Usage(Struct):
     total_tokens: int
     cost: float
     cost_nanousd: int
+    cost_details: CostDetails | None
+    is_byok: bool
 
 
 class EmbeddingsAnswer(Struct):
@@ -123,7 +126,14 @@ def encode(
         model=head.model,
         provider=head.provider,
         data=[_Vector(index, write(vector)) for index, vector in enumerate(vectors)],
-        usage=_Usage(tokens, tokens, usd(bill.cost_nanousd), bill.cost_nanousd),
+        usage=_Usage(
+            prompt_tokens=tokens,
+            total_tokens=tokens,
+            cost=usd(bill.cost_nanousd),
+            cost_nanousd=bill.cost_nanousd,
+            cost_details=cost_details(bill),
+            is_byok=bill.is_byok,
+        ),
     )
     return _encoder.encode(answer)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from glasslipper.kernel.money import Price, split_nanousd
 from glasslipper.kernel.usage import Usage
 
 _TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
@@ -28,13 +29,34 @@ class Bill(Struct, frozen=True, kw_only=True):
     """What an exchange used and cost.
 
     `cost_nanousd` is what the client's budget pays; `upstream_nanousd` what the provider charges
-    where that is known. `is_byok` says that the provider's key belongs to the client.
+    where that is known; `price` is that of the endpoint, where it has one. `is_byok` says that
+    the provider's key belongs to the client.
     """
 
     usage: Usage
     cost_nanousd: int
     upstream_nanousd: int | None = None
     is_byok: bool = False
+    price: Price | None = None
+
+    @property
+    def parts_nanousd(self) -> tuple[int, int] | None:
+        """What the provider charges for the prompt, and for the rest; `None` if nobody knows.
+
+        A cost that the provider states itself is split as its price list would split it.
+        """
+        total = self.upstream_nanousd
+        if total == 0 and (self.price is not None or self.usage.reported_nanousd is not None):
+            return 0, 0
+        if total is None or self.price is None:
+            return None
+        prompt, rest = split_nanousd(self.usage, self.price)
+        if prompt + rest == total:
+            return prompt, rest
+        if not prompt + rest:
+            return None
+        prompt = total * prompt // (prompt + rest)
+        return prompt, total - prompt
 
 
 def known_tier(tier: str | None) -> str | None:

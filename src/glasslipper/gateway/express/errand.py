@@ -72,6 +72,7 @@ class Charge(Struct, frozen=True, gc=False):
     accounts: tuple[str, ...]
     charged_nanousd: int
     billed_nanousd: int
+    is_byok: bool = False
 
 
 class Express:

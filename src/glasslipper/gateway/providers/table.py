@@ -11,6 +11,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from glasslipper.gateway.parameters import NOT_AT_OPENAI, NOT_IN_GEMINI, NOT_IN_MESSAGES
+
 
 class Provider(Struct, frozen=True, kw_only=True):
     """A provider and its quirks.
@@ -31,6 +33,8 @@ class Provider(Struct, frozen=True, kw_only=True):
             OpenRouter's `reasoning` object.
         thinking: How it wants to see an assistant's earlier thinking, if at all: OpenRouter's
             `reasoning_details`, or one text in `reasoning_content`.
+        lacks: The parameters that it does not take, in OpenRouter's words, whatever the model.
+        caches_unasked: It keeps prompts that come again, without being told where they end.
         speaks: OpenAI's chat completions, as most do, Anthropic's Messages or Google's Gemini;
             of the last two, what their codecs know does not stand in the row.
     """
@@ -47,6 +51,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     speaks_openrouter: bool = False
     reasoning: Literal["effort", "switch", "budget", "object"] = "effort"
     thinking: Literal["details", "content"] | None = None
+    lacks: frozenset[str] = frozenset()
+    caches_unasked: bool = False
     speaks: Literal["chat", "messages", "gemini"] = "chat"
 
     @property
@@ -76,6 +82,8 @@ PROVIDERS: tuple[Provider, ...] = (
         key_env=("OPENAI_API_KEY",),
         max_tokens_field="max_completion_tokens",
         knows_developer=True,
+        lacks=NOT_AT_OPENAI,
+        caches_unasked=True,
     ),
     Provider(
         slug="anthropic",
@@ -83,6 +91,7 @@ PROVIDERS: tuple[Provider, ...] = (
         base_url="https://api.anthropic.com",
         key_env=("ANTHROPIC_API_KEY",),
         speaks="messages",
+        lacks=NOT_IN_MESSAGES,
     ),
     Provider(
         slug="google",
@@ -90,6 +99,8 @@ PROVIDERS: tuple[Provider, ...] = (
         base_url="https://generativelanguage.googleapis.com/v1beta",
         key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         speaks="gemini",
+        lacks=NOT_IN_GEMINI,
+        caches_unasked=True,
     ),
     Provider(
         slug="openrouter",
@@ -116,6 +127,7 @@ PROVIDERS: tuple[Provider, ...] = (
         key_env=("DEEPSEEK_API_KEY",),
         reasoning="switch",
         thinking="content",
+        caches_unasked=True,
     ),
     Provider(
         slug="qwen",
@@ -131,12 +143,14 @@ PROVIDERS: tuple[Provider, ...] = (
         key_env=("MOONSHOT_API_KEY",),
         reasoning="switch",
         thinking="content",
+        caches_unasked=True,
     ),
     Provider(
         slug="xai",
         name="xAI",
         base_url="https://api.x.ai/v1",
         key_env=("XAI_API_KEY",),
+        caches_unasked=True,
     ),
     Provider(
         slug="groq",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -45,16 +45,28 @@ class KeyRecord(Struct, frozen=True, kw_only=True):
     """Those accounts of the path that have a budget."""
 
 
+class Byok(Struct, frozen=True, kw_only=True):
+    """What providers billed keys that accounts brought along, in nano-USD."""
+
+    total_nanousd: int
+    today_nanousd: int
+    week_nanousd: int
+    month_nanousd: int
+
+
 class Spending(Struct, frozen=True, kw_only=True):
     """What an account was charged, in nano-USD, and what it may still spend.
 
-    `left_nanousd` is of its own budget, holds taken off; `None` without one.
+    `byok` is what providers billed keys that accounts brought along; whether that is part of
+    what was charged, each such key says. `left_nanousd` is of its own budget, holds taken off;
+    `None` without one.
     """
 
     total_nanousd: int
     today_nanousd: int
     week_nanousd: int
     month_nanousd: int
+    byok: Byok
     held_nanousd: int
     generations: int
     limit_nanousd: int | None
@@ -156,6 +168,12 @@ class Accounts:
             today_nanousd=self._charged(account, day_of(now_ms)),
             week_nanousd=self._charged(account, first_day("weekly", now_ms)),
             month_nanousd=self._charged(account, first_day("monthly", now_ms)),
+            byok=Byok(
+                total_nanousd=self._byok(account, 0),
+                today_nanousd=self._byok(account, day_of(now_ms)),
+                week_nanousd=self._byok(account, first_day("weekly", now_ms)),
+                month_nanousd=self._byok(account, first_day("monthly", now_ms)),
+            ),
             held_nanousd=held,
             generations=self._sum(
                 "SELECT sum(generations) FROM counters WHERE account = ?", account
@@ -169,6 +187,16 @@ class Accounts:
     def _charged(self, account: str, since_day: int) -> int:
         sql = "SELECT sum(charged_nanousd) FROM counters WHERE account = ? AND day >= ?"
         return self._sum(sql, account, since_day)
+
+    def _byok(self, account: str, since_day: int) -> int:
+        sql = "SELECT sum(byok_nanousd) FROM counters WHERE account = ? AND day >= ?"
+        return self._sum(sql, account, since_day)
+
+    def kinds(self, accounts: Sequence[str]) -> dict[str, str]:
+        """Return what each of these accounts is: `key`, `project`, `workspace`, `organisation`."""
+        names = msgspec.json.encode(accounts).decode()
+        sql = "SELECT id, kind FROM accounts WHERE id IN (SELECT value FROM json_each(?))"
+        return {str(account): str(kind) for account, kind in self._db.rows(sql, (names,))}
 
     def _sum(self, sql: str, *values: str | int) -> int:
         row = self._db.row(sql, values)

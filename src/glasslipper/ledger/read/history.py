@@ -6,7 +6,7 @@ copied is searched line by line. Implements `kernel.ports.History`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, cast
@@ -85,6 +85,19 @@ class LedgerHistory:
                 for name, number in zip(SpendRow.__struct_fields__[1:], numbers, strict=True):
                     setattr(row, name, getattr(row, name) + cast("int", number or 0))
         return sorted(groups.values(), key=lambda row: (-row.charged_nanousd, row.group))
+
+    def last_used(self, key_ids: Sequence[str]) -> dict[str, int]:
+        """Return when each key's last exchange began, in Unix ms, for those that had any."""
+        names = msgspec.json.encode(key_ids).decode()
+        sql = """
+            SELECT value, (SELECT max(created_ms) FROM generations WHERE key_id = value)
+            FROM json_each(?)"""
+        found: dict[str, int] = {}
+        for _, table in self._tables():
+            for key_id, used_ms in table.rows(sql, (names,)):
+                if used_ms is not None:
+                    found[str(key_id)] = max(found.get(str(key_id), 0), cast("int", used_ms))
+        return found
 
     def late_facts(
         self, *, generation_id: str | None = None, session_id: str | None = None

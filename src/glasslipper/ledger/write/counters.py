@@ -31,6 +31,7 @@ class _Settled(NamedTuple):
     accounts: tuple[str, ...]
     charged: int
     billed: int
+    byok: int
     budgets: tuple[str, ...]
 
 
@@ -55,6 +56,7 @@ class Live:
                 charged.accounts,
                 charged.charged_nanousd,
                 charged.billed_nanousd,
+                charged.billed_nanousd if charged.is_byok else 0,
                 budgets,
             )
         )
@@ -70,16 +72,18 @@ class Live:
         if not fresh:
             return position
         charged, billed = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
-        generations = Counter[tuple[str, int]]()
+        generations, byok = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
         for one in fresh:
             for account in one.accounts:
                 where = (account, one.day)
                 charged[where] += one.charged
                 billed[where] += one.billed
                 generations[where] += 1
+                if one.byok:
+                    byok[where] += one.byok
         for (account, day), number in generations.items():
             where = (account, day)
-            db.change(_ADD, (account, day, charged[where], billed[where], number))
+            db.change(_ADD, (account, day, charged[where], billed[where], number, byok[where]))
         for account, amount in _charges(fresh):
             db.change(_TAKE, (amount, self._journal, account))
         _set_counted(db, self._journal, fresh[-1].position)
@@ -161,21 +165,24 @@ _ON_CONFLICT = """
     ON CONFLICT (account, day) DO UPDATE SET
         charged_nanousd = charged_nanousd + excluded.charged_nanousd,
         billed_nanousd = billed_nanousd + excluded.billed_nanousd,
-        generations = generations + excluded.generations"""
+        generations = generations + excluded.generations,
+        byok_nanousd = byok_nanousd + excluded.byok_nanousd"""
 
 _ADD = f"""
-    INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations)
-    VALUES (?, ?, ?, ?, ?) {_ON_CONFLICT}"""  # noqa: S608
+    INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations, byok_nanousd)
+    VALUES (?, ?, ?, ?, ?, ?) {_ON_CONFLICT}"""  # noqa: S608
 
 _TAKE = """
     UPDATE holds SET held_nanousd = held_nanousd - ? WHERE journal = ? AND account = ?"""
 
 _ADD_LINES = f"""
-    INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations)
+    INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations, byok_nanousd)
     SELECT a.value, json_extract(g.value, '$.created_ms') / {DAY_MS},
         sum(coalesce(json_extract(g.value, '$.charged_nanousd'), 0)),
         sum(coalesce(json_extract(g.value, '$.billed_nanousd'), 0)),
-        count(*)
+        count(*),
+        sum(iif(json_extract(g.value, '$.is_byok'),
+            coalesce(json_extract(g.value, '$.billed_nanousd'), 0), 0))
     FROM json_each(?) AS g, json_each(g.value, '$.accounts') AS a
     WHERE true
     GROUP BY 1, 2 {_ON_CONFLICT}"""  # noqa: S608

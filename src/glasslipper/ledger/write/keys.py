@@ -29,6 +29,9 @@ _DEPTH = """
     )
     SELECT max(depth) FROM up"""
 
+MOST_LIMIT_NANOUSD = 2**62 - 1
+"""The greatest limit that a budget may have: some four thousand million dollars."""
+
 ORGANISATION, WORKSPACE, PROJECT = "org-default", "ws-default", "proj-default"
 
 
@@ -118,7 +121,7 @@ def set_budget(db: Database, account: str, limit_nanousd: int | None, period: Pe
     if limit_nanousd is None:
         db.change("DELETE FROM budgets WHERE account = ?", (account,))
         return
-    if not 0 <= limit_nanousd < 2**62:
+    if not 0 <= limit_nanousd <= MOST_LIMIT_NANOUSD:
         raise InvalidRequest("A limit is zero or more dollars.", param="$.limit")
     if period not in PERIODS:
         raise InvalidRequest(f"A period is one of {', '.join(PERIODS)}.", param="$.limit_reset")

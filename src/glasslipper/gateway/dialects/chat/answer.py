@@ -95,9 +95,11 @@ class CompletionDetails(Struct):
 
 
 class CostDetails(Struct):
-    """What the provider charges, in USD, where that is known."""
+    """What the provider charges, in USD: in all, for the prompt, and for everything else."""
 
-    upstream_inference_cost: float | None
+    upstream_inference_cost: float
+    upstream_inference_prompt_cost: float
+    upstream_inference_completions_cost: float
 
 
 class UsageObject(Struct):
@@ -110,7 +112,7 @@ class UsageObject(Struct):
     completion_tokens_details: CompletionDetails
     cost: float
     cost_nanousd: int
-    cost_details: CostDetails
+    cost_details: CostDetails | None
     is_byok: bool
 
 
@@ -125,6 +127,7 @@ class Completion(Struct):
     service_tier: str | UnsetType = UNSET
     usage: UsageObject | UnsetType = UNSET
     object: str = field(default="chat.completion")
+    system_fingerprint: str | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -180,7 +183,6 @@ def usage_object(bill: Bill) -> UsageObject:
     """Return the usage and cost of a bill in the words of this dialect."""
     usage = bill.usage
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    upstream = bill.upstream_nanousd
     return UsageObject(
         prompt_tokens=prompt,
         completion_tokens=completion,
@@ -197,9 +199,18 @@ def usage_object(bill: Bill) -> UsageObject:
         ),
         cost=usd(bill.cost_nanousd),
         cost_nanousd=bill.cost_nanousd,
-        cost_details=CostDetails(None if upstream is None else usd(upstream)),
+        cost_details=cost_details(bill),
         is_byok=bill.is_byok,
     )
+
+
+def cost_details(bill: Bill) -> CostDetails | None:
+    """Return what the provider charges, where that and its parts are known."""
+    parts = bill.parts_nanousd
+    if parts is None:
+        return None
+    prompt, rest = parts
+    return CostDetails(usd(prompt + rest), usd(prompt), usd(rest))
 
 
 def logprobs_object(tokens: Sequence[TokenLogprob]) -> Logprobs:

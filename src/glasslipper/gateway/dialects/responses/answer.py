@@ -37,6 +37,7 @@ def encode_answer(
         head.id,
         status="completed" if is_whole else "incomplete",
         shows_thoughts=echo.shows_thoughts,
+        origins=echo.origins,
     )
     completed_s = (clock or SystemClock()).now_ms() // 1000
     return written.ended(answer.finish, output, bill, completed_s=completed_s)

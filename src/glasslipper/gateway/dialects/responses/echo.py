@@ -7,6 +7,7 @@ from typing import TypeVar
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
 from glasslipper.gateway.dialects.responses import wire
+from glasslipper.gateway.dialects.responses.tools import HOSTED, Origin, flat_name
 
 T = TypeVar("T")
 
@@ -36,20 +37,39 @@ class ReasoningEcho(Struct, frozen=True):
     exclude: bool | UnsetType = UNSET
 
 
-class ToolEcho(Struct, frozen=True):
-    """A tool that was offered."""
+class ToolEcho(Struct, frozen=True, tag="function", tag_field="type"):
+    """A function that was offered."""
 
     name: str
     description: str | None
     parameters: dict[str, object] | None
     strict: bool | None
-    type: str = "function"
+
+
+class CustomEcho(Struct, frozen=True, tag="custom", tag_field="type"):
+    """A tool that takes text, and was offered."""
+
+    name: str
+    description: str | UnsetType = UNSET
+    format: wire.TextFormat | UnsetType = UNSET
+
+
+class NamespaceEcho(Struct, frozen=True, tag="namespace", tag_field="type"):
+    """Tools that were offered together."""
+
+    name: str
+    description: str
+    tools: list[ToolEcho | CustomEcho]
+
+
+AnyToolEcho = ToolEcho | CustomEcho | NamespaceEcho
 
 
 class Echo(Struct, frozen=True, kw_only=True):
     """What a response repeats from its request; members that were left out have their default.
 
     `store` says whether the response is kept: whoever does not keep it should say so here.
+    `tools` are those that the model was shown, without those that cannot be had.
     """
 
     background: bool = False
@@ -68,11 +88,23 @@ class Echo(Struct, frozen=True, kw_only=True):
     temperature: float = 1
     text: TextEcho = TextEcho()
     tool_choice: wire.Mode | wire.Choice = "auto"
-    tools: list[ToolEcho] = field(default_factory=list[ToolEcho])
+    tools: list[AnyToolEcho] = field(default_factory=list[AnyToolEcho])
     top_logprobs: int = 0
     top_p: float = 1
     truncation: str = "disabled"
     user: str | None = None
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """What the functions were, by name, that the client knows in another form."""
+        found: dict[str, Origin] = {}
+        for tool in self.tools:
+            space = tool.name if isinstance(tool, NamespaceEcho) else None
+            for one in tool.tools if isinstance(tool, NamespaceEcho) else (tool,):
+                kind = "custom" if isinstance(one, CustomEcho) else "function"
+                if space is not None or kind == "custom":
+                    found[flat_name(one.name, space)] = Origin(kind, one.name, space)
+        return found
 
     @property
     def shows_thoughts(self) -> bool:
@@ -99,7 +131,7 @@ def echo_of(ask: wire.ResponsesRequest) -> Echo:
         temperature=_given(ask.temperature, usual.temperature),
         text=_text(ask.text or wire.Text()),
         tool_choice=_choice(_given(ask.tool_choice, usual.tool_choice)),
-        tools=[_tool(tool) for tool in ask.tools or ()],
+        tools=[_tool(tool) for tool in ask.tools or () if tool.type not in HOSTED],
         top_logprobs=_given(ask.top_logprobs, usual.top_logprobs),
         top_p=_given(ask.top_p, usual.top_p),
         truncation=_given(ask.truncation, usual.truncation),
@@ -125,7 +157,16 @@ def _choice(choice: wire.Mode | wire.Choice) -> wire.Mode | wire.Choice:
     return choice
 
 
-def _tool(tool: wire.Tool) -> ToolEcho:
+def _tool(tool: wire.Tool) -> AnyToolEcho:
+    if tool.type != "namespace":
+        return _single(tool)
+    members = [_single(one) for one in tool.tools or () if one.type not in HOSTED]
+    return NamespaceEcho(tool.name or "", tool.description or "", members)
+
+
+def _single(tool: wire.Tool) -> ToolEcho | CustomEcho:
+    if tool.type == "custom":
+        return CustomEcho(tool.name or "", tool.description or UNSET, tool.format or UNSET)
     return ToolEcho(tool.name or "", tool.description, tool.parameters, tool.strict)
 
 

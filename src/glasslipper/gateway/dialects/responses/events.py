@@ -197,6 +197,18 @@ class ArgumentsDone(OfCall, tag="response.function_call_arguments.done", kw_only
     arguments: str
 
 
+class InputDelta(OfCall, tag="response.custom_tool_call_input.delta", kw_only=True):
+    """Some of the text for a tool."""
+
+    delta: str
+
+
+class InputDone(OfCall, tag="response.custom_tool_call_input.done", kw_only=True):
+    """All of the text for a tool."""
+
+    input: str
+
+
 _encoder = msgspec.json.Encoder()
 
 

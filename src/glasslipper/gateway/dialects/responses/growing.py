@@ -18,10 +18,12 @@ from glasslipper.gateway.dialects.responses.output import (
     ReasoningItem,
     ReasoningText,
     SummaryText,
+    TextCallItem,
     call_item,
     logprob_list,
     reasoning_item,
 )
+from glasslipper.gateway.dialects.responses.tools import Origin, text_of
 from glasslipper.gateway.dialects.responses.wire import Status
 from glasslipper.kernel.events import (
     Folder,
@@ -160,22 +162,26 @@ class GrowingThought:
 class GrowingCall:
     """A tool call whose arguments are coming."""
 
-    def __init__(self, name: str, place: int, first: ToolCallDelta) -> None:
-        """Begin the item `name` at a place of the output, for the call that `first` is of."""
+    def __init__(self, name: str, place: int, first: ToolCallDelta, origin: Origin | None) -> None:
+        """Begin the item `name` at a place of the output, for the call that `first` is of.
+
+        `origin` is what the function was, where the client knows it in another form.
+        """
         self.name = name
         self.place = place
+        self._origin = origin
         self._call_id = first.id
         self._function = first.name
         self._arguments: list[str] = []
 
-    def item(self, status: Status) -> CallItem:
+    def item(self, status: Status) -> CallItem | TextCallItem:
         """Return the call as far as it has grown; one that was given no id has its item's."""
         call = ToolCall(
             id=self._call_id or self.name,
             name=self._function or "",
             arguments="".join(self._arguments),
         )
-        return call_item(self.name, call, status=status)
+        return call_item(self.name, call, self._origin, status=status)
 
     def call(self, delta: ToolCallDelta) -> Events:
         """Yield the events of some arguments."""
@@ -183,11 +189,22 @@ class GrowingCall:
         self._function = self._function or delta.name
         if delta.arguments:
             self._arguments.append(delta.arguments)
-            yield events.ArgumentsDelta(**self._at(), delta=delta.arguments)
+            if not self._takes_text:
+                yield events.ArgumentsDelta(**self._at(), delta=delta.arguments)
 
     def end(self) -> Events:
-        """Yield the end of the arguments."""
-        yield events.ArgumentsDone(**self._at(), arguments="".join(self._arguments))
+        """Yield the end of the arguments; text for a tool is told once it is whole."""
+        arguments = "".join(self._arguments)
+        if not self._takes_text:
+            yield events.ArgumentsDone(**self._at(), arguments=arguments)
+            return
+        text = text_of(arguments)
+        yield events.InputDelta(**self._at(), delta=text)
+        yield events.InputDone(**self._at(), input=text)
+
+    @property
+    def _takes_text(self) -> bool:
+        return self._origin is not None and self._origin.kind == "custom"
 
     def _at(self) -> events.AtItem:
         return {"output_index": self.place, "item_id": self.name}

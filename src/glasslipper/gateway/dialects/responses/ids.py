@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_ITEM = re.compile(r"(?:msg|rs|fc)_(?P<made>[0-9a-z]{1,64})_[0-9]{1,6}\Z")
+_ITEM = re.compile(r"(?:msg|rs|fc|ctc)_(?P<made>[0-9a-z]{1,64})_[0-9]{1,6}\Z")
 
 
 def response_id(generation_id: str) -> str:
@@ -21,7 +21,7 @@ def response_id(generation_id: str) -> str:
 
 
 def item_id(kind: str, generation_id: str, place: int) -> str:
-    """Return the id of the item at a place of the output; `kind` is `msg`, `rs` or `fc`.
+    """Return the id of the item at a place of the output; `kind` is `msg`, `rs`, `fc` or `ctc`.
 
     >>> item_id("msg", "gen-01jd3f", 0)
     'msg_01jd3f_0'

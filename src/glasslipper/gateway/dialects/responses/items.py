@@ -15,6 +15,7 @@ from glasslipper.gateway.dialects.body import MAX_WORDS, invalid
 from glasslipper.gateway.dialects.responses import wire
 from glasslipper.gateway.dialects.responses.ids import response_of
 from glasslipper.gateway.dialects.responses.seal import unseal
+from glasslipper.gateway.dialects.responses.tools import call_of_text, flat_name
 from glasslipper.kernel.errors import Unsupported
 from glasslipper.kernel.messages import (
     AudioPart,
@@ -27,6 +28,21 @@ from glasslipper.kernel.messages import (
     TextPart,
     ToolCall,
 )
+
+RUN_ELSEWHERE = frozenset(
+    {
+        "code_interpreter_call",
+        "file_search_call",
+        "image_generation_call",
+        "mcp_call",
+        "mcp_list_tools",
+        "tool_search_call",
+        "tool_search_output",
+        "web_search_call",
+    }
+)
+"""Items that tell of tools which OpenAI ran itself: nobody else knows them, and what came of them
+stands in the answer that followed."""
 
 
 class Reference(Struct, frozen=True):
@@ -48,7 +64,11 @@ def fragments_of(given: str | Sequence[wire.Item], path: str) -> tuple[Fragment,
     """
     if isinstance(given, str):
         return (Message(role="user", parts=(TextPart(text=given),)),)
-    return tuple(_fragment(item, f"{path}[{index}]") for index, item in enumerate(given))
+    return tuple(
+        _fragment(item, f"{path}[{index}]")
+        for index, item in enumerate(given)
+        if item.type not in RUN_ELSEWHERE
+    )
 
 
 def join(fragments: Iterable[Message]) -> tuple[Message, ...]:
@@ -90,7 +110,9 @@ def _fragment(item: wire.Item, path: str) -> Fragment:
             return _message(item, path)
         case "function_call":
             return _call(item, path)
-        case "function_call_output":
+        case "custom_tool_call":
+            return _call_of_text(item, path)
+        case "function_call_output" | "custom_tool_call_output":
             return _result(item, path)
         case "reasoning":
             return _reasoning(item, path)
@@ -125,8 +147,19 @@ def _message(item: wire.Item, path: str) -> Message:
 def _call(item: wire.Item, path: str) -> Message:
     call = ToolCall(
         id=_needed(item.call_id, f"{path}.call_id"),
-        name=_needed(item.name, f"{path}.name"),
+        name=flat_name(_needed(item.name, f"{path}.name"), item.namespace),
         arguments=item.arguments or "",
+    )
+    return Message(role="assistant", tool_calls=(call,))
+
+
+def _call_of_text(item: wire.Item, path: str) -> Message:
+    if item.input is None:
+        raise invalid(f"{path}.input", "is required")
+    call = call_of_text(
+        _needed(item.call_id, f"{path}.call_id"),
+        flat_name(_needed(item.name, f"{path}.name"), item.namespace),
+        item.input,
     )
     return Message(role="assistant", tool_calls=(call,))
 

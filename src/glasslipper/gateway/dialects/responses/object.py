@@ -12,7 +12,6 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from glasslipper.gateway.dialects.chat.answer import CostDetails
 from glasslipper.gateway.dialects.envelope import Bill, Head, known_tier
 from glasslipper.gateway.dialects.errors import Metadata, error_object
 from glasslipper.gateway.dialects.responses.echo import Echo
@@ -42,8 +41,16 @@ class OutputDetails(Struct):
     reasoning_tokens: int
 
 
+class CostDetails(Struct):
+    """What the provider charges, in USD: in all, for the input, and for everything else."""
+
+    upstream_inference_cost: float
+    upstream_inference_input_cost: float
+    upstream_inference_output_cost: float
+
+
 class UsageObject(Struct):
-    """Tokens and money, in OpenAI's words and OpenRouter's."""
+    """Tokens and money, in OpenAI's words and OpenRouter's; costs in parts where they are known."""
 
     input_tokens: int
     input_tokens_details: InputDetails
@@ -52,8 +59,8 @@ class UsageObject(Struct):
     total_tokens: int
     cost: float
     cost_nanousd: int
-    cost_details: CostDetails
     is_byok: bool
+    cost_details: CostDetails | UnsetType = UNSET
 
 
 class Incomplete(Struct):
@@ -185,7 +192,7 @@ def usage_object(bill: Bill) -> UsageObject:
     """Return the usage and cost of a bill in the words of this dialect."""
     usage = bill.usage
     given, taken = usage.prompt_tokens, usage.completion_tokens
-    upstream = bill.upstream_nanousd
+    parts = bill.parts_nanousd
     return UsageObject(
         input_tokens=given,
         input_tokens_details=InputDetails(
@@ -196,6 +203,6 @@ def usage_object(bill: Bill) -> UsageObject:
         total_tokens=given + taken,
         cost=usd(bill.cost_nanousd),
         cost_nanousd=bill.cost_nanousd,
-        cost_details=CostDetails(None if upstream is None else usd(upstream)),
         is_byok=bill.is_byok,
+        cost_details=CostDetails(usd(sum(parts)), *map(usd, parts)) if parts else UNSET,
     )

@@ -6,7 +6,7 @@ response they belong to, and a reasoning item carries all that its provider need
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from glasslipper.gateway.dialects.chat.answer import LEAST_LOGPROB
 from glasslipper.gateway.dialects.responses.ids import item_id
 from glasslipper.gateway.dialects.responses.seal import seal
+from glasslipper.gateway.dialects.responses.tools import Origin, text_of
 from glasslipper.gateway.dialects.responses.wire import Status
 from glasslipper.kernel.events import Answer, TokenLogprob
 from glasslipper.kernel.messages import ReasoningPart, ToolCall
@@ -76,6 +77,17 @@ class CallItem(Struct, tag="function_call"):
     call_id: str
     name: str
     arguments: str
+    namespace: str | UnsetType = UNSET
+
+
+class TextCallItem(Struct, tag="custom_tool_call"):
+    """A wish to call a tool that takes text."""
+
+    id: str
+    call_id: str
+    name: str
+    input: str
+    namespace: str | UnsetType = UNSET
 
 
 class ReasoningItem(Struct, tag="reasoning"):
@@ -88,13 +100,21 @@ class ReasoningItem(Struct, tag="reasoning"):
     encrypted_content: str | UnsetType = UNSET
 
 
-OutputItem = MessageItem | CallItem | ReasoningItem
+OutputItem = MessageItem | CallItem | TextCallItem | ReasoningItem
 
 
 def output_of(
-    answer: Answer, generation_id: str, *, status: Status, shows_thoughts: bool
+    answer: Answer,
+    generation_id: str,
+    *,
+    status: Status,
+    shows_thoughts: bool,
+    origins: Mapping[str, Origin],
 ) -> list[OutputItem]:
-    """Return the items of a whole answer; one that says nothing is an empty message."""
+    """Return the items of a whole answer; one that says nothing is an empty message.
+
+    `origins` tells what the functions were that the client knows in another form.
+    """
     thoughts = answer.reasoning if shows_thoughts else ()
     content: list[OutputText | OutputRefusal] = []
     if answer.text or not (answer.refusal or answer.tool_calls or thoughts):
@@ -109,7 +129,11 @@ def output_of(
     return [
         *(reasoning_item(name("rs"), part, status="completed") for part in thoughts),
         *(MessageItem(name("msg"), status, parts) for parts in [content] if parts),
-        *(call_item(name("fc"), call, status=status) for call in answer.tool_calls),
+        *(
+            call_item(name(kind_of(origin)), call, origin, status=status)
+            for call in answer.tool_calls
+            for origin in [origins.get(call.name)]
+        ),
     ]
 
 
@@ -125,9 +149,21 @@ def reasoning_item(name: str, part: ReasoningPart, *, status: Status) -> Reasoni
     )
 
 
-def call_item(name: str, call: ToolCall, *, status: Status) -> CallItem:
-    """Return the item of a tool call."""
-    return CallItem(name, status, call_id=call.id, name=call.name, arguments=call.arguments)
+def kind_of(origin: Origin | None) -> str:
+    """Return what the id of a call's item begins with."""
+    return "ctc" if origin is not None and origin.kind == "custom" else "fc"
+
+
+def call_item(
+    name: str, call: ToolCall, origin: Origin | None, *, status: Status
+) -> CallItem | TextCallItem:
+    """Return the item of a tool call, in the form in which the client knows the tool."""
+    if origin is None:
+        return CallItem(name, status, call_id=call.id, name=call.name, arguments=call.arguments)
+    space = origin.namespace or UNSET
+    if origin.kind == "custom":
+        return TextCallItem(name, call.id, origin.name, text_of(call.arguments), space)
+    return CallItem(name, status, call.id, origin.name, call.arguments, space)
 
 
 def logprob_list(tokens: Sequence[TokenLogprob]) -> list[Chosen]:

@@ -16,6 +16,7 @@ from glasslipper.gateway.dialects.chat.request import models_of
 from glasslipper.gateway.dialects.responses import wire
 from glasslipper.gateway.dialects.responses.echo import Echo, echo_of
 from glasslipper.gateway.dialects.responses.items import Fragment, fragments_of, join
+from glasslipper.gateway.dialects.responses.tools import allowed, choice_of, left_out, tools_of
 from glasslipper.kernel.errors import Unsupported
 from glasslipper.kernel.messages import (
     Message,
@@ -24,8 +25,6 @@ from glasslipper.kernel.messages import (
     ResponseFormat,
     Sampling,
     TextPart,
-    Tool,
-    ToolChoice,
 )
 
 PASSED_ON = frozenset(
@@ -53,13 +52,15 @@ class Ask(Struct, frozen=True, kw_only=True):
     """A request as it was made: what to ask of a model, what to repeat, and the input itself.
 
     `request.messages` lacks what lies in a store until `state.resume` has put it in.
-    `history` is what came before the input: nothing, until then.
+    `history` is what came before the input: nothing, until then. `tools_left_out` are the types
+    of tools that cannot be had.
     """
 
     request: Request
     echo: Echo
     input: tuple[Fragment, ...]
     history: tuple[Message, ...] = ()
+    tools_left_out: tuple[str, ...] = ()
 
 
 def decode(body: bytes) -> Ask:
@@ -76,7 +77,8 @@ def decode(body: bytes) -> Ask:
     fragments = fragments_of(ask.input or (), "$.input")
     if not fragments and ask.previous_response_id is None:
         raise invalid("$.input", "is required")
-    tools = _tools(ask)
+    given = ask.tools or ()
+    tools = allowed(ask.tool_choice, given, tools_of(given))
     model, *others = models_of(ask.model, ask.models)
     request = Request(
         model=model,
@@ -84,8 +86,8 @@ def decode(body: bytes) -> Ask:
         messages=messages_of(ask.instructions, [f for f in fragments if isinstance(f, Message)]),
         stream=bool(ask.stream),
         sampling=_sampling(ask),
-        tools=_allowed(ask.tool_choice, tools),
-        tool_choice=_tool_choice(ask.tool_choice, tools),
+        tools=tools,
+        tool_choice=choice_of(ask.tool_choice, given, tools),
         parallel_tool_calls=ask.parallel_tool_calls,
         response_format=_response_format(ask.text),
         reasoning=_reasoning(ask.reasoning),
@@ -95,7 +97,7 @@ def decode(body: bytes) -> Ask:
         metadata=ask.metadata or {},
         extra=_extra(ask, extra),
     )
-    return Ask(request=request, echo=echo_of(ask), input=fragments)
+    return Ask(request=request, echo=echo_of(ask), input=fragments, tools_left_out=left_out(given))
 
 
 def messages_of(instructions: str | None, fragments: list[Message]) -> tuple[Message, ...]:
@@ -129,57 +131,6 @@ def _sampling(ask: wire.ResponsesRequest) -> Sampling:
         logprobs=wants_logprobs,
         top_logprobs=ask.top_logprobs or None,
     )
-
-
-def _tools(ask: wire.ResponsesRequest) -> tuple[Tool, ...]:
-    return tuple(_tool(tool, f"$.tools[{index}]") for index, tool in enumerate(ask.tools or ()))
-
-
-def _tool(tool: wire.Tool, path: str) -> Tool:
-    if tool.type != "function":
-        raise Unsupported(
-            f"`{path}.type`: only tools of type `function` are supported.", param=f"{path}.type"
-        )
-    if tool.name is None:
-        raise invalid(f"{path}.name", "is required")
-    return Tool(
-        name=tool.name,
-        description=tool.description or "",
-        parameters=tool.parameters or {},
-        strict=tool.strict,
-    )
-
-
-def _allowed(choice: wire.Mode | wire.Choice | None, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
-    """Return the tools that a choice leaves; others are not shown to the model."""
-    if not isinstance(choice, wire.Choice) or choice.type != "allowed_tools":
-        return tools
-    names = {tool.name for tool in tools}
-    allowed: set[str] = set()
-    for index, named in enumerate(choice.tools or ()):
-        path = f"$.tool_choice.tools[{index}]"
-        if named.type != "function" or named.name not in names:
-            raise invalid(path, "names none of the `tools`")
-        allowed.add(named.name)
-    return tuple(tool for tool in tools if tool.name in allowed)
-
-
-def _tool_choice(choice: wire.Mode | wire.Choice | None, tools: tuple[Tool, ...]) -> ToolChoice:
-    if choice is None:
-        return ToolChoice()
-    mode = choice if isinstance(choice, str) else choice.mode or "auto"
-    if isinstance(choice, str) or choice.type == "allowed_tools":
-        if mode == "required" and not tools:
-            raise invalid("$.tool_choice", "a call is required, but there are no `tools`")
-        return ToolChoice(mode=mode)
-    if choice.type != "function":
-        raise Unsupported(
-            "`$.tool_choice.type`: only `function` and `allowed_tools` are supported.",
-            param="$.tool_choice.type",
-        )
-    if all(tool.name != choice.name for tool in tools):
-        raise invalid("$.tool_choice.name", "none of the `tools` has this name")
-    return ToolChoice(mode="required", name=choice.name)
 
 
 def _response_format(text: wire.Text | None) -> ResponseFormat:

@@ -26,7 +26,7 @@ from glasslipper.gateway.dialects.responses.growing import (
 )
 from glasslipper.gateway.dialects.responses.ids import item_id
 from glasslipper.gateway.dialects.responses.object import ResponseObject, status_of
-from glasslipper.gateway.dialects.responses.output import OutputItem, OutputText
+from glasslipper.gateway.dialects.responses.output import OutputItem, OutputText, kind_of
 from glasslipper.gateway.dialects.responses.wire import Status
 from glasslipper.kernel.clock import Clock, SystemClock
 from glasslipper.kernel.errors import GlasslipperError
@@ -59,6 +59,7 @@ class EventEncoder:
         self._id = head.id
         self._object = ResponseObject(head, echo)
         self._shows_thoughts = echo.shows_thoughts
+        self._origins = echo.origins
         self._clock = clock or SystemClock()
         self._number = 0
         self._frames: list[bytes] = []
@@ -159,7 +160,9 @@ class EventEncoder:
         call = self._calls.get(event.index)
         if call is None:
             self._close("completed")
-            call = self._start(GrowingCall(self._name("fc"), len(self._items), event))
+            origin = self._origins.get(event.name or "")
+            name = self._name(kind_of(origin))
+            call = self._start(GrowingCall(name, len(self._items), event, origin))
             self._calls[event.index] = call
         return call
 

@@ -112,20 +112,32 @@ class Item(Struct, frozen=True):
     content: Content | None = None
     call_id: Name | None = None
     name: Name | None = None
+    namespace: Name | None = None
     arguments: str | None = None
+    input: str | None = None
     output: Content | None = None
     summary: list[SummaryText] | None = None
     encrypted_content: str | None = None
 
 
+class TextFormat(Struct, frozen=True, omit_defaults=True):
+    """What the text for a custom tool is: anything, or by a grammar."""
+
+    type: str = "text"
+    syntax: str | None = None
+    definition: str | None = None
+
+
 class Tool(Struct, frozen=True):
-    """A tool. Types other than `function` are known to exist and are not supported."""
+    """A tool, or a namespace of some. Which members belong to which type is not said here."""
 
     type: str
     name: Name | None = None
     description: str | None = None
     parameters: dict[str, object] | None = None
     strict: bool | None = None
+    format: TextFormat | None = None
+    tools: list[Tool] | None = None
 
 
 class NamedTool(Struct, frozen=True, omit_defaults=True):
@@ -133,6 +145,7 @@ class NamedTool(Struct, frozen=True, omit_defaults=True):
 
     type: str
     name: Name | None = None
+    namespace: Name | None = None
 
 
 class Choice(Struct, frozen=True, omit_defaults=True):
@@ -140,6 +153,7 @@ class Choice(Struct, frozen=True, omit_defaults=True):
 
     type: str
     name: Name | None = None
+    namespace: Name | None = None
     mode: Literal["auto", "required"] | None = None
     tools: list[NamedTool] | None = None
 

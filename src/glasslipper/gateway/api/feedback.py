@@ -11,12 +11,12 @@ import math
 import msgspec
 from msgspec import Struct, field
 
-from glasslipper.gateway.account import may_see
+from glasslipper.gateway.api.account import may_see
+from glasslipper.gateway.api.shapes import Named, NamedAnswer
 from glasslipper.gateway.dialects.body import parse
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.reading import read_body
-from glasslipper.gateway.shapes import Named, NamedAnswer
 from glasslipper.kernel.errors import GenerationUnknown, InvalidRequest
 from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.record import LateFact

@@ -14,7 +14,12 @@ from glasslipper.kernel.record import Attempt, Candidate
 
 
 class KeyShown(Struct, frozen=True, kw_only=True):
-    """A key, never with its secret. Amounts are USD, or nano-USD where the name says so."""
+    """A key, never with its secret. Amounts are USD, or nano-USD where the name says so.
+
+    The `byok_` amounts are what providers billed keys that accounts brought along, whether or
+    not budgets pay for that, which `include_byok_in_limit` tells. Who made a key and when it was
+    last changed is not kept.
+    """
 
     id: str
     hash: str
@@ -22,7 +27,6 @@ class KeyShown(Struct, frozen=True, kw_only=True):
     name: str
     disabled: bool
     is_management_key: bool
-    is_free_tier: bool
     labels: Mapping[str, str]
     limit: float | None
     limit_nanousd: int | None
@@ -35,10 +39,73 @@ class KeyShown(Struct, frozen=True, kw_only=True):
     usage_daily: float
     usage_weekly: float
     usage_monthly: float
+    byok_usage: float
+    byok_usage_daily: float
+    byok_usage_weekly: float
+    byok_usage_monthly: float
+    include_byok_in_limit: bool
     held_nanousd: int
     generations: int
     created_at: str
     expires_at: str | None
+    last_used_at: str | None
+    workspace_id: str
+    updated_at: str | None = None
+    creator_user_id: str | None = None
+    external_user: str | None = None
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """A budget that pays for a key's requests, in USD; what is held counts as spent.
+
+    `scope` is `key_limit` for the key's own; otherwise what the account is that has it: `key`,
+    `project`, `workspace` or `organisation`.
+    """
+
+    scope: str
+    budget_id: str
+    guardrail_id: str | None
+    include_byok: bool
+    limit_usd: float
+    spend_usd: float
+    remaining_usd: float
+    reset_interval: str | None
+    resets_at: str | None
+
+
+class FreeRequests(Struct, frozen=True, kw_only=True):
+    """How many requests to free models are granted a day; -1: they are not limited."""
+
+    limit: int
+    remaining: int
+    used: int
+
+
+class RateLimit(Struct, frozen=True, kw_only=True):
+    """A limit of requests; -1: there is none."""
+
+    requests: int
+    interval: str
+    note: str
+
+
+class OwnKey(KeyShown, frozen=True, kw_only=True):
+    """The key that asks, and every budget that pays for it, its own first."""
+
+    budgets: list[Budget]
+    effective_budget: Budget | None
+    is_free_tier: bool
+    is_provisioning_key: bool
+    organization_id: str | None
+    allowed_data_regions: list[str]
+    free_model_daily_requests: FreeRequests
+    rate_limit: RateLimit
+
+
+class OwnKeyAnswer(Struct, frozen=True):
+    """The key that asks."""
+
+    data: OwnKey
 
 
 class KeyAnswer(Struct, frozen=True):
@@ -76,9 +143,13 @@ class ResponseDeleted(Struct, frozen=True, kw_only=True):
 
 
 class Credits(Struct, frozen=True, kw_only=True):
-    """What the tightest budget above a key allows and has spent; `None` without one."""
+    """What the tightest budget above a key allows and has spent.
 
-    total_credits: float | None
+    Without one `total_credits` is the greatest limit that a budget could have, for clients that
+    reckon with it, and `total_credits_nanousd` is null.
+    """
+
+    total_credits: float
     total_usage: float
     total_credits_nanousd: int | None
     total_usage_nanousd: int
@@ -90,14 +161,29 @@ class CreditsAnswer(Struct, frozen=True):
     data: Credits
 
 
+class ProviderResponse(Struct, frozen=True, kw_only=True):
+    """What a provider that was called answered; `status` is HTTP's, null if there was none."""
+
+    id: str | UnsetType = UNSET
+    endpoint_id: str
+    provider_name: str
+    model_permaslug: str
+    status: int | None
+    latency: int
+
+
 class GenerationShown(Struct, frozen=True, kw_only=True):
-    """One record: what was asked, what ran, how it ended, what it used and cost."""
+    """One record: what was asked, what ran, how it ended, what it used and cost.
+
+    Times are milliseconds; `latency` is that to the first token. What is not recorded is null.
+    """
 
     id: str
     upstream_id: str | None
     session_id: str | None
     external_user: str | None
     api_type: str
+    dialect: str
     created_at: str
     model: str
     model_requested: str
@@ -115,6 +201,7 @@ class GenerationShown(Struct, frozen=True, kw_only=True):
     tokens_completion: int
     native_tokens_prompt: int
     native_tokens_completion: int
+    native_tokens_completion_images: int
     native_tokens_reasoning: int
     native_tokens_cached: int
     cpu_us: int
@@ -125,117 +212,38 @@ class GenerationShown(Struct, frozen=True, kw_only=True):
     billed_nanousd: int
     held_nanousd: int
     upstream_inference_cost: float
+    cache_discount: float | None
     price_id: str | None
     is_byok: bool
     app: str | None
     http_referer: str | None
+    origin: str
     user_agent: str | None
     labels: Mapping[str, str]
-    provider_responses: tuple[Attempt, ...]
+    workspace_id: str | None
+    provider_responses: list[ProviderResponse]
+    attempts: tuple[Attempt, ...]
     candidates: tuple[Candidate, ...]
+    data_region: str = "global"
+    app_id: int | None = None
+    request_id: str | None = None
+    moderation_latency: int | None = None
+    num_fetches: int | None = None
+    num_input_audio_prompt: int | None = None
+    num_media_completion: int | None = None
+    num_media_prompt: int | None = None
+    num_search_results: int | None = None
+    preset_id: str | None = None
+    response_cache_source_id: str | None = None
+    router: str | None = None
+    service_tier: str | None = None
+    web_search_engine: str | None = None
 
 
 class GenerationAnswer(Struct, frozen=True):
     """One record."""
 
     data: GenerationShown
-
-
-class Architecture(Struct, frozen=True, kw_only=True):
-    """What goes in and what comes out."""
-
-    modality: str
-    input_modalities: list[str]
-    output_modalities: list[str]
-
-
-class TopProvider(Struct, frozen=True, kw_only=True):
-    """The limits of the first endpoint."""
-
-    context_length: int | None
-    max_completion_tokens: int | None
-    is_moderated: bool
-
-
-class Pricing(Struct, frozen=True, kw_only=True):
-    """USD per token, request or CPU second, as exact text."""
-
-    prompt: str
-    completion: str
-    request: str
-    input_cache_read: str
-    input_cache_write: str
-    cpu_second: str | UnsetType = UNSET
-
-
-class ModelShown(Struct, frozen=True, kw_only=True):
-    """A model that is offered."""
-
-    id: str
-    canonical_slug: str
-    object: str
-    owned_by: str
-    name: str
-    created: int
-    context_length: int | None
-    architecture: Architecture
-    top_provider: TopProvider
-    pricing: Pricing | None
-    price_source: str | None
-    endpoints: list[str]
-    local: bool
-
-
-class ModelsAnswer(Struct, frozen=True, kw_only=True):
-    """All models."""
-
-    object: str
-    data: list[ModelShown]
-
-
-class EndpointShown(Struct, frozen=True, kw_only=True):
-    """An endpoint of a model."""
-
-    name: str
-    tag: str
-    id: str
-    model_name: str
-    provider_name: str
-    context_length: int | None
-    max_completion_tokens: int | None
-    pricing: Pricing | None
-    price_source: str | None
-    local: bool
-
-
-class Endpoints(Struct, frozen=True, kw_only=True):
-    """A model with its endpoints."""
-
-    id: str
-    name: str
-    created: int
-    description: str
-    architecture: Architecture
-    endpoints: list[EndpointShown]
-
-
-class EndpointsAnswer(Struct, frozen=True):
-    """A model with its endpoints."""
-
-    data: Endpoints
-
-
-class ProviderShown(Struct, frozen=True):
-    """Who serves models."""
-
-    slug: str
-    name: str
-
-
-class ProvidersAnswer(Struct, frozen=True):
-    """Everybody who serves models."""
-
-    data: list[ProviderShown]
 
 
 class Named(Struct, frozen=True):

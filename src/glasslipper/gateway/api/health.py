@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from glasslipper import __version__
+from glasslipper.gateway.api.shapes import Health, Readiness
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
-from glasslipper.gateway.shapes import Health, Readiness
 
 
 async def alive(house: House, http: Http) -> None:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from glasslipper import __version__
-from glasslipper.gateway import admin, byok, feedback, pricelist, shapes
 from glasslipper.gateway.added import AddedModel
+from glasslipper.gateway.api import admin, byok, feedback, offered, pricelist, shapes
 from glasslipper.gateway.dialects import embeddings, errors
 from glasslipper.gateway.dialects.chat import answer as chat_answer
 from glasslipper.gateway.dialects.chat import wire as chat_wire
@@ -72,15 +72,15 @@ OPERATIONS = (
               completions_request.CompletionsBody, completions_answer.Completion, streams=True),
     Operation("post", f"{_P}/embeddings", "Embed texts",
               embeddings.EmbeddingsBody, embeddings.EmbeddingsAnswer),
-    Operation("get", f"{_P}/models", "List what is offered", answers=shapes.ModelsAnswer,
+    Operation("get", f"{_P}/models", "List what is offered", answers=offered.ModelsAnswer,
               is_open=True),
-    Operation("get", f"{_P}/providers", "List who serves", answers=shapes.ProvidersAnswer,
+    Operation("get", f"{_P}/providers", "List who serves", answers=offered.ProvidersAnswer,
               is_open=True),
     Operation("get", f"{_P}/generation", "Show a record", answers=shapes.GenerationAnswer,
               query=("id",)),
     Operation("post", f"{_P}/generation/feedback", "Judge an answer",
               feedback.Judgement, shapes.NamedAnswer, status="201"),
-    Operation("get", f"{_P}/key", "Show the key that asks", answers=shapes.KeyAnswer),
+    Operation("get", f"{_P}/key", "Show the key that asks", answers=shapes.OwnKeyAnswer),
     Operation("get", f"{_P}/credits", "Show what is left", answers=shapes.CreditsAnswer),
     Operation("post", f"{_P}/key/sessions", "Make a short-lived key",
               admin.SessionWish, shapes.KeyMade, status="201"),

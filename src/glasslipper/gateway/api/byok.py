@@ -11,13 +11,13 @@ from collections.abc import Callable
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from glasslipper.gateway.api.shapes import Deleted
 from glasslipper.gateway.dialects.body import parse
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.keyring import place, place_of
 from glasslipper.gateway.providers import table
 from glasslipper.gateway.reading import read_body
-from glasslipper.gateway.shapes import Deleted
 from glasslipper.gateway.transport import Origin
 from glasslipper.kernel.clock import iso
 from glasslipper.kernel.errors import InvalidRequest, NotFound, Unsupported

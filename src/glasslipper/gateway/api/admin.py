@@ -13,12 +13,8 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from glasslipper.gateway.account import describe
-from glasslipper.gateway.dialects.body import parse
-from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Http
-from glasslipper.gateway.reading import read_body
-from glasslipper.gateway.shapes import (
+from glasslipper.gateway.api.account import Describer
+from glasslipper.gateway.api.shapes import (
     Deleted,
     KeyAnswer,
     KeyMade,
@@ -29,6 +25,10 @@ from glasslipper.gateway.shapes import (
     Spent,
     SpentAnswer,
 )
+from glasslipper.gateway.dialects.body import parse
+from glasslipper.gateway.house import House
+from glasslipper.gateway.http import Http
+from glasslipper.gateway.reading import read_body
 from glasslipper.gateway.suppliers import AddedModel
 from glasslipper.kernel.errors import InvalidRequest, NotFound
 from glasslipper.kernel.money import nanousd, usd
@@ -108,9 +108,9 @@ async def list_keys(house: House, http: Http) -> None:
     """Answer `GET /keys`: every key, with what it spent."""
     house.gatekeeper.admit_manager(http.header(b"authorization"))
     await house.ledger.flush()
-    await http.reply(
-        200, _encode(KeysAnswer([_shown(house, key) for key in house.accounts.keys()]))
-    )
+    found = house.accounts.keys()
+    describer = Describer(house, found)
+    await http.reply(200, _encode(KeysAnswer([describer.shown(key) for key in found])))
 
 
 async def create_key(house: House, http: Http) -> None:
@@ -253,7 +253,7 @@ async def refresh_models(house: House, http: Http) -> None:
 
 
 def _shown(house: House, key: KeyRecord) -> KeyShown:
-    return describe(key, house.accounts.spending(key.id, house.clock.now_ms()))
+    return Describer(house, [key]).shown(key)
 
 
 def _key(house: House, name: str) -> KeyRecord:
