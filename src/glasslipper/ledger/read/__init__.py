@@ -1,4 +1,8 @@
-"""The reading side of the ledger: it opens every file read-only and changes nothing."""
+"""The reading side of the ledger: it opens every file read-only and changes nothing.
+
+Studies use `read.scan.Lake`: generations, attempts, candidates, late facts and their rollups as
+tables for SQL, whether sealed or not. Its docstring names every column.
+"""
 
 from glasslipper.ledger.byok import ProviderKey
 from glasslipper.ledger.read.accounts import Accounts, KeptPrice, KeyRecord, Spending

@@ -1,0 +1,123 @@
+"""Which files are in the lake: names, manifests, checksums.
+
+    $GLASSLIPPER_HOME/lake/2026-11-26/NAME/     one segment; the day is that of its oldest row
+    ├─ generations.parquet  attempts.parquet  candidates.parquet  late_facts.parquet
+    ├─ usage_daily.parquet  units_weekly.parquet  latency_daily.parquet  attempts_daily.parquet
+    └─ manifest.json
+
+A segment appears as a whole, by the rename of its folder, and never changes. Its name is its
+identity: the journal whose rows it took over, and the number of the first of them. Whoever reads
+a journal's hot rows leaves out those that a segment has taken over, by number; so it does no harm
+that they stay there for a while.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from glasslipper.kernel.errors import StoreNewer
+
+LAKE = "lake"
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+_READ_BYTES = 1 << 20
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """One Parquet file of a segment."""
+
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a segment holds.
+
+    `first` and `last` number the rows of `journal` that it took over; both are 0 where the rows
+    came from elsewhere. The times are the least and the greatest `created_ms` in it, the ids the
+    least and the greatest; without generations they are 0 and empty.
+    """
+
+    format: int
+    name: str
+    journal: str
+    files: dict[str, File]
+    first: int = 0
+    last: int = 0
+    oldest_ms: int = 0
+    newest_ms: int = 0
+    first_id: str = ""
+    last_id: str = ""
+    sealed_ms: int = 0
+    source: str = ""
+
+
+class Segment(Struct, frozen=True, kw_only=True):
+    """A segment and where it is."""
+
+    folder: Path
+    manifest: Manifest
+
+    def file(self, table: str) -> Path | None:
+        """Return the Parquet file of a table, or `None` where the segment has no rows of it."""
+        found = self.manifest.files.get(table)
+        return self.folder / f"{table}.parquet" if found is not None and found.rows else None
+
+
+_manifests = msgspec.json.Decoder(Manifest)
+
+
+def found_in(home: Path) -> list[Segment]:
+    """Return every segment of a home, the oldest first.
+
+    Raises:
+        StoreNewer: A newer program wrote one of them.
+    """
+    manifests = [*(home / LAKE).glob(f"*/*/{MANIFEST}")]
+    segments = [read(path.parent) for path in manifests]
+    return sorted(segments, key=lambda one: (one.manifest.oldest_ms, one.manifest.name))
+
+
+def read(folder: Path) -> Segment:
+    """Return the segment in a folder."""
+    manifest = _manifests.decode((folder / MANIFEST).read_bytes())
+    if manifest.format > FORMAT:
+        raise StoreNewer(
+            f"{folder} has format {manifest.format}; this version of Glasslipper knows {FORMAT}."
+        )
+    return Segment(folder=folder, manifest=manifest)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write a segment's manifest, indented for people."""
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+
+
+def taken_over(segments: Iterable[Segment]) -> dict[str, int]:
+    """Return, by journal, the number of the last row that segments took over."""
+    last: dict[str, int] = {}
+    for segment in segments:
+        journal = segment.manifest.journal
+        last[journal] = max(last.get(journal, 0), segment.manifest.last)
+    return last
+
+
+def describe(path: Path, rows: int) -> File:
+    """Return what a manifest says about a file."""
+    return File(rows=rows, size_bytes=path.stat().st_size, sha256=checksum(path))
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, as hexadecimal text."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
