@@ -1,14 +1,15 @@
 """Which files are in the lake: names, manifests, checksums.
 
-    $GLASSLIPPER_HOME/lake/2026-11-26/NAME/     one segment; the day is that of its oldest row
+    $GLASSLIPPER_HOME/lake/w-…/000000000001/     one segment
     ├─ generations.parquet  attempts.parquet  candidates.parquet  late_facts.parquet
     ├─ usage_daily.parquet  units_weekly.parquet  latency_daily.parquet  attempts_daily.parquet
     └─ manifest.json
 
 A segment appears as a whole, by the rename of its folder, and never changes. Its name is its
-identity: the journal whose rows it took over, and the number of the first of them. Whoever reads
-a journal's hot rows leaves out those that a segment has taken over, by number; so it does no harm
-that they stay there for a while.
+identity: the journal whose rows it took over, and the number of the first of them; or else the
+name of what brought the rows, and whatever tells its segments apart. Whoever reads a journal's
+hot rows leaves out those that a segment has taken over, by number; so it does no harm that they
+stay there for a while.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from glasslipper.kernel.errors import StoreNewer
 
 LAKE = "lake"
 MANIFEST = "manifest.json"
+STAGING = ".staging"
 FORMAT = 1
 
 _READ_BYTES = 1 << 20
@@ -37,24 +39,29 @@ class File(Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a segment holds.
+class Span(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The least and the greatest `created_ms` and id of a segment's generations, if it has any."""
 
-    `first` and `last` number the rows of `journal` that it took over; both are 0 where the rows
-    came from elsewhere. The times are the least and the greatest `created_ms` in it, the ids the
-    least and the greatest; without generations they are 0 and empty.
-    """
-
-    format: int
-    name: str
-    journal: str
-    files: dict[str, File]
-    first: int = 0
-    last: int = 0
     oldest_ms: int = 0
     newest_ms: int = 0
     first_id: str = ""
     last_id: str = ""
+
+
+class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a segment holds.
+
+    `first` and `last` number the rows of `journal` that it took over; both are 0 where the rows
+    came from elsewhere.
+    """
+
+    format: int
+    journal: str
+    name: str
+    files: dict[str, File]
+    first: int = 0
+    last: int = 0
+    span: Span = Span()
     sealed_ms: int = 0
     source: str = ""
 
@@ -64,6 +71,11 @@ class Segment(Struct, frozen=True, kw_only=True):
 
     folder: Path
     manifest: Manifest
+
+    @property
+    def path(self) -> str:
+        """Its name under the lake: the journal and its own."""
+        return f"{self.manifest.journal}/{self.manifest.name}"
 
     def file(self, table: str) -> Path | None:
         """Return the Parquet file of a table, or `None` where the segment has no rows of it."""
@@ -82,7 +94,17 @@ def found_in(home: Path) -> list[Segment]:
     """
     manifests = [*(home / LAKE).glob(f"*/*/{MANIFEST}")]
     segments = [read(path.parent) for path in manifests]
-    return sorted(segments, key=lambda one: (one.manifest.oldest_ms, one.manifest.name))
+    return sorted(segments, key=lambda one: (one.manifest.span.oldest_ms, one.path))
+
+
+def folder_of(home: Path, journal: str, name: str) -> Path:
+    """Return where a segment is, or would be."""
+    return home / LAKE / journal / name
+
+
+def number_name(first: int) -> str:
+    """Return the name of the segment that takes over a journal's rows from `first` on."""
+    return f"{first:012d}"
 
 
 def read(folder: Path) -> Segment:

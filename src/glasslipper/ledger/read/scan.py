@@ -179,7 +179,7 @@ class Lake:
         digest = hashlib.sha256()
         for segment in self.segments:
             for name, file in sorted(segment.manifest.files.items()):
-                digest.update(f"{segment.manifest.name}/{name}:{file.sha256}\n".encode())
+                digest.update(f"{segment.path}/{name}:{file.sha256}\n".encode())
         for table in ("generations", "late_facts"):
             for (identifier,) in self.rows(f"SELECT id FROM hot_{table} ORDER BY id"):
                 digest.update(f"{identifier}\n".encode())
