@@ -101,7 +101,7 @@ def _write_tail(out: BinaryIO, folder: Path, position: int) -> int:
 def _generations(table: Database, after: int) -> Iterator[str]:
     while True:
         chunk = table.rows(
-            "SELECT seq, body FROM generations WHERE seq > ? ORDER BY seq LIMIT ?",
+            "SELECT seq, body FROM records WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, _AT_ONCE),
         )
         for seq, body in chunk:

@@ -80,7 +80,7 @@ def _insert(db: Database, chunk: list[bytes]) -> None:
     bodies = lines.of_kind(chunk, lines.GENERATION)
     rows = [_rows.decode(body) for body in bodies]
     db.change_many(
-        "INSERT OR IGNORE INTO generations (id, key_id, created_ms, body) VALUES (?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO records (id, key_id, created_ms, body) VALUES (?, ?, ?, ?)",
         [
             (row.id, row.key_id, row.created_ms, body.decode())
             for row, body in zip(rows, bodies, strict=True)
