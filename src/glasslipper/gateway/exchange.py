@@ -46,7 +46,7 @@ from glasslipper.kernel.events import (
     ToolCallDelta,
 )
 from glasslipper.kernel.finish import Status
-from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.ids import attempt_id, new_id
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.money import FREE, Price, amount_nanousd
 from glasslipper.kernel.ports import Attempted
@@ -285,7 +285,9 @@ class Exchange:
     async def _attempt(self, endpoint: Endpoint, left: Sequence[Endpoint]) -> None:
         row = endpoint.pricing.row(self.created_ms, self._input_units)
         attempted = Attempted(
-            id=new_id("att"), request=self.request, upstream_model=endpoint.upstream_model
+            id=attempt_id(self.id, len(self._attempts) + 1),
+            request=self.request,
+            upstream_model=endpoint.upstream_model,
         )
         intent = self._intent(endpoint, attempted.id, row)
         self._try = None  # until the intent is written, nothing has been asked of anybody

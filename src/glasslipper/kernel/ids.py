@@ -54,6 +54,15 @@ def _head_of(when: int) -> str:
     return "".join([_PAIRS[(when >> shift) & 1023] for shift in range(40, -1, -10)])
 
 
+def attempt_id(generation_id: str, number: int) -> str:
+    """Return the id of an exchange's attempt, the first of which is number 1.
+
+    >>> attempt_id("gen-01jd3f0000aaaaaaaaaaaaaaaa", 1)
+    'att-01jd3f0000aaaaaaaaaaaaaaaa-1'
+    """
+    return f"att-{generation_id.removeprefix('gen-')}-{number}"
+
+
 def made_at_ms(identifier: str) -> int:
     """Return the Unix milliseconds inside an id.
 

@@ -32,18 +32,22 @@ class Lease(Struct, frozen=True, kw_only=True):
 
 
 def acquire(db: Database, name: str, *, owner: str, ttl_ms: int, now_ms: int) -> Lease | None:
-    """Take or renew the lease; `None` if another owner holds it."""
+    """Take or renew the lease; `None` if another owner holds it.
+
+    A lease that would last longer than any can was taken by a clock that was ahead: it counts
+    as expired. All who ask for a name ask for the same time.
+    """
     expires_ms = now_ms + ttl_ms
     with db.transaction():
         row = db.row(
             """INSERT INTO leases (name, owner, token, expires_ms) VALUES (?, ?, 1, ?)
             ON CONFLICT (name) DO UPDATE SET
-                token = token + (owner <> excluded.owner OR expires_ms <= ?),
+                token = token + (owner <> excluded.owner OR expires_ms <= ? OR expires_ms > ?),
                 owner = excluded.owner,
                 expires_ms = excluded.expires_ms
-            WHERE owner = excluded.owner OR expires_ms <= ?
+            WHERE owner = excluded.owner OR expires_ms <= ? OR expires_ms > ?
             RETURNING token""",
-            (name, owner, expires_ms, now_ms, now_ms),
+            (name, owner, expires_ms, now_ms, expires_ms, now_ms, expires_ms),
         )
     if row is None or not isinstance(row[0], int):
         return None

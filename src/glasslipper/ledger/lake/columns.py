@@ -36,6 +36,19 @@ def _filled(kind: str, default: str, *names: str) -> list[Column]:
     return [Column(name, kind, f'coalesce(g."{name}", {default})') for name in names]
 
 
+TOPIC = {
+    "task": "task",
+    "tag": "tag",
+    "language": "language",
+    "code_language": "code_language",
+    "confidence": "task_confidence",
+    "classifier": "classifier",
+}
+"""The members of a `Topic`, and the columns of a generation that hold them."""
+
+_TOPIC_TYPES = {name: "FLOAT" if name == "confidence" else "VARCHAR" for name in TOPIC}
+
+
 _FIRST = "g.attempts[1]"
 _SAME = ("endpoint", "provider", "status", "error", "upstream_id", "first_token_ms")
 _PLAIN = " AND ".join(
@@ -88,10 +101,9 @@ GENERATIONS: tuple[Column, ...] = (
     *_kept("VARCHAR", "system_print"),
     *_filled("INTEGER", "0", "turns", "tools_offered", "tools_called"),
     *(
-        Column(name, "VARCHAR", f"t.{name}")
-        for name in ("task", "tag", "language", "code_language", "classifier")
+        Column(column, "FLOAT" if name == "confidence" else "VARCHAR", f"t.{name}")
+        for name, column in TOPIC.items()
     ),
-    Column("task_confidence", "FLOAT", "t.confidence"),
     _of_plain(
         "id", "VARCHAR", f"nullif({_FIRST}.id, {DERIVED_ATTEMPT_ID.replace('(id', '(g.id')})"
     ),
@@ -154,15 +166,9 @@ _ATTEMPT = (
 _CANDIDATE = "STRUCT(endpoint VARCHAR, propensity DOUBLE, why VARCHAR)[]"
 
 
-_TOPIC_MEMBERS = {
-    "task": "VARCHAR",
-    "tag": "VARCHAR",
-    "language": "VARCHAR",
-    "code_language": "VARCHAR",
-    "confidence": "FLOAT",
-    "classifier": "VARCHAR",
-}
-_TOPIC = f"from_json(f.body, '{json.dumps(_TOPIC_MEMBERS)}')"
+def topic_of(body: str) -> str:
+    """Return SQL for the JSON of a `Topic` as a struct."""
+    return f"from_json({body}, {text(json.dumps(_TOPIC_TYPES))})"
 
 
 def _line() -> dict[str, str]:
@@ -188,7 +194,7 @@ def _line() -> dict[str, str]:
     )
     return {
         "g": "STRUCT(" + ", ".join(f'"{name}" {kind}' for name, kind in members.items()) + ")",
-        "t": f"STRUCT({', '.join(f'{name} {kind}' for name, kind in _TOPIC_MEMBERS.items())})",
+        "t": f"STRUCT({', '.join(f'{name} {kind}' for name, kind in _TOPIC_TYPES.items())})",
         "f": f"STRUCT({facts})",
     }
 
@@ -233,7 +239,7 @@ def with_topics(lines: str) -> str:
     """Return a query for the generations in `lines`, each with the last topic said in `lines`."""
     return f"""
         SELECT l.g, coalesce(l.t, x.t) AS t FROM {lines} AS l LEFT JOIN (
-            SELECT f.generation_id AS id, arg_max({_TOPIC}, (f.noted_ms, f.id)) AS t
+            SELECT f.generation_id AS id, arg_max({topic_of("f.body")}, (f.noted_ms, f.id)) AS t
             FROM {lines} WHERE f.kind = '{TOPIC_FACT}' GROUP BY f.generation_id
         ) AS x ON l.g.id = x.id
         WHERE l.g.id IS NOT NULL"""

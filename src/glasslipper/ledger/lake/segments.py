@@ -97,6 +97,12 @@ def found_in(home: Path) -> list[Segment]:
     return sorted(segments, key=lambda one: (one.manifest.span.oldest_ms, one.path))
 
 
+def of_journal(home: Path, journal: str) -> list[Segment]:
+    """Return the segments that took over rows of a journal, in their order."""
+    taken = [read(path.parent) for path in (home / LAKE / journal).glob(f"*/{MANIFEST}")]
+    return sorted(taken, key=lambda one: one.manifest.last)
+
+
 def folder_of(home: Path, journal: str, name: str) -> Path:
     """Return where a segment is, or would be."""
     return home / LAKE / journal / name
