@@ -223,14 +223,16 @@ ROWS = (
     (
         # Computing columns at each insert cost four times the insert itself: now a view does it.
         # AUTOINCREMENT, so that a number is never used again once its row is sealed and gone.
+        # `position` is the journal position after the line.
         """CREATE TABLE records (
             seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            position INTEGER NOT NULL,
             id TEXT NOT NULL UNIQUE,
             key_id TEXT NOT NULL,
             created_ms INTEGER NOT NULL,
             body TEXT NOT NULL
         )""",
-        "INSERT INTO records SELECT seq, id, key_id, created_ms, body FROM generations",
+        "INSERT INTO records SELECT seq, 0, id, key_id, created_ms, body FROM generations",
         "DROP VIEW IF EXISTS attempts",
         "DROP VIEW IF EXISTS candidates",
         "DROP TABLE generations",

@@ -8,8 +8,10 @@ Knows no table of ours.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+import weakref
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 Cell = Any  # whatever type DuckDB's columns have: numbers, text, dates, lists
 Cells = tuple[Cell, ...]
+
+Values = Sequence[object] | Mapping[str, object]
+"""What stands for `?` in a statement, in order, or for `$name`, by name."""
 
 MEMORY_BYTES = 1 << 30
 
@@ -46,9 +51,9 @@ class Duck:
         import duckdb
 
         self._errors = duckdb.Error
-        self._spill = tempfile.TemporaryDirectory(prefix="glasslipper-", dir=spill)
-        self.folder = Path(self._spill.name)
+        self.folder = Path(tempfile.mkdtemp(prefix="glasslipper-", dir=spill))
         """A folder for files that may go when the connection closes."""
+        self._clean = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         with self._plain_errors():
             self._connection = duckdb.connect(
                 config={
@@ -61,22 +66,31 @@ class Duck:
             )
             self._connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
 
-    def run(self, sql: str, values: Sequence[object] = ()) -> None:
+    def run(self, sql: str, values: Values = ()) -> None:
         """Run one statement or several, for what they do."""
         with self._plain_errors():
-            self._connection.execute(sql, list(values) or None)
+            self._connection.execute(sql, values or None)
 
-    def rows(self, sql: str, values: Sequence[object] = ()) -> list[Cells]:
+    def rows(self, sql: str, values: Values = ()) -> list[Cells]:
         """Run one statement and return all its rows."""
         with self._plain_errors():
-            found = self._connection.execute(sql, list(values) or None).fetchall()
+            found = self._connection.execute(sql, values or None).fetchall()
             return found
 
-    def row(self, sql: str, values: Sequence[object] = ()) -> Cells | None:
+    def row(self, sql: str, values: Values = ()) -> Cells | None:
         """Run one statement and return its first row, if any."""
         with self._plain_errors():
-            found = self._connection.execute(sql, list(values) or None).fetchone()
+            found = self._connection.execute(sql, values or None).fetchone()
             return found
+
+    def stream(
+        self, sql: str, values: Values = (), *, at_once: int = 5_000
+    ) -> Iterator[list[Cells]]:
+        """Run one query and yield its rows in lists; nothing else may be run meanwhile."""
+        with self._plain_errors():
+            found = self._connection.execute(sql, values or None)
+            while rows := found.fetchmany(at_once):
+                yield rows
 
     def names(self, sql: str) -> list[str]:
         """Return the names of the columns of a query."""
@@ -84,10 +98,10 @@ class Duck:
             described = self._connection.execute(f"DESCRIBE {sql}").fetchall()
             return [str(row[0]) for row in described]
 
-    def columns(self, sql: str, values: Sequence[object] = ()) -> dict[str, Array]:
+    def columns(self, sql: str, values: Values = ()) -> dict[str, Array]:
         """Run one statement and return its columns as arrays; a NULL makes a masked array."""
         with self._plain_errors():
-            result = self._connection.execute(sql, list(values) or None)
+            result = self._connection.execute(sql, values or None)
             return cast("dict[str, Array]", result.fetchnumpy())  # pyright: ignore[reportUnknownMemberType]
 
     def load(self, table: str, columns: Mapping[str, Array]) -> None:
@@ -104,7 +118,7 @@ class Duck:
     def close(self) -> None:
         """Close the connection and remove what it spilled; a second time does nothing."""
         self._connection.close()
-        self._spill.cleanup()
+        self._clean()
 
     def __enter__(self) -> Duck:
         return self

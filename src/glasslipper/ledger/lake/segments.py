@@ -51,8 +51,8 @@ class Span(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a segment holds.
 
-    `first` and `last` number the rows of `journal` that it took over; both are 0 where the rows
-    came from elsewhere.
+    `first` and `last` number the rows of `journal` that it took over, `position` is the journal
+    position after the last of them; all are 0 where the rows came from elsewhere.
     """
 
     format: int
@@ -61,6 +61,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: dict[str, File]
     first: int = 0
     last: int = 0
+    position: int = 0
     span: Span = Span()
     sealed_ms: int = 0
     source: str = ""
@@ -97,10 +98,10 @@ def found_in(home: Path) -> list[Segment]:
     return sorted(segments, key=lambda one: (one.manifest.span.oldest_ms, one.path))
 
 
-def of_journal(home: Path, journal: str) -> list[Segment]:
-    """Return the segments that took over rows of a journal, in their order."""
-    taken = [read(path.parent) for path in (home / LAKE / journal).glob(f"*/{MANIFEST}")]
-    return sorted(taken, key=lambda one: one.manifest.last)
+def last_of(home: Path, journal: str) -> Segment | None:
+    """Return the segment that took over a journal's latest rows, if any did."""
+    names = sorted(path.parent.name for path in (home / LAKE / journal).glob(f"*/{MANIFEST}"))
+    return read(home / LAKE / journal / names[-1]) if names else None
 
 
 def folder_of(home: Path, journal: str, name: str) -> Path:

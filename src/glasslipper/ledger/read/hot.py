@@ -1,21 +1,21 @@
-"""Writes what is not sealed yet as lines for DuckDB: rows of the table files, and journal tails.
+"""What is not sealed yet: the rows of every journal's table file, and the tails of the journals.
 
-A line is what `lake.columns` says. Rows that a segment has taken over are left out: the rows are
-read first and the segments listed afterwards, so that whatever moves meanwhile is seen once.
+Rows that a segment has taken over may still be there for a while. `held` looks at all table
+files at one moment and lists the segments afterwards: leaving out the rows that those have taken
+over, whatever moves meanwhile is seen exactly once.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
-
-from msgspec import Struct
+from typing import BinaryIO, NamedTuple, cast
 
 from glasslipper.kernel.errors import StoreFailed
 from glasslipper.ledger import lines
 from glasslipper.ledger.lake import segments
+from glasslipper.ledger.lake.segments import Segment
 from glasslipper.store import journal
 from glasslipper.store.database import Database
 
@@ -23,27 +23,71 @@ JOURNALS = "journal"
 ROWS_FILE = "rows.sqlite"
 
 _AT_ONCE = 5_000
-
-
 _TRIES = 5
 
 
-class Seen(Struct, frozen=True, kw_only=True):
-    """The segments that complete the lines which have been written."""
+class Hot(NamedTuple):
+    """One journal's table file, seen at one moment; only rows numbered above `after` count."""
 
-    segments: list[segments.Segment]
-    hot_rows: int
+    folder: Path
+    table: Database
+    after: int
+
+    @property
+    def copied(self) -> int:
+        """The journal position up to which lines are in the table."""
+        row = self.table.row("SELECT position FROM copied")
+        return cast("int", row[0]) if row else 0
+
+    def bodies(self) -> Iterator[list[str]]:
+        """Yield the JSON of the generations, oldest first, in lists."""
+        after = self.after
+        while True:
+            chunk = self.table.rows(
+                "SELECT seq, body FROM records WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, _AT_ONCE),
+            )
+            if not chunk:
+                return
+            after = cast("int", chunk[-1][0])
+            yield [str(body) for _, body in chunk]
 
 
-def write_lines(home: Path, to: Path) -> Seen:
-    """Write the hot rows of a home to a file of lines; return the segments beside them.
+class Moment(NamedTuple):
+    """All hot rows, and the segments that complete them."""
+
+    hot: list[Hot]
+    segments: list[Segment]
+
+
+@contextlib.contextmanager
+def held(home: Path) -> Generator[Moment]:
+    """See all table files of a home, and its segments, as they are at one moment."""
+    with contextlib.ExitStack() as stack:
+        tables: list[tuple[Path, Database]] = []
+        for path in sorted((home / JOURNALS).glob(f"*/{ROWS_FILE}")):
+            table = stack.enter_context(contextlib.closing(Database(path, read_only=True)))
+            table.change("BEGIN")
+            table.row("SELECT position FROM copied")  # from here on it sees one moment
+            tables.append((path.parent, table))
+        found = segments.found_in(home)
+        last = segments.taken_over(found)
+        yield Moment(
+            [Hot(folder, table, last.get(folder.name, 0)) for folder, table in tables], found
+        )
+
+
+def write_lines(home: Path, to: Path) -> tuple[list[Segment], int]:
+    """Write all that is not sealed as lines (`lake.columns`), journal tails included.
+
+    Return the segments that complete them, and how many generations were written.
 
     Raises:
         StoreFailed: The files cannot be read.
     """
     for _ in range(_TRIES):
-        with contextlib.suppress(_Moved):
-            return _write_once(home, to)
+        with contextlib.suppress(_Moved), held(home) as moment, to.open("wb") as out:
+            return moment.segments, sum(_write(out, one) for one in moment.hot)
     raise StoreFailed(f"The journals in {home} move faster than they can be read.")
 
 
@@ -51,36 +95,14 @@ class _Moved(Exception):
     """A journal dropped lines that have been copied since we looked."""
 
 
-def _write_once(home: Path, to: Path) -> Seen:
-    held: list[tuple[Path, Database]] = []
-    try:
-        for folder in sorted((home / JOURNALS).glob("*/")):
-            if (folder / ROWS_FILE).exists():
-                table = Database(folder / ROWS_FILE, read_only=True)
-                held.append((folder, table))
-                table.change("BEGIN")
-                table.row("SELECT position FROM copied")  # from here on it sees one moment
-        found = segments.found_in(home)
-        last = segments.taken_over(found)
-        with to.open("wb") as out:
-            rows = sum(
-                _write(out, folder, table, last.get(folder.name, 0)) for folder, table in held
-            )
-    finally:
-        for _, table in held:
-            table.close()
-    return Seen(segments=found, hot_rows=rows)
-
-
-def _write(out: BinaryIO, folder: Path, table: Database, after: int) -> int:
+def _write(out: BinaryIO, hot: Hot) -> int:
     rows = 0
-    for body in _generations(table, after):
-        out.write(b'{"g":' + body.encode() + b"}\n")
-        rows += 1
-    for (fact,) in table.rows(_FACTS):
+    for bodies in hot.bodies():
+        out.write(b"".join(b'{"g":' + body.encode() + b"}\n" for body in bodies))
+        rows += len(bodies)
+    for (fact,) in hot.table.rows(_FACTS):
         out.write(b'{"f":' + str(fact).encode() + b"}\n")
-    copied = table.row("SELECT position FROM copied")
-    return rows + _write_tail(out, folder, cast("int", copied[0]) if copied else 0)
+    return rows + _write_tail(out, hot.folder, hot.copied)
 
 
 def _write_tail(out: BinaryIO, folder: Path, position: int) -> int:
@@ -96,19 +118,6 @@ def _write_tail(out: BinaryIO, folder: Path, position: int) -> int:
     except (StoreFailed, FileNotFoundError) as error:
         raise _Moved from error
     return rows
-
-
-def _generations(table: Database, after: int) -> Iterator[str]:
-    while True:
-        chunk = table.rows(
-            "SELECT seq, body FROM records WHERE seq > ? ORDER BY seq LIMIT ?",
-            (after, _AT_ONCE),
-        )
-        for seq, body in chunk:
-            after = cast("int", seq)
-            yield str(body)
-        if len(chunk) < _AT_ONCE:
-            return
 
 
 _FACTS = """

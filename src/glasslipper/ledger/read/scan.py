@@ -71,7 +71,7 @@ from glasslipper.ledger.lake import columns, rollups, views
 from glasslipper.ledger.lake.columns import Column
 from glasslipper.ledger.lake.segments import Segment
 from glasslipper.ledger.read import hot, statefile
-from glasslipper.store.duck import MEMORY_BYTES, Cells, Duck, texts
+from glasslipper.store.duck import MEMORY_BYTES, Cells, Duck, Values, texts
 
 if TYPE_CHECKING:
     from glasslipper.store.duck import Array
@@ -117,9 +117,8 @@ class Lake:
 
     def _open(self) -> None:
         lines = self._duck.folder / "hot.ndjson"
-        seen = hot.write_lines(self.home, lines)
-        self.segments: list[Segment] = seen.segments
-        self.hot_rows = seen.hot_rows
+        self.segments: list[Segment]
+        self.segments, self.hot_rows = hot.write_lines(self.home, lines)
         self._load_hot(lines)
         lines.unlink()
         for table, kept in STORED.items():
@@ -185,11 +184,11 @@ class Lake:
                 digest.update(f"{identifier}\n".encode())
         return digest.hexdigest()
 
-    def run(self, sql: str, values: Sequence[object] = ()) -> None:
+    def run(self, sql: str, values: Values = ()) -> None:
         """Run a statement for what it does, such as making a table or a view beside these."""
         self._duck.run(sql, values)
 
-    def rows(self, sql: str, values: Sequence[object] = ()) -> list[Cells]:
+    def rows(self, sql: str, values: Values = ()) -> list[Cells]:
         """Run one query and return all its rows; `?` stands for a value."""
         return self._duck.rows(sql, values)
 
@@ -197,7 +196,7 @@ class Lake:
         """Return the names of the columns of a query."""
         return self._duck.names(sql)
 
-    def columns(self, sql: str, values: Sequence[object] = ()) -> dict[str, Array]:
+    def columns(self, sql: str, values: Values = ()) -> dict[str, Array]:
         """Run one query and return its columns as arrays; a NULL makes a masked array."""
         return self._duck.columns(sql, values)
 

@@ -70,4 +70,4 @@ def _table(
     if rows:
         duck.load("rows_to_load", members)
         chosen = ", ".join(f"CAST({column} AS {kind})" for column, kind in types.items())
-        duck.run(f"INSERT INTO {name} SELECT {chosen} FROM rows_to_load; DROP TABLE rows_to_load")  # noqa: S608
+        duck.run(f"INSERT INTO {name} SELECT {chosen} FROM rows_to_load; DROP TABLE rows_to_load")

@@ -17,7 +17,7 @@ from glasslipper.ledger.lake import columns
 from glasslipper.ledger.lake.columns import Column
 from glasslipper.ledger.lake.segments import Segment
 from glasslipper.ledger.write import segment
-from glasslipper.store.duck import MEMORY_BYTES, Cells, Duck
+from glasslipper.store.duck import MEMORY_BYTES, Cells, Duck, Values
 
 if TYPE_CHECKING:
     from glasslipper.store.duck import Array
@@ -52,11 +52,11 @@ class Bulk:
         self._clock = clock or SystemClock()
         self._duck = Duck(memory_bytes=memory_bytes, threads=threads)
 
-    def run(self, sql: str, values: Sequence[object] = ()) -> None:
+    def run(self, sql: str, values: Values = ()) -> None:
         """Run a statement for what it does, such as making the rows."""
         self._duck.run(sql, values)
 
-    def rows(self, sql: str, values: Sequence[object] = ()) -> list[Cells]:
+    def rows(self, sql: str, values: Values = ()) -> list[Cells]:
         """Run one query and return all its rows."""
         return self._duck.rows(sql, values)
 

@@ -57,18 +57,20 @@ NOW = When(rows=200_000, after_ms=0, leave_ms=0)
 
 
 class _Window(NamedTuple):
-    """The next rows of a journal, by number, both ends included."""
+    """The next rows of a journal, by number, both ends included, and where the last line ends."""
 
     first: int
     last: int
+    position: int
 
 
 def is_due(home: Path, when: When, now_ms: int) -> bool:
     """Tell whether any journal has a finished window."""
     for folder in _journals(home):
         with _opened(folder, read_only=True) as table:
-            taken = _taken_over(home, folder.name)
-            if _window(table, taken, when, now_ms) or _left_behind(table, taken):
+            taken = segments.last_of(home, folder.name)
+            last = taken.manifest.last if taken else 0
+            if _window(table, last, when, now_ms) or _left_behind(table, last):
                 return True
     return False
 
@@ -127,11 +129,11 @@ def _opened(folder: Path, *, read_only: bool = False) -> Generator[Database]:
 def _seal_journal(home: Path, folder: Path, when: When, clock: Clock) -> Iterator[Segment]:
     """Seal the windows of one journal, one after the other."""
     with _opened(folder) as table:
-        taken = segments.of_journal(home, folder.name)
-        if taken and _left_behind(table, taken[-1].manifest.last):
+        taken = segments.last_of(home, folder.name)
+        last = taken.manifest.last if taken else 0
+        if taken and _left_behind(table, last):
             with _duck(home) as duck:
-                _let_go(duck, table, taken[-1])
-        last = taken[-1].manifest.last if taken else 0
+                _let_go(duck, table, taken)
         while window := _window(table, last, when, clock.now_ms()):
             with contextlib.suppress(StoreBusy), _duck(home) as duck:
                 sealed = _seal_window(duck, home, folder, table, window, clock.now_ms())
@@ -146,11 +148,6 @@ def _duck(home: Path) -> Duck:
     spill = home / segments.LAKE / segments.STAGING
     spill.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Duck(memory_bytes=_MEMORY_BYTES, threads=1, spill=spill)
-
-
-def _taken_over(home: Path, journal: str) -> int:
-    taken = segments.of_journal(home, journal)
-    return taken[-1].manifest.last if taken else 0
 
 
 def _left_behind(table: Database, last: int) -> bool:
@@ -173,13 +170,15 @@ def _window(table: Database, after: int, when: When, now_ms: int) -> _Window | N
     if waiting < when.rows and abs(now_ms - created_ms) < when.after_ms:
         return None
     found = table.row(
-        """SELECT max(seq) FROM (
-            SELECT seq, created_ms FROM records WHERE seq > ? ORDER BY seq LIMIT ?)
-        WHERE abs(? - created_ms) >= ?""",
+        """SELECT seq, position FROM (
+            SELECT seq, position, created_ms FROM records WHERE seq > ? ORDER BY seq LIMIT ?)
+        WHERE abs(? - created_ms) >= ? ORDER BY seq DESC LIMIT 1""",
         (after, when.rows, now_ms, when.leave_ms),
     )
-    last = cast("int | None", found[0]) if found else None
-    return None if last is None else _Window(number, last)
+    if found is None:
+        return None
+    last, position = cast("tuple[int, int]", found)
+    return _Window(number, last, position)
 
 
 def _seal_window(
@@ -207,6 +206,7 @@ def _seal_window(
             name=segments.number_name(window.first),
             first=window.first,
             last=window.last,
+            position=window.position,
             now_ms=now_ms,
             tables={
                 "generations": f"{columns.generations_of('labelled')} ORDER BY created_ms, id",

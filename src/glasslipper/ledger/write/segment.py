@@ -36,11 +36,13 @@ def write(
     now_ms: int,
     first: int = 0,
     last: int = 0,
+    position: int = 0,
     source: str = "",
 ) -> Segment:
     """Write a segment from queries for stored columns, by table; return what is there then.
 
-    `first` and `last` number the rows of `journal` that it takes over.
+    `first` and `last` number the rows of `journal` that it takes over, `position` is the journal
+    position after the last.
 
     Raises:
         StoreBusy: Another process is writing the segment of this name.
@@ -60,6 +62,7 @@ def write(
             files=files,
             first=first,
             last=last,
+            position=position,
             sealed_ms=now_ms,
             source=source,
             span=_span(duck, folder, files),
