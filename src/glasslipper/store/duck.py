@@ -79,9 +79,8 @@ class Duck:
 
     def row(self, sql: str, values: Values = ()) -> Cells | None:
         """Run one statement and return its first row, if any."""
-        with self._plain_errors():
-            found = self._connection.execute(sql, values or None).fetchone()
-            return found
+        found = self.rows(sql, values)
+        return found[0] if found else None
 
     def stream(
         self, sql: str, values: Values = (), *, at_once: int = 5_000

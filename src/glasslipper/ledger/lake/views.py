@@ -61,7 +61,7 @@ def feedback(facts: str) -> str:
 
 
 def topics(facts: str) -> str:
-    """Return what classifiers and judges said, from the late facts of kind `topic` or `judge`."""
+    """Return what classifiers and judges said, from the late facts of kind `topic` or `judged`."""
     said = ", ".join(
         f"json_extract_string(body, '$.{name}') AS {name}"
         for name in ("task", "tag", "language", "code_language", "classifier")
@@ -69,7 +69,7 @@ def topics(facts: str) -> str:
     return f"""
         SELECT id, kind, noted_ms, key_id, generation_id, {said},
             CAST(json_extract_string(body, '$.confidence') AS FLOAT) AS task_confidence
-        FROM {facts} WHERE kind IN ('topic', 'judge')"""
+        FROM {facts} WHERE kind IN ('topic', 'judged')"""
 
 
 def corrections(facts: str) -> str:

@@ -34,7 +34,7 @@ why.
 `late_facts`: id, kind, noted_ms, key_id, generation_id, session_id, body (JSON); and of them
 
     feedback     id, noted_ms, noted_at, key_id, generation_id, session_id, reward, category
-    topics       id, kind ('topic' from a classifier, 'judge' from a model that was asked),
+    topics       id, kind ('topic' from a classifier, 'judged' from a model that was asked),
                  noted_ms, key_id, generation_id, task, tag, language, code_language, classifier,
                  task_confidence. A topic that was known when its generation was sealed is in
                  `generations` only
