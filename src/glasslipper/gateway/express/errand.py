@@ -25,7 +25,7 @@ from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.dialects import chat as dialect
 from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain, request_of
 from glasslipper.gateway.exchange import Begun, Caption, Exchange
-from glasslipper.gateway.express.lane import Lane, find_lane
+from glasslipper.gateway.express.lane import Lane, find_lane, in_usd
 from glasslipper.gateway.express.records import as_json
 from glasslipper.gateway.guard import GuardedConnection
 from glasslipper.gateway.house import House
@@ -36,7 +36,6 @@ from glasslipper.gateway.routing import Plain, choices
 from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
 from glasslipper.kernel.events import Event, Folder
 from glasslipper.kernel.ids import new_id
-from glasslipper.kernel.money import usd
 from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 
 UNUSUAL = frozenset(
@@ -320,7 +319,7 @@ class Errand:
         desk = self._express.desk
         ticks_ms = desk.clock.ticks_ms()
         duration_ms = int(ticks_ms - self._ticks_ms)
-        billed = lane.cost_nanousd(said.prompt, said.completion)
+        billed, for_prompt = lane.cost_nanousd(said.prompt, said.completion)
         hold = self._hold
         charged = billed
         if lane.budgets and billed > hold.nanousd:
@@ -372,9 +371,11 @@ class Errand:
                 said.prompt,
                 said.completion,
                 said.prompt + said.completion,
-                as_number(charged),
+                in_usd(charged),
                 charged,
-                as_number(billed),
+                in_usd(billed),
+                in_usd(for_prompt),
+                in_usd(billed - for_prompt),
             )
         )
 
@@ -477,8 +478,3 @@ class Errand:
             ),
         )
         return self._exchange
-
-
-def as_number(nanousd: int) -> bytes:
-    """Return an amount in USD as JSON writes it."""
-    return repr(usd(nanousd)).encode()

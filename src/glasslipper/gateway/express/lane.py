@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from glasslipper.gateway.auth import REMEMBER_MS, Caller
 from glasslipper.gateway.dialects import chat as dialect
@@ -22,12 +23,24 @@ from glasslipper.gateway.house import House
 from glasslipper.gateway.providers.openai import OpenAICompatible
 from glasslipper.gateway.tally import Served
 from glasslipper.kernel.events import Answer
-from glasslipper.kernel.money import PER, Price, usd
+from glasslipper.kernel.money import PER, Price, amount_nanousd, split_nanousd, usd
 from glasslipper.kernel.record import PriceRow
 from glasslipper.kernel.usage import Usage
 
-_PROMPT, _COMPLETION = 987_654_301, 123_456_002
-_COSTS = (876_543_211, 765_432_109)
+
+class _Sample(NamedTuple):
+    """Numbers that are found again in an answer: tokens, nano-USD charged, and prices."""
+
+    prompt: int
+    completion: int
+    charged: int
+    price: Price
+
+
+_SAMPLES = (
+    _Sample(98_765_431, 12_345_617, 876_543_211, Price(input=3_000_017, output=7_000_003)),
+    _Sample(87_654_323, 23_456_789, 765_432_109, Price(input=5_000_011, output=9_000_001)),
+)
 
 
 class Lane:
@@ -73,10 +86,14 @@ class Lane:
         )
         return units, most
 
-    def cost_nanousd(self, prompt: int, completion: int) -> int:
-        """Return what so many tokens cost; see `kernel.money.amount_nanousd`."""
+    def cost_nanousd(self, prompt: int, completion: int) -> tuple[int, int]:
+        """Return what so many tokens cost, in all and for the prompt.
+
+        See `kernel.money.amount_nanousd` and `split_nanousd`.
+        """
         per_input, per_output, each = self._rates
-        return -(-(prompt * per_input + completion * per_output + each) // PER)
+        prompt_rate = prompt * per_input
+        return -(-(prompt_rate + completion * per_output + each) // PER), prompt_rate // PER
 
     @cached_property
     def whole_intent(self) -> bytes:
@@ -107,16 +124,19 @@ class Lane:
         """The body of an answer; `None` where the encoder does more than fill in.
 
         It takes the id, the time in s, the words as JSON, the reasons of the end as JSON, tokens
-        in, out and in all, and the cost as charged, USD and nano-USD, and as billed, USD.
+        in, out and in all, and the cost as charged, USD and nano-USD, and as billed, USD: in
+        all, for the prompt, and for the rest.
         """
         try:
-            first = self._answer(_PROMPT, _COMPLETION, _COSTS[0])
-            second = self._answer(_PROMPT + 11, _COMPLETION + 17, _COSTS[1])
+            first, second = map(self._answer, _SAMPLES)
         except NotPlain:
             return None
         return first if first == second else None
 
-    def _answer(self, prompt: int, completion: int, cost: int) -> bytes:
+    def _answer(self, sample: _Sample) -> bytes:
+        prompt, completion, charged, price = sample
+        usage = Usage(input=prompt, output=completion, requests=1)
+        billed = amount_nanousd(usage, price)
         written = dialect.encode_answer(
             Answer(
                 text=text_mark(2),
@@ -130,13 +150,9 @@ class Lane:
                 created_s=1_234_567_890,
                 provider=self.endpoint.provider,
             ),
-            Bill(
-                usage=Usage(input=prompt, output=completion, requests=1),
-                cost_nanousd=cost,
-                upstream_nanousd=cost,
-            ),
+            Bill(usage=usage, cost_nanousd=charged, upstream_nanousd=billed, price=price),
         )
-        in_usd = repr(usd(cost)).encode()
+        amounts = [billed, *split_nanousd(usage, price)]
         return template(
             written,
             (
@@ -148,11 +164,16 @@ class Lane:
                 (b"%d" % prompt, b"%d"),
                 (b"%d" % completion, b"%d"),
                 (b"%d" % (prompt + completion), b"%d"),
-                (in_usd, b"%b"),
-                (b":%d" % cost, b":%d"),
-                (in_usd, b"%b"),
+                (in_usd(charged), b"%b"),
+                (b"%d" % charged, b"%d"),
+                *((in_usd(amount), b"%b") for amount in amounts),
             ),
         )
+
+
+def in_usd(nanousd: int) -> bytes:
+    """Return an amount in USD as JSON writes it."""
+    return repr(usd(nanousd)).encode()
 
 
 def find_lane(house: House, caller: Caller, model: str, caption: Caption) -> Lane | None:
