@@ -428,7 +428,7 @@ class Exchange:
         current.events = cast("AsyncGenerator[Event]", endpoint.upstream.send(current.attempted))
         async for event in current.events:
             self._head.append(event)
-            if _is_semantic(event):
+            if is_semantic(event):
                 self._note_first(current)
                 self._check_willing(event, endpoint, left)
                 return
@@ -572,10 +572,16 @@ class Exchange:
         if current is None or cell is None:
             return
         for event in events:
-            if current.first_token_ms is None and _is_semantic(event):
+            if current.first_token_ms is None and is_semantic(event):
                 self._note_first(current)
             self._count(event)
         self._desk.ledger.recorder.relayed[cell] = self._relayed_bytes
+
+    def count_text(self, size_bytes: int) -> None:
+        """Count text that is passed on as it came."""
+        self._relayed_bytes += size_bytes
+        if self._cell is not None:
+            self._desk.ledger.recorder.relayed[self._cell] = self._relayed_bytes
 
     async def whole(self) -> Folder:
         """Read all events and return what they make up."""
@@ -741,7 +747,8 @@ async def _closed(current: _Try, name: str) -> asyncio.CancelledError | None:
     return None
 
 
-def _is_semantic(event: Event) -> bool:
+def is_semantic(event: Event) -> bool:
+    """Tell whether an event says something, so that the client may hear of the answer."""
     match event:
         case TextDelta() | ReasoningDelta() | RefusalDelta():
             return bool(event.text)

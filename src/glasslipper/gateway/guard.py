@@ -268,6 +268,15 @@ class GuardedConnection(HttpToolsProtocol):
             self._kept, self._kept_whole = None, False
             self._errand = errand
 
+    def write_now(self, data: bytes) -> None:
+        """Write a piece of an answer."""
+        self.transport.write_now(data)  # type: ignore[attr-defined]
+
+    @property
+    def is_clogged(self) -> bool:
+        """Whether the client does not read what has been written."""
+        return self.flow.write_paused
+
     def usual_head(self) -> bytes:
         """Return the lines that every response begins with, the date among them."""
         return b"".join([b"%b: %b\r\n" % one for one in self.server_state.default_headers])
@@ -299,7 +308,7 @@ class GuardedConnection(HttpToolsProtocol):
     def answer(self, data: bytes) -> None:
         """Write the whole answer of an errand, or the rest of it; the errand is over."""
         self._errand = None
-        self.transport.write_now(data)  # type: ignore[attr-defined]
+        self.write_now(data)
         if self._is_last:
             self.transport.close()
         self.on_response_complete()

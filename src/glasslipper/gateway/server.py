@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 import uvicorn
 
 from glasslipper.gateway.app import App
-from glasslipper.gateway.express import Express
+from glasslipper.gateway.express import Express, StreamErrand
 from glasslipper.gateway.guard import guarded
 from glasslipper.gateway.house import House
 from glasslipper.kernel.errors import SetupMissing
@@ -59,7 +59,7 @@ async def serve(
         app,
         http=guarded(
             header_timeout_s=settings.header_timeout_s, body_timeout_s=settings.body_timeout_s,
-            by=Express(house, app.serving),
+            by=Express(house, app.serving, StreamErrand),
         ),
         ws="none",
         lifespan="off",

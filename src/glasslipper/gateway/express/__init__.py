@@ -7,7 +7,8 @@ lane        what is the same for every plain request of one client for one model
 template    bytes in which only a few numbers and words change, made from what usually writes them
 records     an intent and a generation, as such bytes
 errand      one request, from its body to its record and its answer
-frames      the frames of a stream, passed on by their edges
+stream      the same, answered in a stream
+frames      the frames of a stream, told apart by their edges
 
 Whatever is unusual takes the usual way: before anything is asked of anybody the whole request,
 afterwards the exchange with what it met. So nothing here retries, explains or translates; and
@@ -15,5 +16,6 @@ what is recorded, held and charged is the same on both ways.
 """
 
 from glasslipper.gateway.express.errand import Express
+from glasslipper.gateway.express.stream import StreamErrand
 
-__all__ = ["Express"]
+__all__ = ["Express", "StreamErrand"]

@@ -79,12 +79,18 @@ class Express:
 
     paths = frozenset({b"/api/v1/chat/completions", b"/v1/chat/completions"})
 
-    def __init__(self, house: House, usual: Callable[[Serve], object]) -> None:
-        """Serve `house`; `usual` makes an application of what serves one request."""
+    def __init__(
+        self, house: House, usual: Callable[[Serve], object], streaming: type[Errand]
+    ) -> None:
+        """Serve `house`; `usual` makes an application of what serves one request.
+
+        Streams are errands of the kind `streaming`.
+        """
         self.house = house
         self.desk = house.desk
         self.recorder = house.ledger.recorder
         self.usual = usual
+        self.streaming = streaming
         self.loop = asyncio.get_running_loop()
 
     def greet(self, fields: Mapping[bytes, bytes]) -> Asker | None:
@@ -99,9 +105,10 @@ class Express:
         house = self.house
         if house.draining or not self.recorder.is_instant or (ask := decode_plain(body)) is None:
             return None
-        if ask.stream:
-            return None
         try:
+            if ask.stream:
+                caller = house.gatekeeper.admit(asker.authorization)
+                return self._begin_exchange(connection, asker, caller, ask, body)
             lane = asker.lanes.get(ask.model)
             if lane is None or lane.until_ms <= house.clock.ticks_ms():
                 caller = house.gatekeeper.admit(asker.authorization)
@@ -136,7 +143,7 @@ class Express:
                 return None
             hold = taken
         errand = Errand(self, connection, body)
-        errand.ride(lane, hold)
+        errand.ride(lane, hold, lane.upstream)
         try:
             errand.intend(units, as_json(ask.user))
         except StoreFailed:
@@ -144,7 +151,7 @@ class Express:
             return None
         desk.router.earn()
         desk.running.add(errand)
-        errand.ask(lane.upstream, asked)
+        errand.ask(asked)
         return errand
 
     def _begin_exchange(
@@ -171,10 +178,11 @@ class Express:
         except StoreFailed as error:
             exchange.abandon(error)
             return None
-        errand = Errand(self, connection, body)
-        errand.walk(exchange, caller)
+        kind = self.streaming if request.stream else Errand
+        errand = kind(self, connection, body)
+        errand.walk(exchange, caller, upstream)
         self.desk.running.add(errand)
-        errand.ask(upstream, asked)
+        errand.ask(asked)
         return errand
 
 
@@ -202,6 +210,8 @@ class Errand:
         "id",
     )
 
+    streams = False
+
     def __init__(self, express: Express, connection: GuardedConnection, body: bytes) -> None:
         self._express = express
         self._connection = connection
@@ -214,10 +224,11 @@ class Errand:
 
     # begin
 
-    def ride(self, lane: Lane, hold: BudgetHold) -> None:
+    def ride(self, lane: Lane, hold: BudgetHold, upstream: OpenAICompatible) -> None:
         """Go on a lane, under a hold."""
         clock = self._express.desk.clock
         self._lane = lane
+        self._upstream = upstream
         self._caller = lane.caller
         self._hold = hold
         self._created_ms = clock.now_ms()
@@ -252,20 +263,20 @@ class Errand:
             recorder.give_cell(cell)
             raise
 
-    def walk(self, exchange: Exchange, caller: Caller) -> None:
+    def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
         """Go with an exchange whose first attempt is written down."""
         self._exchange = exchange
+        self._upstream = upstream
         self._caller = caller
         self.id = exchange.id
         self._attempt_id = exchange.attempted.id
 
-    def ask(self, upstream: OpenAICompatible, body: bytes) -> None:
+    def ask(self, body: bytes) -> None:
         """Ask the provider."""
-        self._upstream = upstream
-        self._reply = upstream.ask_now(
+        self._reply = self._upstream.ask_now(
             body,
             request_id=self._attempt_id.encode(),
-            streams=False,
+            streams=self.streams,
             now_s=self._express.loop.time(),
             heard=self._hear,
         )
@@ -287,12 +298,9 @@ class Errand:
         reply = self._reply
         if reply.error is not None:
             raise reply.error
-        data = reply.take()
-        if not reply.is_whole:
-            self._keep(data)
+        data = self._whole_body()
+        if data is None:
             return
-        if self._pieces is not None:
-            data = b"".join((*self._pieces, data))
         if not 200 <= reply.status < 300:
             raise self._upstream.refusal(reply, data)
         lane = self._lane
@@ -303,6 +311,14 @@ class Errand:
             events = self._events(data)
             self._is_over = True
             self._answer(events)
+
+    def _whole_body(self) -> bytes | None:
+        """Return the body if all of it is here."""
+        data = self._reply.take()
+        if not self._reply.is_whole:
+            self._keep(data)
+            return None
+        return data if self._pieces is None else b"".join((*self._pieces, data))
 
     def _keep(self, data: bytes) -> None:
         if self._pieces is None:
@@ -402,7 +418,7 @@ class Errand:
         exchange = self._as_exchange()
         exchange.take_in(events)
         outcome = exchange.settle_now()
-        self._express.desk.running.discard(self)
+        self._forget()
         folder = Folder()
         for event in events:
             folder.add(event)
@@ -429,7 +445,10 @@ class Errand:
         except StoreFailed:
             _log.exception("recording the end of %s failed", self.id)
         finally:
-            self._express.desk.running.discard(self)
+            self._forget()
+
+    def _forget(self) -> None:
+        self._express.desk.running.discard(self)
 
     def go_on(self) -> None:
         """Nothing was held back."""
@@ -453,8 +472,14 @@ class Errand:
                 await exchange.begin_again(error)
                 await finish(exchange, http, heard)
 
-        self._express.desk.running.discard(self)
+        self._forget()
         self._connection.hand_over(self._express.usual(serve), self._body)
+
+    @property
+    def _exchange_here(self) -> Exchange:
+        if self._exchange is None:
+            raise RuntimeError("this errand goes on a lane")
+        return self._exchange
 
     def _as_exchange(self) -> Exchange:
         """Return the exchange that this is; the one begun on a lane is made up now."""
