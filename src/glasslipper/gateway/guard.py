@@ -12,13 +12,18 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from glasslipper.gateway.dialects.errors import encode_error
+from glasslipper.gateway.http import Application
 from glasslipper.kernel.errors import BadJSON, GlasslipperError, InvalidRequest, SlowBody
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+    from httptools import HttpRequestParser
 
 MOST_HEADER_BYTES = 64 << 10
 _LENGTH = b"\r\ncontent-length: "
@@ -207,8 +212,8 @@ class GuardedConnection(HttpToolsProtocol):
     def _may_be_short(self, shortcut: Shortcut) -> bool:
         if self.url not in shortcut.paths or self.expect_100_continue:
             return False
-        cycle, parser = self.cycle, self.parser
-        if (cycle is not None and not cycle.response_complete) or parser.get_method() != b"POST":
+        parser = cast("HttpRequestParser", self.parser)
+        if self._is_busy() or parser.get_method() != b"POST":
             return False
         if parser.get_http_version() != "1.1" or parser.should_upgrade():
             return False
@@ -220,6 +225,10 @@ class GuardedConnection(HttpToolsProtocol):
             return False
         self._asker = shortcut.greet(fields)
         return self._asker is not None
+
+    def _is_busy(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
 
     def _learn(self, data: bytes) -> None:
         """Remember the header of a request that came in one piece, around its length.
@@ -247,8 +256,7 @@ class GuardedConnection(HttpToolsProtocol):
         body_at = end + len(after)
         if end < 0 or not size.isdigit() or int(size) != len(data) - body_at or size[0] == 48:
             return False
-        cycle = self.cycle
-        if (cycle is not None and not cycle.response_complete) or self.transport.is_closing():
+        if self._is_busy() or self.transport.is_closing():
             return False
         self._errand = self.shortcut.begin(self, asker, data[body_at:])
         if self._errand is None:
@@ -283,13 +291,14 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _go_the_usual_way(self) -> None:
         """Hand the request that was kept to the application."""
-        self.hand_over(self.app, b"".join(self._kept or ()))
+        self.hand_over(None, b"".join(self._kept or ()))
 
-    def hand_over(self, app: ASGI3Application, body: bytes) -> None:
-        """Let an application answer the request that was kept, or was being served short."""
+    def hand_over(self, app: Application | None, body: bytes) -> None:
+        """Let an application, or the usual one, answer the request that was kept or served."""
         self._kept, self._kept_whole, self._errand = None, False, None
         self._begin_scope()
-        usual, self.app = self.app, app
+        usual = cast("Any", self.app)
+        self.app = usual if app is None else app
         super().on_headers_complete()
         self.app = usual
         self.scope["method"] = "POST"  # the parser may be at the next request already

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -29,10 +29,11 @@ from glasslipper.gateway.express.lane import Lane, find_lane, in_usd
 from glasslipper.gateway.express.records import as_json
 from glasslipper.gateway.guard import GuardedConnection
 from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Http
+from glasslipper.gateway.http import Application, Http, Serve
 from glasslipper.gateway.providers.openai import MAX_ANSWER_BYTES, OpenAICompatible, is_stream
 from glasslipper.gateway.providers.openai.plain import Said, read_plain
 from glasslipper.gateway.routing import Plain, choices
+from glasslipper.gateway.transport import Pushed
 from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
 from glasslipper.kernel.events import Event, Folder
 from glasslipper.kernel.ids import new_id
@@ -45,8 +46,6 @@ UNUSUAL = frozenset(
 
 MOST_LANES = 64
 """Of one connection."""
-
-Serve = Callable[[Http], Awaitable[None]]
 
 _REASONS = {word: as_json(word) for word in ("stop", "length")}
 
@@ -80,7 +79,7 @@ class Express:
     paths = frozenset({b"/api/v1/chat/completions", b"/v1/chat/completions"})
 
     def __init__(
-        self, house: House, usual: Callable[[Serve], object], streaming: type[Errand]
+        self, house: House, usual: Callable[[Serve], Application], streaming: type[Errand]
     ) -> None:
         """Serve `house`; `usual` makes an application of what serves one request.
 
@@ -129,7 +128,7 @@ class Express:
         self, lane: Lane, connection: GuardedConnection, ask: PlainRequest, body: bytes
     ) -> Errand | None:
         desk = self.desk
-        if not desk.router.is_calm() or not lane.upstream.is_ready:
+        if not desk.router.is_calm():
             return None
         limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
         units, most = lane.ceiling_nanousd([turn.content for turn in ask.messages], limit)
@@ -168,7 +167,7 @@ class Express:
             return None
         exchange = Exchange(self.desk, caller, request, offered=offered, caption=asker.caption)
         upstream = exchange.first.upstream
-        if not isinstance(upstream, OpenAICompatible) or not upstream.is_ready:
+        if not isinstance(upstream, OpenAICompatible):
             return None
         asked = upstream.write(ask, exchange.first.upstream_model)
         if asked is None or not exchange.hold_now():
@@ -194,6 +193,7 @@ class Errand:
         "_body",
         "_caller",
         "_cell",
+        "_connecting",
         "_connection",
         "_created_ms",
         "_exchange",
@@ -219,6 +219,8 @@ class Errand:
         self._pieces: list[bytes] | None = None
         self._size_bytes = 0
         self._is_over = False
+        self._reply: Pushed | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._lane: Lane | None = None
         self._exchange: Exchange | None = None
 
@@ -272,7 +274,22 @@ class Errand:
         self._attempt_id = exchange.attempted.id
 
     def ask(self, body: bytes) -> None:
-        """Ask the provider."""
+        """Ask the provider, over a connection that rests or over a new one."""
+        if self._upstream.is_ready:
+            self._ask(body)
+        else:
+            self._connecting = self._express.loop.create_task(self._connect_and_ask(body))
+
+    async def _connect_and_ask(self, body: bytes) -> None:
+        try:
+            await self._upstream.connect()
+            self._connecting = None
+            self._ask(body)
+        except GlasslipperError as error:
+            self._connecting = None
+            self._go_on_after(error)
+
+    def _ask(self, body: bytes) -> None:
         self._reply = self._upstream.ask_now(
             body,
             request_id=self._attempt_id.encode(),
@@ -295,7 +312,7 @@ class Errand:
             self._go_on_after(GlasslipperError("Something went wrong here."))
 
     def _take(self) -> None:
-        reply = self._reply
+        reply = self._heard_reply
         if reply.error is not None:
             raise reply.error
         data = self._whole_body()
@@ -314,8 +331,9 @@ class Errand:
 
     def _whole_body(self) -> bytes | None:
         """Return the body if all of it is here."""
-        data = self._reply.take()
-        if not self._reply.is_whole:
+        reply = self._heard_reply
+        data = reply.take()
+        if not reply.is_whole:
             self._keep(data)
             return None
         return data if self._pieces is None else b"".join((*self._pieces, data))
@@ -405,7 +423,7 @@ class Errand:
         """
         exchange = self._as_exchange()
         reading = self._upstream.reading(exchange.attempted)
-        if is_stream(self._reply, expected=False):
+        if is_stream(self._heard_reply, expected=False):
             events = list(reading.feed(data))
         else:
             events = reading.take(data)
@@ -438,14 +456,20 @@ class Errand:
         """Record that the client is gone, and hang up."""
         if self._is_over:
             return
-        self._is_over = True
-        self._reply.close()
+        self._hang_up()
         try:
             self._as_exchange().abandon(None)
         except StoreFailed:
             _log.exception("recording the end of %s failed", self.id)
         finally:
             self._forget()
+
+    def _hang_up(self) -> None:
+        self._is_over = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._reply is not None:
+            self._reply.close()
 
     def _forget(self) -> None:
         self._express.desk.running.discard(self)
@@ -455,8 +479,7 @@ class Errand:
 
     def _go_on_after(self, error: GlasslipperError) -> None:
         """Let the usual way go on with the exchange, which met `error` at its first attempt."""
-        self._is_over = True
-        self._reply.close()
+        self._hang_up()
         exchange = self._as_exchange()
         speaker = ChunkSpeaker(dialect.encode_answer, dialect.ChunkEncoder, exchange.request)
         heard = Heard(
@@ -474,6 +497,12 @@ class Errand:
 
         self._forget()
         self._connection.hand_over(self._express.usual(serve), self._body)
+
+    @property
+    def _heard_reply(self) -> Pushed:
+        if self._reply is None:
+            raise RuntimeError("nobody has been asked yet")
+        return self._reply
 
     @property
     def _exchange_here(self) -> Exchange:

@@ -202,4 +202,3 @@ def find_lane(house: House, caller: Caller, model: str, caption: Caption) -> Lan
     return Lane(
         caller, endpoint, upstream, row, ceiling, caption, offered=offered, until_ms=until_ms
     )
-

@@ -86,6 +86,18 @@ class Transport:
         lane = self._lanes.get(origin)
         return lane is not None and lane.is_ready()
 
+    async def connect(self, origin: Origin, *, timeouts: Timeouts) -> None:
+        """Have one more connection to `origin` at rest.
+
+        Raises:
+            UpstreamUnreachable: There is no way to connect.
+            UpstreamTimeout: It took too long.
+        """
+        lane = self._lanes.get(origin)
+        if lane is None:
+            lane = self._lanes[origin] = _Lane(self, origin)
+        lane.returned(await self._connect(lane, timeouts))
+
     def send_now(
         self,
         origin: Origin,

@@ -114,6 +114,14 @@ class OpenAICompatible:
         """Whether a connection rests, so that `ask_now` may be used."""
         return self._transport.is_ready(self._origin)
 
+    async def connect(self) -> None:
+        """Have one more connection at rest.
+
+        Raises:
+            UpstreamFailed: There is no way to connect, or it took too long.
+        """
+        await self._transport.connect(self._origin, timeouts=self._timeouts)
+
     def write(self, ask: PlainRequest, upstream_model: str) -> bytes | None:
         """Return a plain request as this provider wants it; changes `ask`."""
         return write_plain(ask, provider=self.provider, upstream_model=upstream_model)
