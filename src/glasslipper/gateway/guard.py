@@ -112,6 +112,16 @@ class _Gathering:
         return getattr(self._transport, name)
 
 
+class _Usual:
+    """The lines that every response begins with, until uvicorn makes new ones."""
+
+    fields: list[tuple[bytes, bytes]] | None = None
+    lines = b""
+
+
+_usual = _Usual()
+
+
 class GuardedConnection(HttpToolsProtocol):
     """A client connection that is watched."""
 
@@ -287,7 +297,11 @@ class GuardedConnection(HttpToolsProtocol):
 
     def usual_head(self) -> bytes:
         """Return the lines that every response begins with, the date among them."""
-        return b"".join([b"%b: %b\r\n" % one for one in self.server_state.default_headers])
+        fields = self.server_state.default_headers
+        if fields is not _usual.fields:
+            _usual.fields = fields
+            _usual.lines = b"".join([b"%b: %b\r\n" % one for one in fields])
+        return _usual.lines
 
     def _go_the_usual_way(self) -> None:
         """Hand the request that was kept to the application."""

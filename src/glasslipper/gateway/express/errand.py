@@ -25,7 +25,7 @@ from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.dialects import chat as dialect
 from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain, request_of
 from glasslipper.gateway.exchange import Begun, Caption, Exchange
-from glasslipper.gateway.express.lane import Lane, find_lane, in_usd
+from glasslipper.gateway.express.lane import Lane, find_lane
 from glasslipper.gateway.express.records import as_json
 from glasslipper.gateway.guard import GuardedConnection
 from glasslipper.gateway.house import House
@@ -37,6 +37,7 @@ from glasslipper.gateway.transport import Pushed
 from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
 from glasslipper.kernel.events import Event, Folder
 from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.money import NANO
 from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 
 UNUSUAL = frozenset(
@@ -47,6 +48,7 @@ UNUSUAL = frozenset(
 MOST_LANES = 64
 """Of one connection."""
 
+_NULL = b"null"
 _REASONS = {word: as_json(word) for word in ("stop", "length")}
 
 _log = logging.getLogger(__name__)
@@ -144,7 +146,7 @@ class Express:
         errand = Errand(self, connection, body)
         errand.ride(lane, hold, lane.upstream)
         try:
-            errand.intend(units, as_json(ask.user))
+            errand.intend(units, _NULL if ask.user is None else as_json(ask.user))
         except StoreFailed:
             desk.ledger.purse.release(hold)
             return None
@@ -315,8 +317,9 @@ class Errand:
         reply = self._heard_reply
         if reply.error is not None:
             raise reply.error
-        data = self._whole_body()
-        if data is None:
+        if reply.source is None and self._pieces is None and len(reply.chunks) == 1:
+            data = reply.chunks.popleft()  # the usual: all of it at once
+        elif (data := self._whole_body()) is None:
             return
         if not 200 <= reply.status < 300:
             raise self._upstream.refusal(reply, data)
@@ -360,7 +363,9 @@ class Errand:
             charged = hold.nanousd
             _log.warning("%s was billed %d nano-USD above its hold", self.id, billed - charged)
         identity, upstream_id = self.id.encode(), as_json(said.upstream_id)
-        reason, native = _REASONS[said.finish], as_json(said.native)
+        reason = native = _REASONS[said.finish]
+        if said.native != said.finish:
+            native = as_json(said.native)
         line = lane.whole_generation % (
             identity,
             self._created_ms,
@@ -405,11 +410,11 @@ class Errand:
                 said.prompt,
                 said.completion,
                 said.prompt + said.completion,
-                in_usd(charged),
+                charged / NANO,
                 charged,
-                in_usd(billed),
-                in_usd(for_prompt),
-                in_usd(billed - for_prompt),
+                billed / NANO,
+                for_prompt / NANO,
+                (billed - for_prompt) / NANO,
             )
         )
 
