@@ -143,16 +143,21 @@ class GuardedConnection(HttpToolsProtocol):
         self._asker: Any = None
         self._known: tuple[bytes, bytes, Any] | None = None
         self._is_last = False
+        self._answered_s = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first header."""
-        super().connection_made(cast("asyncio.Transport", _Gathering(transport, self.loop)))
+        self._gathering = _Gathering(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", self._gathering))
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever serves the client that it is gone."""
         self.gone = True
         self._rest()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         super().connection_lost(exc)
         if self._errand is not None:
             self._errand.leave()
@@ -288,7 +293,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def write_now(self, data: bytes) -> None:
         """Write a piece of an answer."""
-        self.transport.write_now(data)  # type: ignore[attr-defined]
+        self._gathering.write_now(data)
 
     @property
     def is_clogged(self) -> bool:
@@ -311,7 +316,7 @@ class GuardedConnection(HttpToolsProtocol):
         """Let an application, or the usual one, answer the request that was kept or served."""
         self._kept, self._kept_whole, self._errand = None, False, None
         self._begin_scope()
-        usual = cast("Any", self.app)
+        usual: Any = self.app
         self.app = usual if app is None else app
         super().on_headers_complete()
         self.app = usual
@@ -332,10 +337,27 @@ class GuardedConnection(HttpToolsProtocol):
         """Write the whole answer of an errand, or the rest of it; the errand is over."""
         self._errand = None
         self.write_now(data)
+        self.server_state.total_requests += 1
         if self._is_last:
             self.transport.close()
-        self.on_response_complete()
-        self._hear_early()
+            return
+        self._answered_s = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_if_idle)
+        if self._early:
+            self._hear_early()
+
+    def _look_if_idle(self) -> None:
+        """Close a connection that has rested for long; one timer serves many answers."""
+        self._idle_timer = None
+        is_used = self._errand is not None or self._kept_whole or self._phase != "answer"
+        if is_used or self._is_busy() or self.timeout_keep_alive_task is not None:
+            return  # whoever answers next arms a timer
+        left_s = self._answered_s + self.timeout_keep_alive - self.loop.time()
+        if left_s <= 0:
+            self.timeout_keep_alive_handler()
+        else:
+            self._idle_timer = self.loop.call_later(left_s, self._look_if_idle)
 
     def _keep_for_later(self, data: bytes) -> None:
         """Keep what a client sends before it has been answered."""

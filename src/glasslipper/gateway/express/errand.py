@@ -397,7 +397,7 @@ class Errand:
         )
         desk.router.report_plain(
             lane.endpoint,
-            Plain(ticks_ms, ticks_ms - self._ticks_ms, None, said.prompt, said.completion),
+            Plain(ticks_ms, ticks_ms - self._ticks_ms, said.prompt, said.completion),
         )
         self._write(
             form
