@@ -148,7 +148,10 @@ class StreamErrand(Errand):
         """
         exchange = self._exchange_here
         if not self._reading.has_finished:
-            raise StreamBroken(f"{exchange.provider} broke off before the answer ended.")
+            what = "broke off before the answer ended"
+            if not self._has_begun:
+                what = "ended the stream before it said anything"
+            raise StreamBroken(f"{exchange.provider} {what}.")
         self._pass_on(list(self._reading.end()))
         self._is_over = True
         outcome = exchange.settle_now()

@@ -32,6 +32,10 @@ def write_plain(ask: PlainRequest, *, provider: Provider, upstream_model: str) -
         else:
             ask.max_completion_tokens = limit
     ask.model = upstream_model
+    if isinstance(ask.stop, str):
+        ask.stop = [ask.stop]
+    elif not ask.stop:
+        ask.stop = None
     ask.stream = ask.stream or None
     ask.stream_options = _WITH_USAGE if ask.stream and provider.takes_stream_options else None
     try:

@@ -1,0 +1,485 @@
+"""The short way of plain chat requests: it does what the usual way does, only sooner.
+
+`USUAL` is a header that asks for nothing and makes a request take the usual way.
+"""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glasslipper.gateway.dialects import chat
+from glasslipper.gateway.dialects.chat.plain import decode_plain, request_of
+from glasslipper.gateway.express.frames import Edges
+from glasslipper.gateway.express.template import NotPlain, template
+from glasslipper.gateway.providers.openai.plain import write_plain
+from glasslipper.gateway.providers.openai.request import encode_request
+from glasslipper.gateway.providers.table import PROVIDERS, Provider
+from glasslipper.kernel.events import Event, TextDelta
+from glasslipper.testing import FakeUpstream
+from glasslipper.testing.served import Served
+
+SAY_HI = [{"role": "system", "content": "Be ters\u00e9."}, {"role": "user", "content": 'say "hi"'}]
+USUAL = {"X-OpenRouter-Metadata": "none"}
+PATH = "/api/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[FakeUpstream]:
+    with FakeUpstream(tokens=3) as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) -> Iterator[Served]:
+    environ = {
+        "GLASSLIPPER_MODELS": str(tmp_path_factory.mktemp("models")),
+        "GLASSLIPPER_BETWEEN_BYTES_TIMEOUT_S": "2",
+    }
+    with Served(tmp_path_factory.mktemp("home"), environ=environ) as served:
+        served.add_model("fake/plain", upstream.url, upstream_model="fake")
+        yield served
+
+
+class Client:
+    """One connection to the gateway, kept over all that is asked."""
+
+    def __init__(self, gateway: Served, key: str | None = None) -> None:
+        self.gateway = gateway
+        self.key = key or gateway.key
+        self.connection = http.client.HTTPConnection(gateway.host, timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def ask(
+        self, model: str, headers: dict[str, str] | None = None, **more: object
+    ) -> tuple[int, dict[str, str], bytes]:
+        body = json.dumps({"model": model, "messages": SAY_HI, "max_tokens": 64, **more})
+        self.connection.request("POST", PATH, body, self.headers | (headers or {}))
+        reply = self.connection.getresponse()
+        return reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {self.key}",
+            "User-Agent": "test/1",
+            "X-Title": "Slippers",
+        }
+
+
+@pytest.fixture
+def client(gateway: Served) -> Iterator[Client]:
+    """A client whose connection, and whose provider's, have been used before."""
+    with Client(gateway) as one:
+        for _ in range(3):
+            one.ask("fake/plain")
+        yield one
+
+
+def offer(gateway: Served, upstream: FakeUpstream, script: str) -> str:
+    model = f"fake/{script}"
+    gateway.add_model(model, upstream.url, upstream_model=f"fake?{script}")
+    return model
+
+
+def record(gateway: Served, generation_id: str) -> dict[str, Any]:
+    status, answer = gateway.call("GET", f"/api/v1/generation?id={generation_id}")
+    assert status == 200, answer
+    return answer["data"]
+
+
+def eventually(check: Callable[[], Any], within_s: float = 10.0) -> Any:
+    deadline = time.monotonic() + within_s
+    while not (found := check()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+TIMES = ("_ms", "_at", "created", "latency", "_time", "id", "date", "key")
+
+
+def without_times(value: Any) -> Any:
+    """Leave out what differs between any two exchanges: ids and times."""
+    if isinstance(value, dict):
+        return {
+            name: without_times(one)
+            for name, one in value.items()
+            if not name.endswith(TIMES) and name != "n"
+        }
+    return [without_times(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "tokens=5",
+        "tokens=0",
+        "text=a%20%22quoted%22%20%5Cword",
+        "completion_tokens=5000&tokens=4",
+        "cached_tokens=4",
+        "reasoning_tokens=3",
+        "cost=0.5",
+        "usage=missing",
+        "tool=look",
+        "status=500",
+        "status=404",
+        "fault=malformed_json",
+        "fault=wrong_length",
+        "fault=end",
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_answer_and_record_are_those_of_the_usual_way(
+    gateway: Served, upstream: FakeUpstream, client: Client, script: str, stream: bool
+) -> None:
+    model = offer(gateway, upstream, script)
+    asked = {"user": "u-1", "temperature": 0.5, "stop": ["x"], "stream": stream}
+    before = len(upstream.calls())
+    status, headers, said = client.ask(model, **asked)
+    usual_status, usual_headers, usual_said = client.ask(model, USUAL, **asked)
+    sent, usually_sent = (upstream.calls()[before], upstream.calls()[-1])
+    assert without_times(sent) == without_times(usually_sent)
+    assert status == usual_status
+    assert set(headers) == set(usual_headers) - {"x-route"}
+    assert [without_times(one) for one in objects(said)] == [
+        without_times(one) for one in objects(usual_said)
+    ]
+    if status == 200:
+        assert without_times(record(gateway, headers["x-generation-id"])) == without_times(
+            record(gateway, usual_headers["x-generation-id"])
+        )
+
+
+def objects(body: bytes) -> list[Any]:
+    """Return the JSON of an answer, or of each frame of a stream."""
+    if not body.startswith(b"data: "):
+        return [json.loads(body)]
+    frames = body.decode().split("\n\n")
+    assert frames.pop() == ""
+    return [frame if frame == "data: [DONE]" else json.loads(frame[6:]) for frame in frames]
+
+
+def test_the_short_way_is_taken(gateway: Served, client: Client) -> None:
+    """What both ways do alike is proved above; that there are two is seen in the head's order."""
+    _, headers, _ = client.ask("fake/plain")
+    _, usual, _ = client.ask("fake/plain", USUAL)
+    assert list(headers) == ["date", "content-type", "content-length", "x-generation-id"]
+    assert "x-route" not in usual
+    connection = client.connection.sock
+    lean = raw_request(client, b"x" * 3)
+    heavy = raw_request(client, b"x" * 3, b"X-OpenRouter-Metadata: none\r\n")
+    for request in (lean, heavy):
+        connection.sendall(request)
+        assert answer_of(connection)["choices"]
+
+
+def one_of(lines: BinaryIO) -> dict[str, Any]:
+    """Read one answer of several that follow each other."""
+    size = 0
+    while (line := lines.readline().rstrip()) != b"":
+        name, _, value = line.lower().partition(b": ")
+        size = int(value) if name == b"content-length" else size
+    return json.loads(lines.read(size))
+
+
+def raw_request(client: Client, words: bytes, more: bytes = b"", member: bytes = b"") -> bytes:
+    body = b'{"model":"fake/plain","messages":[{"role":"user","content":"%b"}]%b}' % (words, member)
+    return (
+        b"POST %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n%bContent-Length: %d\r\n\r\n%b"
+        % (PATH.encode(), client.key.encode(), more, len(body), body)
+    )
+
+
+def answer_of(connection: socket.socket) -> dict[str, Any]:
+    with http.client.HTTPResponse(connection) as reply:
+        reply.begin()
+        return json.loads(reply.read())
+
+
+def connect(gateway: Served) -> socket.socket:
+    host, _, port = gateway.host.partition(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def test_requests_that_come_together_are_answered_in_their_order(
+    gateway: Served, client: Client, upstream: FakeUpstream
+) -> None:
+    with connect(gateway) as connection:
+        for _ in range(3):
+            connection.sendall(raw_request(client, b"warm"))
+            answer_of(connection)
+        before = len(upstream.calls())
+        users = ["one", "twoo", "three" * 40, "four"]
+        requests = [
+            raw_request(client, b"hi", member=b',"user":"%b"' % user.encode()) for user in users
+        ]
+        connection.sendall(b"".join(requests))
+        with connection.makefile("rb") as lines:
+            bodies = [one_of(lines) for _ in users]
+    assert len({one["id"] for one in bodies}) == len(users)
+    assert [call["user"] for call in upstream.calls()[before:]] == users
+
+
+def test_a_request_in_pieces_is_served_wherever_it_is_cut(gateway: Served, client: Client) -> None:
+    request = raw_request(client, b"piecemeal")
+    with connect(gateway) as connection:
+        for _ in range(2):
+            connection.sendall(request)
+            answer_of(connection)
+        for cut in range(1, len(request), 29):
+            connection.sendall(request[:cut])
+            time.sleep(0.002)
+            connection.sendall(request[cut:])
+            assert answer_of(connection)["object"] == "chat.completion"
+
+
+def test_what_is_sent_before_the_answer_waits_for_it(
+    gateway: Served, client: Client, upstream: FakeUpstream
+) -> None:
+    slow = offer(gateway, upstream, "delay_ms=300")
+    body = json.dumps({"model": slow, "messages": SAY_HI}).encode()
+    head = raw_request(client, b"").partition(b"Content-Length")[0]
+    first = head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    with connect(gateway) as connection:
+        for _ in range(2):
+            connection.sendall(first)
+            answer_of(connection)
+        connection.sendall(first)
+        time.sleep(0.05)
+        connection.sendall(raw_request(client, b"later"))
+        assert answer_of(connection)["model"] == slow
+        assert answer_of(connection)["model"] == "fake/plain"
+
+
+def test_each_request_is_charged_to_its_own_key_over_one_connection(gateway: Served) -> None:
+    keys = [gateway.make_key(name, limit_nanousd=10**12) for name in ("one", "two")]
+    with (
+        connect(gateway) as connection,
+        Client(gateway, keys[0]) as a,
+        Client(gateway, keys[1]) as b,
+    ):
+        clients = (a, b)
+        for client in (clients[0], clients[0], clients[1], clients[0], clients[1], clients[1]):
+            connection.sendall(raw_request(client, b"mine"))
+            assert answer_of(connection)["usage"]["cost_nanousd"] == 42_000
+    spent = [gateway.call("GET", "/v1/key", key=key)[1]["data"]["usage_nanousd"] for key in keys]
+    assert spent == [3 * 42_000, 3 * 42_000]
+
+
+def test_a_key_that_is_disabled_stops_working_on_a_connection_that_is_known(
+    gateway: Served,
+) -> None:
+    key = gateway.make_key("soon gone", limit_nanousd=10**12)
+    with Client(gateway, key) as client:
+        for _ in range(3):
+            assert client.ask("fake/plain")[0] == 200
+        identity = gateway.call("GET", "/v1/key", key=key)[1]["data"]["id"]
+        gateway.call("PATCH", f"/api/v1/keys/{identity}", {"disabled": True})
+        eventually(lambda: client.ask("fake/plain")[0] in (401, 403))
+
+
+def test_a_budget_that_is_used_up_refuses_as_on_the_usual_way(gateway: Served) -> None:
+    with Client(gateway, gateway.make_key("poor", limit_nanousd=200_000)) as client:
+        answers = [client.ask("fake/plain", max_tokens=16) for _ in range(8)]
+    assert [status for status, _, _ in answers].count(200) >= 2
+    status, _, said = answers[-1]
+    assert (status, json.loads(said)["error"]["code"]) == (402, "budget_exhausted")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_ends_the_call_and_is_recorded(
+    gateway: Served, client: Client, upstream: FakeUpstream, stream: bool
+) -> None:
+    model = offer(gateway, upstream, f"tokens=400&gap_ms=20&first_ms={0 if stream else 3000}")
+    before = len(upstream.calls())
+    body = json.dumps({"model": model, "messages": SAY_HI, "stream": stream})
+    connection = http.client.HTTPConnection(gateway.host, timeout=10)
+    connection.request("POST", PATH, body, client.headers)
+    if stream:
+        with connection.getresponse() as reply:
+            reply.read(200)
+    else:
+        time.sleep(0.3)
+    connection.close()
+    number = eventually(lambda: len(upstream.calls()) > before and upstream.calls()[before]["n"])
+    eventually(lambda: number in upstream.gone())
+    eventually(lambda: gateway.call("GET", "/healthz")[1]["running"] == 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_first_endpoint_that_fails_is_invisible_while_another_is_left(
+    gateway: Served, client: Client, upstream: FakeUpstream, other: FakeUpstream, stream: bool
+) -> None:
+    model = f"fake/two-{stream}"
+    for script in ("status=500", "fault=refuse", "fault=malformed_json&after=0"):
+        gateway.add_model(model, upstream.url, upstream_model=f"fake?{script}", provider="bad")
+        gateway.add_model(model, other.url, upstream_model="fake", provider="good")
+        for _ in range(4):
+            status, headers, said = client.ask(model, stream=stream)
+            assert status == 200
+            words = "".join(
+                choice["delta" if stream else "message"].get("content") or ""
+                for one in objects(said)
+                if isinstance(one, dict)
+                for choice in one["choices"]
+            )
+            assert words == "t0 t1 t2 "
+            kept = record(gateway, headers["x-generation-id"])
+            assert kept["attempts"][-1]["provider"] == "good"
+            assert sum(one["propensity"] for one in kept["candidates"]) == pytest.approx(1)
+
+
+def test_a_client_that_does_not_read_slows_the_provider_down(
+    gateway: Served, client: Client, upstream: FakeUpstream
+) -> None:
+    model = offer(gateway, upstream, "fault=huge_frame&huge_bytes=600000&tokens=4000")
+    body = json.dumps({"model": model, "messages": SAY_HI, "stream": True}).encode()
+    head = raw_request(client, b"").partition(b"Content-Length")[0]
+    with connect(gateway) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        time.sleep(0.5)
+        with http.client.HTTPResponse(connection) as reply:
+            reply.begin()
+            said = objects(reply.read())
+    assert said[-1] == "data: [DONE]"
+    words = "".join(
+        choice["delta"].get("content") or "" for one in said[:-1] for choice in one["choices"]
+    )
+    assert len(words) > 600_000
+
+
+PLAIN = st.fixed_dictionaries(
+    {
+        "model": st.text(min_size=1, max_size=9).filter(lambda name: ":" not in name),
+        "messages": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "role": st.sampled_from(["system", "user", "assistant"]),
+                    "content": st.text(max_size=20),
+                }
+            ),
+            min_size=1,
+            max_size=4,
+        ),
+    },
+    optional={
+        "stream": st.none() | st.booleans(),
+        "max_tokens": st.none() | st.integers(1, 10_000),
+        "max_completion_tokens": st.none() | st.integers(1, 10_000),
+        "temperature": st.none() | st.floats(0, 2) | st.integers(0, 2),
+        "top_p": st.floats(0, 1),
+        "frequency_penalty": st.floats(-2, 2),
+        "presence_penalty": st.floats(-2, 2),
+        "stop": st.none() | st.text(min_size=1) | st.lists(st.text(min_size=1), max_size=3),
+        "user": st.none() | st.text(max_size=5),
+        "stream_options": st.just({"include_usage": True}),
+    },
+)
+
+
+@given(body=PLAIN, provider=st.sampled_from([one for one in PROVIDERS if one.speaks == "chat"]))
+def test_a_plain_body_means_and_sends_what_the_usual_reading_does(
+    body: dict[str, Any], provider: Provider
+) -> None:
+    data = json.dumps(body).encode()
+    ask = decode_plain(data)
+    if ask is None:
+        assert body.get("max_tokens")
+        assert body.get("max_completion_tokens")
+        return
+    request = chat.decode(data)
+    assert request_of(ask).messages == request.messages
+    assert request_of(ask).sampling == request.sampling
+    assert (request_of(ask).stream, request_of(ask).user) == (request.stream, request.user)
+    usual = encode_request(request, provider=provider, upstream_model="m")
+    short = write_plain(ask, provider=provider, upstream_model="m")
+    assert short is not None
+    assert json.loads(short) == json.loads(usual)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"tools": []}, {"models": ["x"]}, {"seed": 1}, {"n": 1}, {"x": 1}, {"reasoning": {}}],
+)
+def test_a_body_that_says_more_is_not_plain(more: dict[str, Any]) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
+    assert decode_plain(json.dumps(body).encode()) is None
+
+
+def frame(words: str) -> bytes:
+    chunk = {"id": "c-1", "choices": [{"index": 0, "delta": {"content": words}}]}
+    return b"data: %b\n\n" % json.dumps(chunk, separators=(",", ":")).encode()
+
+
+def read(data: bytes) -> Sequence[Event]:
+    return [TextDelta(text=json.loads(data)["choices"][0]["delta"]["content"])]
+
+
+@given(first=st.text(max_size=6), rest=st.lists(st.text(max_size=8), max_size=6))
+def test_words_between_known_edges_are_those_that_decoding_finds(
+    first: str, rest: list[str]
+) -> None:
+    edges = Edges()
+    edges.learn(frame(first), [TextDelta(text=first)], lambda data: list(read(data)))
+    data = b"".join(map(frame, rest))
+    words = edges.words(data) if rest else None
+    if words is not None:
+        assert [json.loads(b'"%b"' % word) for word in words] == rest
+
+
+def test_edges_are_not_learned_where_the_words_stand_elsewhere_too() -> None:
+    edges = Edges()
+    chunk = b'data: {"id":"hi","choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+    assert not edges.learn(chunk, [TextDelta(text="hi")], lambda data: list(read(data)))
+    assert edges.words(chunk) is None
+
+
+def test_a_template_is_refused_where_a_mark_is_missing_or_stands_twice() -> None:
+    assert template(b"a@1@%", [(b"@1@", b"%d")]) % 7 == b"a7%"
+    for written in (b"a", b"a@1@b@1@"):
+        with pytest.raises(NotPlain):
+            template(written, [(b"@1@", b"%d")])
+
+
+def test_the_record_survives_a_kill_between_the_intent_and_the_answer(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    with Served(tmp_path / "home") as served:
+        served.add_model("fake/slow", upstream.url, upstream_model="fake?delay_ms=5000")
+        served.add_model("fake/plain", upstream.url, upstream_model="fake")
+        key = served.make_key("held", limit_nanousd=10**9)
+        with Client(served, key) as client:
+            client.ask("fake/plain")
+            body = json.dumps({"model": "fake/slow", "messages": SAY_HI, "max_tokens": 9})
+            client.connection.request("POST", PATH, body, client.headers)
+            time.sleep(0.5)
+            served.kill()
+        served.start()
+        spend = eventually(
+            lambda: [
+                row
+                for row in served.call("GET", "/api/v1/admin/spend?by=status")[1]["data"]
+                if row["group"] == "unknown"
+            ]
+        )
+        assert spend[0]["generations"] == 1
