@@ -45,6 +45,18 @@ class KeyRecord(Struct, frozen=True, kw_only=True):
     """Those accounts of the path that have a budget."""
 
 
+class AccountRecord(Struct, frozen=True, kw_only=True):
+    """An account that is no key, with its own budget."""
+
+    id: str
+    kind: str
+    name: str
+    parent: str | None
+    created_ms: int
+    limit_nanousd: int | None
+    period: Period
+
+
 class Byok(Struct, frozen=True, kw_only=True):
     """What providers billed keys that accounts brought along, in nano-USD."""
 
@@ -191,6 +203,25 @@ class Accounts:
     def _byok(self, account: str, since_day: int) -> int:
         sql = "SELECT sum(byok_nanousd) FROM counters WHERE account = ? AND day >= ?"
         return self._sum(sql, account, since_day)
+
+    def accounts(self) -> list[AccountRecord]:
+        """Return every account but the keys, oldest first."""
+        sql = """
+            SELECT a.id, a.kind, a.name, a.parent, a.created_ms, b.limit_nanousd, b.period
+            FROM accounts AS a LEFT JOIN budgets AS b ON b.account = a.id
+            WHERE a.kind <> 'key' ORDER BY a.created_ms, a.kind, a.id"""
+        return [
+            AccountRecord(
+                id=str(account),
+                kind=str(kind),
+                name=str(name),
+                parent=cast("str | None", parent),
+                created_ms=cast("int", created_ms),
+                limit_nanousd=cast("int | None", limit),
+                period=cast("Period", period or "never"),
+            )
+            for account, kind, name, parent, created_ms, limit, period in self._db.rows(sql)
+        ]
 
     def kinds(self, accounts: Sequence[str]) -> dict[str, str]:
         """Return what each of these accounts is: `key`, `project`, `workspace`, `organisation`."""
