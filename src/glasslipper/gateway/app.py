@@ -159,12 +159,13 @@ class App:
             ),
             "",
         )
-        for (method, start), handler in ITEMS.items():
-            if method == http.method and path.startswith(start) and len(path) > len(start):
-                await handler(self._house, http, path.removeprefix(start))
-                return
-        methods = {method for method, known in self._handlers if known == http.path}
-        methods |= {method for method, start in ITEMS if path.startswith(start)}
+        exact = {method for method, known in self._handlers if known == http.path}
+        if not exact:
+            for (method, start), handler in ITEMS.items():
+                if method == http.method and path.startswith(start) and len(path) > len(start):
+                    await handler(self._house, http, path.removeprefix(start))
+                    return
+        methods = exact or {method for method, start in ITEMS if path.startswith(start)}
         if methods and http.path not in UNBUILT:
             allowed = tuple(sorted(methods))
             raise WrongMethod(
