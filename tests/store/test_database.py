@@ -127,6 +127,18 @@ def test_a_lease_is_held_by_one_until_it_ends_and_its_token_only_grows(tmp_path:
     db.close()
 
 
+def test_a_lease_taken_by_a_clock_that_was_ahead_does_not_bind_for_ever() -> None:
+    db = Database(Path(":memory:"))
+    migrate(db, (lease.MIGRATION,))
+    far_ms = 10 * lease.MOST_MS
+    ahead = lease.acquire(db, "x", owner="a", ttl_ms=100, now_ms=far_ms)
+    assert ahead is not None
+    put_right = lease.acquire(db, "x", owner="b", ttl_ms=100, now_ms=0)
+    assert put_right is not None
+    assert put_right.token > ahead.token
+    db.close()
+
+
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from("abc"), st.integers(0, 50), st.integers(1, 50)), max_size=30

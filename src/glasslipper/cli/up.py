@@ -74,9 +74,13 @@ def _serve(home: Path, settings: Settings, *, as_json: bool) -> None:
 
     from glasslipper.gateway.server import listen
     from glasslipper.ledger.write import Ledger
+    from glasslipper.ledger.write.sealing import Sealing
 
     listener = listen(settings.host, settings.port)
-    with Ledger(home, durability=settings.durability, clock=SystemClock()) as ledger:
+    with (
+        Ledger(home, durability=settings.durability, clock=SystemClock()) as ledger,
+        Sealing(home),
+    ):
         first = _first_key(home, ledger)
         host, port = listener.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"

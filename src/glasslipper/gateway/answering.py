@@ -119,10 +119,15 @@ async def _serve(house: House, http: Http, heard: Heard) -> bool:
         caption=caption_of(http, heard.dialect),
     ) as exchange:
         await exchange.begin()
-        if request.stream:
-            return await _stream(exchange, http, heard)
-        await _whole(exchange, http, heard)
-        return True
+        return await finish(exchange, http, heard)
+
+
+async def finish(exchange: Exchange, http: Http, heard: Heard) -> bool:
+    """Send the answer of an exchange that has begun; tell whether it is whole."""
+    if heard.request.stream:
+        return await _stream(exchange, http, heard)
+    await _whole(exchange, http, heard)
+    return True
 
 
 def _as_heard(request: Request, dialect: Dialect, http: Http) -> Request:
@@ -163,10 +168,15 @@ async def _stream(exchange: Exchange, http: Http, heard: Heard) -> bool:
 
 def caption_of(http: Http, name: Dialect) -> Caption:
     """Return what the headers say about the request."""
+    return caption_of_fields(http.headers, name)
+
+
+def caption_of_fields(fields: Mapping[bytes, bytes], name: Dialect) -> Caption:
+    """Return what header fields, by lower-case name, say about the request."""
 
     def short(header: bytes) -> str | None:
-        text = http.header(header)
-        return text[:MOST_CAPTION_LETTERS] if text else None
+        value = fields.get(header)
+        return value.decode("latin-1")[:MOST_CAPTION_LETTERS] if value else None
 
     return Caption(
         dialect=name,

@@ -43,6 +43,8 @@ from glasslipper.kernel.errors import (
 )
 
 Handler = Callable[[House, Http], Awaitable[None]]
+Serve = Callable[[Http], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -122,27 +124,41 @@ class App:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        await self._run(scope, receive, send, self._find_and_serve)
+
+    def serving(self, serve: Serve) -> Application:
+        """Return the application that lets `serve` answer, and explains what goes wrong."""
+
+        async def application(scope: Message, receive: Receive, send: Send) -> None:
+            await self._run(scope, receive, send, serve)
+
+        return application
+
+    async def _run(self, scope: Message, receive: Receive, send: Send, serve: Serve) -> None:
         guard = scope[GUARD]
         http = Http(scope, receive, send, guard)
         task = asyncio.current_task()
         guard.on_gone = task.cancel if task is not None else None
         try:
-            await self._answer(http)
+            await self._answer(http, serve)
         except asyncio.CancelledError:
             if not guard.gone and not self._house.draining:
                 raise
         finally:
             guard.on_gone = None
 
-    async def _answer(self, http: Http) -> None:
+    async def _find_and_serve(self, http: Http) -> None:
+        handler = self._handlers.get((http.method, http.path))
+        if handler is None:
+            await self._answer_item(http)
+        elif self._house.draining and http.method == "POST":
+            raise Draining("The server is shutting down.")
+        else:
+            await handler(self._house, http)
+
+    async def _answer(self, http: Http, serve: Serve) -> None:
         try:
-            handler = self._handlers.get((http.method, http.path))
-            if handler is None:
-                await self._answer_item(http)
-            elif self._house.draining and http.method == "POST":
-                raise Draining("The server is shutting down.")
-            else:
-                await handler(self._house, http)
+            await serve(http)
         except GlasslipperError as error:
             self._house.desk.tally.refuse(error.slug)
             await self._explain(http, error)

@@ -6,7 +6,7 @@ much an exchange with it may cost; who runs it is behind `kernel.ports.Upstream`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -101,10 +101,15 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     def output_ceiling(self, request: Request) -> int:
         """Return the most tokens that the answer may have."""
-        bounds = (request.sampling.max_tokens, self.max_output_tokens)
-        known = [bound for bound in bounds if bound is not None]
-        if known:
-            return min(known)
+        return self.output_bound(request.sampling.max_tokens)
+
+    def output_bound(self, max_tokens: int | None) -> int:
+        """Return the most tokens of an answer to a request with this limit."""
+        most = self.max_output_tokens
+        if max_tokens is not None:
+            return max_tokens if most is None or max_tokens <= most else most
+        if most is not None:
+            return most
         return min(self.context_tokens or DEFAULT_OUTPUT_TOKENS, DEFAULT_OUTPUT_TOKENS)
 
 
@@ -141,6 +146,10 @@ class Offer:
             raise ModelUnknown(f"There is no model {model!r}.", param="$.model")
         return found
 
+    def is_current(self, model: str, endpoints: Sequence[Endpoint]) -> bool:
+        """Tell whether what `find` once returned is still what it returns."""
+        return self._models.get(model) is endpoints
+
     def __iter__(self) -> Iterator[tuple[str, list[Endpoint]]]:
         """Yield each model with its endpoints."""
         yield from list(self._models.items())
@@ -171,6 +180,14 @@ def _message_bytes(message: Message) -> int:
                 total += len(part.text.encode())
     for call in message.tool_calls:
         total += len(call.name) + len(call.arguments.encode()) + TURN_TOKENS
+    return total
+
+
+def plain_ceiling(texts: Sequence[str]) -> int:
+    """Return the same of a request that is nothing but one text for each message."""
+    total = TURN_TOKENS
+    for text in texts:
+        total += TURN_TOKENS + (len(text) if text.isascii() else len(text.encode()))
     return total
 
 

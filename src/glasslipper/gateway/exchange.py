@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import cast
 
 from msgspec import Struct, structs
@@ -46,14 +46,14 @@ from glasslipper.kernel.events import (
     ToolCallDelta,
 )
 from glasslipper.kernel.finish import Status
-from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.ids import attempt_id, new_id
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.money import FREE, Price, amount_nanousd
 from glasslipper.kernel.ports import Attempted
 from glasslipper.kernel.record import Attempt, Candidate, Dialect, Generation, Intent, PriceRow
 from glasslipper.kernel.usage import Usage
 from glasslipper.ledger.write import Ledger
-from glasslipper.ledger.write.purse import NO_HOLD
+from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 
 BYTES_PER_TOKEN = 4
 """What a token is taken to be when nobody counted them and the exchange did end."""
@@ -83,6 +83,16 @@ class Outcome(Struct, frozen=True, kw_only=True):
     price: Price | None = None
 
 
+class Begun(Struct, frozen=True, kw_only=True, gc=False):
+    """How an exchange was begun elsewhere; `began_ms` are ticks, and its intent is written."""
+
+    id: str
+    created_ms: int
+    began_ms: float
+    hold: BudgetHold
+    cell: int
+
+
 class Desk:
     """What every exchange of a process works with."""
 
@@ -99,7 +109,8 @@ class Desk:
         self.clock = clock
         self.router = Router(clock, chance or random.Random())  # noqa: S311 - it balances load
         self.tally = Tally()
-        self.running: set[Exchange] = set()
+        self.running: set[object] = set()
+        """Exchanges that run, on whichever way."""
 
 
 class _Try:
@@ -109,7 +120,7 @@ class _Try:
         self.endpoint = endpoint
         self.attempted = attempted
         self.row = row
-        self.events = cast("AsyncGenerator[Event]", endpoint.upstream.send(attempted))
+        self.events: AsyncGenerator[Event] | None = None
         self.started = Started()
         self.began_ms = 0.0
         self.first_token_ms: float | None = None
@@ -149,6 +160,7 @@ class Exchange:
             self._route = own_keys_first(self._route)
         self._tools = ToolWatch(request.tools) if request.tools else None
         self._hold = NO_HOLD
+        self._is_held = False
         self._cell: int | None = None
         self._relayed_bytes = 0
         self._intended = False
@@ -159,6 +171,37 @@ class Exchange:
         self._head: list[Event] = []
         self._finished: Finished | None = None
         self._outcome: Outcome | None = None
+
+    @classmethod
+    def adopt(
+        cls,
+        desk: Desk,
+        caller: Caller,
+        request: Request,
+        *,
+        offered: Sequence[Endpoint],
+        caption: Caption,
+        begun: Begun,
+    ) -> Exchange:
+        """Return the exchange that was begun elsewhere, with its first attempt under way."""
+        exchange = cls(desk, caller, request, offered=offered, caption=caption)
+        endpoint = exchange.first
+        exchange.id = begun.id
+        exchange.created_ms = begun.created_ms
+        exchange._began_ms = begun.began_ms
+        exchange._hold = begun.hold
+        exchange._is_held = exchange._intended = True
+        exchange._cell = begun.cell
+        exchange._note_attempt(
+            Attempted(
+                id=attempt_id(begun.id, 1), request=request, upstream_model=endpoint.upstream_model
+            ),
+            endpoint,
+            endpoint.pricing.row(begun.created_ms, exchange._input_units),
+        )
+        exchange._attempts[-1] = structs.replace(exchange._attempts[-1], started_ms=begun.created_ms)
+        exchange._trying.began_ms = begun.began_ms
+        return exchange
 
     async def __aenter__(self) -> Exchange:
         self._desk.running.add(self)
@@ -192,6 +235,11 @@ class Exchange:
         return self._try is not None and self._try.endpoint.is_byok
 
     @property
+    def first(self) -> Endpoint:
+        """The endpoint that is to be tried first."""
+        return self._route.order[0]
+
+    @property
     def candidates(self) -> tuple[Candidate, ...]:
         """The endpoints that might have served, and how likely each was to be first."""
         return self._route.candidates
@@ -213,24 +261,42 @@ class Exchange:
             )
         return priced
 
+    def hold_now(self) -> bool:
+        """Take the hold if nobody has to be waited for; tell whether it is taken."""
+        ceiling = self._most_nanousd()
+        if ceiling is not None:
+            hold = self._desk.ledger.purse.hold_now(self._caller.account, ceiling)
+            if hold is None:
+                return False
+            self._hold = hold
+        self._is_held = True
+        return True
+
     async def _take_hold(self) -> None:
-        if not self._caller.account.budgets:
+        ceiling = None if self._is_held else self._most_nanousd()
+        if ceiling is None:
             return
-        charged = [endpoint for endpoint in self._route.order if not endpoint.uncharged]
-        if not charged:
-            return
-        ceiling = max(
-            self._ceiling(endpoint, endpoint.output_ceiling(self.request)) for endpoint in charged
-        )
-        open_ended = self.request.sampling.max_tokens is None
-        least = max(self._ceiling(endpoint, 1) for endpoint in charged) if open_ended else 0
+        least = None
+        if self.request.sampling.max_tokens is None:
+            least = min(ceiling, max(self._ceiling(endpoint, 1) for endpoint in self._charged()))
         self._hold = await self._desk.ledger.purse.hold(
-            self._caller.account,
-            ceiling,
-            least_nanousd=min(least, ceiling) if open_ended else None,
+            self._caller.account, ceiling, least_nanousd=least
         )
         if self._hold.limited and self._hold.nanousd < ceiling:
             self._shrink()
+
+    def _most_nanousd(self) -> int | None:
+        """Return the most that may have to be charged; `None` if nobody is charged anything."""
+        if not self._caller.account.budgets:
+            return None
+        ceilings = [
+            self._ceiling(endpoint, endpoint.output_ceiling(self.request))
+            for endpoint in self._charged()
+        ]
+        return max(ceilings, default=None)
+
+    def _charged(self) -> Sequence[Endpoint]:
+        return [endpoint for endpoint in self._route.order if not endpoint.uncharged]
 
     def _ceiling(self, endpoint: Endpoint, output_units: int) -> int:
         price = self._dearest(endpoint) or FREE
@@ -248,8 +314,7 @@ class Exchange:
                 input_units=self._input_units,
                 nanousd=self._hold.nanousd,
             )
-            for endpoint in self._route.order
-            if not endpoint.uncharged
+            for endpoint in self._charged()
         )
         sampling = structs.replace(self.request.sampling, max_tokens=self.shrunk_to)
         self.request = structs.replace(self.request, sampling=sampling)
@@ -264,39 +329,77 @@ class Exchange:
             GlasslipperError: No endpoint could serve; the error of the last one tried.
         """
         await self._take_hold()
-        self._cell = self._desk.ledger.recorder.take_cell()
-        failure: GlasslipperError = NoEndpointLeft(f"Nobody can serve {self.request.model}.")
-        left: Sequence[Endpoint] = self._route.order
+        failure = NoEndpointLeft(f"Nobody can serve {self.request.model}.")
+        await self._try_each(self._route.order, failure)
+
+    async def begin_again(self, error: GlasslipperError) -> None:
+        """Go on after `error` ended the attempt that was opened by `open_now`.
+
+        Raises:
+            GlasslipperError: No endpoint could serve; the error of the last one tried.
+        """
+        first, *left = self._route.order
+        await self._try_each(await self._left_after(error, first, left), error)
+
+    async def _try_each(self, left: Sequence[Endpoint], failure: GlasslipperError) -> None:
         while left:
             endpoint, left = left[0], left[1:]
             try:
                 await self._attempt(endpoint, left)
             except (UpstreamFailed, ContextTooLong, Unsupported) as error:
                 failure = error
-                await self._give_up(error)
-                left = self._desk.router.left_after(
-                    error,
-                    failed=endpoint,
-                    left=left,
-                    request=self.request,
-                    tries=len(self._attempts),
-                )
+                left = await self._left_after(error, endpoint, left)
             else:
                 return
         raise failure
 
-    async def _attempt(self, endpoint: Endpoint, left: Sequence[Endpoint]) -> None:
+    async def _left_after(
+        self, error: GlasslipperError, failed: Endpoint, left: Sequence[Endpoint]
+    ) -> Sequence[Endpoint]:
+        await self._give_up(error)
+        return self._desk.router.left_after(
+            error, failed=failed, left=left, request=self.request, tries=len(self._attempts)
+        )
+
+    def open_now(self) -> Attempted:
+        """Write down the attempt at the first endpoint; whoever asks it feeds `take_in`.
+
+        Only where the record is instant.
+
+        Raises:
+            StoreFailed: It cannot be written; nothing may be asked of anybody.
+        """
+        self._open(self.first)
+        return self._trying.attempted
+
+    @property
+    def attempted(self) -> Attempted:
+        """What was asked at the attempt that is under way."""
+        return self._trying.attempted
+
+    def _open(self, endpoint: Endpoint) -> int:
+        """Write down that an endpoint is about to be asked; return the journal's position."""
+        if self._cell is None:
+            self._cell = self._desk.ledger.recorder.take_cell()
         row = endpoint.pricing.row(self.created_ms, self._input_units)
         attempted = Attempted(
-            id=new_id("att"), request=self.request, upstream_model=endpoint.upstream_model
+            id=attempt_id(self.id, len(self._attempts) + 1),
+            request=self.request,
+            upstream_model=endpoint.upstream_model,
         )
         intent = self._intent(endpoint, attempted.id, row)
         self._try = None  # until the intent is written, nothing has been asked of anybody
         recorder = self._desk.ledger.recorder
         try:
-            await recorder.intend(intent, hold=self._hold)
+            position = recorder.write_intent(intent, self._hold)
         finally:
             self._intended = recorder.is_open(self.id)
+        self._note_attempt(attempted, endpoint, row)
+        return position
+
+    def _note_attempt(
+        self, attempted: Attempted, endpoint: Endpoint, row: PriceRow | None
+    ) -> None:
         self._attempts.append(
             Attempt(
                 id=attempted.id,
@@ -308,17 +411,33 @@ class Exchange:
             )
         )
         self._head = []
-        current = self._try = _Try(endpoint, attempted, row)
-        current.began_ms = self._desk.clock.ticks_ms()
+        self._try = _Try(endpoint, attempted, row)
+        self._try.began_ms = self._desk.clock.ticks_ms()
+
+    @property
+    def _trying(self) -> _Try:
+        """The attempt that is under way."""
+        if self._try is None:
+            raise RuntimeError("no attempt is under way")
+        return self._try
+
+    async def _attempt(self, endpoint: Endpoint, left: Sequence[Endpoint]) -> None:
+        position = self._open(endpoint)
+        await self._desk.ledger.recorder.durable(position)
+        current = self._trying
+        current.events = cast("AsyncGenerator[Event]", endpoint.upstream.send(current.attempted))
         async for event in current.events:
             self._head.append(event)
-            if _is_semantic(event):
-                ticks_ms = self._desk.clock.ticks_ms()
-                current.first_token_ms = ticks_ms - current.began_ms
-                self._first_token_ms = int(ticks_ms - self._began_ms)
+            if is_semantic(event):
+                self._note_first(current)
                 self._check_willing(event, endpoint, left)
                 return
         raise StreamBroken(f"{endpoint.provider} ended the stream before it said anything.")
+
+    def _note_first(self, current: _Try) -> None:
+        ticks_ms = self._desk.clock.ticks_ms()
+        current.first_token_ms = ticks_ms - current.began_ms
+        self._first_token_ms = int(ticks_ms - self._began_ms)
 
     def _check_willing(self, event: Event, endpoint: Endpoint, left: Sequence[Endpoint]) -> None:
         """Go on to another model that the client listed if this one declines to answer."""
@@ -357,7 +476,8 @@ class Exchange:
 
     async def _give_up(self, error: GlasslipperError) -> None:
         if self._try is not None:
-            await self._try.events.aclose()
+            if self._try.events is not None:
+                await self._try.events.aclose()
             known = self._try.attempted.usage
             billed = self._bill(known) if known else 0
             self._end_attempt("error", error, billed)
@@ -413,7 +533,7 @@ class Exchange:
             UpstreamFailed: It failed midway.
         """
         current = self._try
-        if current is None or self._cell is None:
+        if current is None or current.events is None or self._cell is None:
             return
         relayed, cell = self._desk.ledger.recorder.relayed, self._cell
         for event in self._head:
@@ -443,6 +563,26 @@ class Exchange:
             case _:
                 pass
 
+    def take_in(self, events: Iterable[Event]) -> None:
+        """Take in what came of the attempt that was opened by `open_now`, as it comes.
+
+        Bytes are counted in the exchange's cell; hand the events out afterwards.
+        """
+        current, cell = self._try, self._cell
+        if current is None or cell is None:
+            return
+        for event in events:
+            if current.first_token_ms is None and is_semantic(event):
+                self._note_first(current)
+            self._count(event)
+        self._desk.ledger.recorder.relayed[cell] = self._relayed_bytes
+
+    def count_text(self, size_bytes: int) -> None:
+        """Count text that is passed on as it came."""
+        self._relayed_bytes += size_bytes
+        if self._cell is not None:
+            self._desk.ledger.recorder.relayed[self._cell] = self._relayed_bytes
+
     async def whole(self) -> Folder:
         """Read all events and return what they make up."""
         folder = Folder()
@@ -465,27 +605,50 @@ class Exchange:
             return self._outcome
         current = self._try
         cancelled = None if current is None else await _closed(current, self.id)
+        outcome, position = self._end(status, error)
+        if position is not None:
+            await self._desk.ledger.recorder.durable(position)
+        if cancelled is not None:
+            raise cancelled
+        return outcome
+
+    def settle_now(self) -> Outcome:
+        """Record the exchange as whole where the record is instant; return what it cost."""
+        outcome, _ = self._end("ok", None)
+        return outcome
+
+    def fail_now(self, error: GlasslipperError) -> None:
+        """Record, where the record is instant, that it broke after something was relayed."""
+        self._end("truncated" if self._relayed_bytes else "error", error)
+
+    def abandon(self, error: BaseException | None) -> None:
+        """Record, where the record is instant, that it ended early; `None`: the client left."""
+        if self._outcome is None:
+            self._end(_status_of(error, self._relayed_bytes), error or asyncio.CancelledError())
+
+    def _end(
+        self, status: Status, error: BaseException | None
+    ) -> tuple[Outcome, int | None]:
+        """Price and record; also return the journal's position to wait for, if any."""
         outcome = self._outcome = self._cost(status)
         try:
-            await self._record(status, error, outcome)
+            return outcome, self._record(status, error, outcome)
         finally:
             recorder = self._desk.ledger.recorder
             if self._cell is not None and not recorder.is_open(self.id):
                 recorder.give_cell(self._cell)
                 self._cell = None
-        if cancelled is not None:
-            raise cancelled
-        return outcome
 
-    async def _record(self, status: Status, error: BaseException | None, outcome: Outcome) -> None:
+    def _record(self, status: Status, error: BaseException | None, outcome: Outcome) -> int | None:
         if self._intended:
             if self._attempts and self._attempts[-1].status == "unknown":
                 self._end_attempt(status, error, outcome.billed_nanousd - self._wasted_nanousd)
             record = self._generation(status, error, outcome)
             self._desk.tally.note(record)
-            await self._desk.ledger.recorder.settle(record)
-        elif self._hold.limited:
+            return self._desk.ledger.recorder.write_generation(record)
+        if self._hold.limited:
             self._desk.ledger.purse.release(self._hold)
+        return None
 
     def _cost(self, status: Status) -> Outcome:
         usage = self._usage(status)
@@ -573,6 +736,8 @@ class Exchange:
 
 async def _closed(current: _Try, name: str) -> asyncio.CancelledError | None:
     """Close an attempt's upstream; whatever happens there, the exchange must be recorded."""
+    if current.events is None:
+        return None
     try:
         await current.events.aclose()
     except asyncio.CancelledError as cancelled:
@@ -582,7 +747,8 @@ async def _closed(current: _Try, name: str) -> asyncio.CancelledError | None:
     return None
 
 
-def _is_semantic(event: Event) -> bool:
+def is_semantic(event: Event) -> bool:
+    """Tell whether an event says something, so that the client may hear of the answer."""
     match event:
         case TextDelta() | ReasoningDelta() | RefusalDelta():
             return bool(event.text)

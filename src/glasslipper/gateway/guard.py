@@ -9,24 +9,65 @@ the event loop goes out in one piece.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Literal, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from glasslipper.gateway.dialects.errors import encode_error
 from glasslipper.kernel.errors import BadJSON, GlasslipperError, InvalidRequest, SlowBody
 
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
 MOST_HEADER_BYTES = 64 << 10
+_LENGTH = b"\r\ncontent-length: "
+_MOST_DIGITS = 8
+MOST_KEPT_BYTES = 1 << 20
+"""The largest body that is kept for a shortcut."""
+
 GUARD = "glasslipper.guard"
 
 
-def guarded(*, header_timeout_s: float, body_timeout_s: float) -> type[HttpToolsProtocol]:
-    """Return the protocol class for connections with these limits."""
+class Shortcut(Protocol):
+    """Serves some requests without a task, without a scope, without anything to wait for."""
+
+    paths: frozenset[bytes]
+    """The targets of POST requests that it may serve."""
+
+    def greet(self, fields: Mapping[bytes, bytes]) -> Any:
+        """Return what the shortcut makes of a header; `None` if it serves no such request."""
+        ...
+
+    def begin(self, connection: GuardedConnection, asker: Any, body: bytes) -> Errand | None:
+        """Begin to serve a request; `None`, and nothing done, if the usual way must be taken.
+
+        When the answer is there it goes to `connection.answer`.
+        """
+        ...
+
+
+class Errand(Protocol):
+    """A request that a shortcut is serving."""
+
+    def leave(self) -> None:
+        """Know that the client is gone."""
+        ...
+
+    def go_on(self) -> None:
+        """Know that the client reads again."""
+        ...
+
+
+def guarded(
+    *, header_timeout_s: float, body_timeout_s: float, by: Shortcut | None = None
+) -> type[HttpToolsProtocol]:
+    """Return the protocol class for connections with these limits, and with a shortcut."""
 
     class Guarded(GuardedConnection):
         header_s = header_timeout_s
         body_s = body_timeout_s
+        shortcut = by
 
     return Guarded
 
@@ -51,6 +92,13 @@ class _Gathering:
         if pieces and not self._transport.is_closing():
             self._transport.write(b"".join(pieces) if len(pieces) > 1 else pieces[0])
 
+    def write_now(self, data: bytes) -> None:
+        if self._pieces:
+            self._pieces.append(data)
+            self._flush()
+        elif not self._transport.is_closing():
+            self._transport.write(data)
+
     def close(self) -> None:
         self._flush()
         self._transport.close()
@@ -64,6 +112,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     header_s: float = 20.0
     body_s: float = 60.0
+    shortcut: Shortcut | None = None
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -72,6 +121,13 @@ class GuardedConnection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._phase: Literal["header", "body", "answer"] = "header"
+        self._kept: list[bytes] | None = None
+        self._kept_whole = False
+        self._errand: Errand | None = None
+        self._early = bytearray()
+        self._asker: Any = None
+        self._known: tuple[bytes, bytes, Any] | None = None
+        self._is_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first header."""
@@ -83,14 +139,27 @@ class GuardedConnection(HttpToolsProtocol):
         self.gone = True
         self._rest()
         super().connection_lost(exc)
+        if self._errand is not None:
+            self._errand.leave()
+            self._errand = None
         if self.on_gone is not None:
             self.on_gone()
 
     def data_received(self, data: bytes) -> None:
         """Watch what does not arrive whole."""
+        if self._errand is not None:
+            self._keep_for_later(data)
+            return
+        if self._known is not None and self._is_known(data, *self._known):
+            return
+        is_new = self._phase == "answer" or not self._header_bytes
         if self._phase != "body":
             self._header_bytes += len(data)
         super().data_received(data)
+        if self._kept_whole:
+            if is_new:
+                self._learn(data)
+            self._cut_short()
         if self._phase == "header" and self._header_bytes > MOST_HEADER_BYTES:
             self._refuse(431, InvalidRequest("The header is too large.", hint="Send less."))
         elif self._phase == "answer":
@@ -99,22 +168,179 @@ class GuardedConnection(HttpToolsProtocol):
             self._watch()
 
     def on_message_begin(self) -> None:
-        """Let handlers reach this connection."""
-        super().on_message_begin()
+        """Begin a request; one that came with it and waits takes the usual way."""
+        if self._kept_whole:
+            self._go_the_usual_way()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._phase = "header"
-        self.scope[GUARD] = self  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:
-        """Give the body its own time."""
+        """Give the body its own time, and keep it if there may be a shortcut."""
         self._phase = "body"
         self._rest()
-        super().on_headers_complete()
+        if self.shortcut is not None and self._may_be_short(self.shortcut):
+            self._kept = []
+        else:
+            self._begin_scope()
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take in a piece of the body."""
+        if self._kept is None:
+            super().on_body(body)
+        else:
+            self._kept.append(body)
 
     def on_message_complete(self) -> None:
         """Stop the clock: the request is whole."""
         self._phase = "answer"
         self._header_bytes = 0
+        if self._kept is None:
+            super().on_message_complete()
+        else:
+            self._kept_whole = True
+
+    # the shortcut
+
+    def _may_be_short(self, shortcut: Shortcut) -> bool:
+        if self.url not in shortcut.paths or self.expect_100_continue:
+            return False
+        cycle, parser = self.cycle, self.parser
+        if (cycle is not None and not cycle.response_complete) or parser.get_method() != b"POST":
+            return False
+        if parser.get_http_version() != "1.1" or parser.should_upgrade():
+            return False
+        fields = dict(self.headers)
+        size = fields.get(b"content-length", b"")
+        if not (size.isdigit() and int(size) <= MOST_KEPT_BYTES) or self._is_last:
+            return False
+        if len(fields) < len(self.headers) or not parser.should_keep_alive():
+            return False
+        self._asker = shortcut.greet(fields)
+        return self._asker is not None
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the header of a request that came in one piece, around its length.
+
+        The same bytes mean the same: what the parser found well-formed once need not be parsed
+        again, whatever the number of the length is.
+        """
+        head, _, body = data.partition(b"\r\n\r\n")
+        at = head.lower().find(_LENGTH)
+        size = b"%d" % len(body)
+        start = at + len(_LENGTH)
+        if at < 0 or not head.startswith(size, start) or b"".join(self._kept or ()) != body:
+            return
+        rest = head[start + len(size) :] + b"\r\n\r\n"
+        if rest.startswith(b"\r\n") and head.lower().count(_LENGTH) == 1:
+            self._known = (head[:start], rest, self._asker)
+
+    def _is_known(self, data: bytes, before: bytes, after: bytes, asker: Any) -> bool:
+        """Serve a request whose header is the one that is known; tell whether that was done."""
+        if not data.startswith(before) or self.shortcut is None or self._phase != "answer":
+            return False
+        start = len(before)
+        end = data.find(after, start, start + _MOST_DIGITS + len(after))
+        size = data[start:end]
+        body_at = end + len(after)
+        if end < 0 or not size.isdigit() or int(size) != len(data) - body_at or size[0] == 48:
+            return False
+        cycle = self.cycle
+        if (cycle is not None and not cycle.response_complete) or self.transport.is_closing():
+            return False
+        self._errand = self.shortcut.begin(self, asker, data[body_at:])
+        if self._errand is None:
+            return False
+        self._unset_keepalive_if_required()
+        return True
+
+    def _cut_short(self) -> None:
+        kept = self._kept or [b""]
+        body = kept[0] if len(kept) == 1 else b"".join(kept)
+        errand = None
+        if self.shortcut is not None and not self.transport.is_closing():
+            errand = self.shortcut.begin(self, self._asker, body)
+        if errand is None:
+            self._go_the_usual_way()
+        else:
+            self._kept, self._kept_whole = None, False
+            self._errand = errand
+
+    def write_now(self, data: bytes) -> None:
+        """Write a piece of an answer."""
+        self.transport.write_now(data)  # type: ignore[attr-defined]
+
+    @property
+    def is_clogged(self) -> bool:
+        """Whether the client does not read what has been written."""
+        return self.flow.write_paused
+
+    def usual_head(self) -> bytes:
+        """Return the lines that every response begins with, the date among them."""
+        return b"".join([b"%b: %b\r\n" % one for one in self.server_state.default_headers])
+
+    def _go_the_usual_way(self) -> None:
+        """Hand the request that was kept to the application."""
+        self.hand_over(self.app, b"".join(self._kept or ()))
+
+    def hand_over(self, app: ASGI3Application, body: bytes) -> None:
+        """Let an application answer the request that was kept, or was being served short."""
+        self._kept, self._kept_whole, self._errand = None, False, None
+        self._begin_scope()
+        usual, self.app = self.app, app
+        super().on_headers_complete()
+        self.app = usual
+        self.scope["method"] = "POST"  # the parser may be at the next request already
+        self.cycle.keep_alive = not self._is_last
+        self.cycle.body += body
         super().on_message_complete()
+        self._hear_early()
+
+    def _begin_scope(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        self.scope[GUARD] = self  # type: ignore[literal-required]
+
+    def answer(self, data: bytes) -> None:
+        """Write the whole answer of an errand, or the rest of it; the errand is over."""
+        self._errand = None
+        self.write_now(data)
+        if self._is_last:
+            self.transport.close()
+        self.on_response_complete()
+        self._hear_early()
+
+    def _keep_for_later(self, data: bytes) -> None:
+        """Keep what a client sends before it has been answered."""
+        self._early += data
+        if len(self._early) > MOST_KEPT_BYTES:
+            self.flow.pause_reading()
+
+    def _hear_early(self) -> None:
+        if self._early:
+            data, self._early = bytes(self._early), bytearray()
+            self.flow.resume_reading()
+            if self.parser is not None:
+                self.data_received(data)
+
+    def shutdown(self) -> None:
+        """Close once what is being answered has been."""
+        if self._errand is not None or self._kept_whole:
+            self._is_last = True
+        else:
+            super().shutdown()
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads again."""
+        super().resume_writing()
+        if self._errand is not None:
+            self._errand.go_on()
+
+    # limits
 
     def _watch(self) -> None:
         limit_s = self.body_s if self._phase == "body" else self.header_s

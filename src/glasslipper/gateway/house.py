@@ -37,4 +37,5 @@ class House:
         """Close what the house opened itself; the ledger is its maker's to close."""
         await self.suppliers.close()
         self.accounts.close()
+        self.history.close()
         self.shelf.close()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 import uvicorn
 
 from glasslipper.gateway.app import App
+from glasslipper.gateway.express import Express, StreamErrand
 from glasslipper.gateway.guard import guarded
 from glasslipper.gateway.house import House
 from glasslipper.kernel.errors import SetupMissing
@@ -53,10 +54,12 @@ async def serve(
 ) -> None:
     """Serve the house on the socket until a signal says to stop."""
     settings = house.settings
+    app = App(house)
     config = uvicorn.Config(
-        App(house),
+        app,
         http=guarded(
-            header_timeout_s=settings.header_timeout_s, body_timeout_s=settings.body_timeout_s
+            header_timeout_s=settings.header_timeout_s, body_timeout_s=settings.body_timeout_s,
+            by=Express(house, app.serving, StreamErrand),
         ),
         ws="none",
         lifespan="off",

@@ -14,6 +14,10 @@ from glasslipper.kernel.record import Generation
 LATENCY_EDGES_MS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 
 
+MOST_PLAIN = 1_000
+"""So many exchanges are counted together at most."""
+
+
 class Served(NamedTuple):
     """What exchanges are told apart by."""
 
@@ -49,6 +53,38 @@ class Tally:
         self.first_token: dict[str, Spread] = {}
         self.duration: dict[str, Spread] = {}
         self.refused: dict[str, int] = {}
+        self._plain: list[tuple[Served, int, int, int, int, int | None]] = []
+
+    def note_plain(
+        self,
+        who: Served,
+        prompt: int,
+        completion: int,
+        charged_nanousd: int,
+        duration_ms: int,
+        first_token_ms: int | None,
+    ) -> None:
+        """Count an exchange later: before anybody looks, or when there are many."""
+        self._plain.append(
+            (who, prompt, completion, charged_nanousd, duration_ms, first_token_ms)
+        )
+        if len(self._plain) >= MOST_PLAIN:
+            self.fold()
+
+    def fold(self) -> None:
+        """Count what was noted to be counted later."""
+        plain, self._plain = self._plain, []
+        for who, prompt, completion, charged, duration_ms, first_token_ms in plain:
+            self._add(who, prompt, completion, charged)
+            _spread(self.duration, who.model).add(duration_ms)
+            if first_token_ms is not None:
+                _spread(self.first_token, who.model).add(first_token_ms)
+
+    def _add(self, who: Served, prompt: int, completion: int, charged: int) -> None:
+        self.exchanges[who] = self.exchanges.get(who, 0) + 1
+        self.prompt_tokens[who] = self.prompt_tokens.get(who, 0) + prompt
+        self.completion_tokens[who] = self.completion_tokens.get(who, 0) + completion
+        self.charged_nanousd[who] = self.charged_nanousd.get(who, 0) + charged
 
     def note(self, record: Generation) -> None:
         """Count an exchange that has been recorded."""
@@ -59,13 +95,7 @@ class Tally:
             record.status,
         )
         usage = record.usage
-        for counts, amount in (
-            (self.exchanges, 1),
-            (self.prompt_tokens, usage.prompt_tokens),
-            (self.completion_tokens, usage.completion_tokens),
-            (self.charged_nanousd, record.charged_nanousd),
-        ):
-            counts[who] = counts.get(who, 0) + amount
+        self._add(who, usage.prompt_tokens, usage.completion_tokens, record.charged_nanousd)
         _spread(self.duration, who.model).add(record.duration_ms)
         if record.first_token_ms is not None:
             _spread(self.first_token, who.model).add(record.first_token_ms)

@@ -102,6 +102,9 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `billed_nanousd` is what the provider says or the price row gives, `charged_nanousd` what the
     budget pays; charged never exceeds `held_nanousd` where a hold was taken. `is_byok` says that
     the key that served was not the house's but one that an account brought along.
+
+    What it was like, without its words: `system_print` is a salted fingerprint of the system
+    prompt, `turns` counts the user's turns, `tools_offered` and `tools_called` count tools.
     """
 
     id: str
@@ -136,6 +139,30 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: tuple[Attempt, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     is_byok: bool = False
+    system_print: str | None = None
+    turns: int = 0
+    tools_offered: int = 0
+    tools_called: int = 0
+
+
+class Topic(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a prompt is about: the body of a late fact of kind `topic`.
+
+    `task` is one of the study's twelve names, `math` or `other`; `tag` one of the finer market
+    tags; both are `None` where the classifier abstained. `language` and `code_language` are
+    lower-case codes. `classifier` names who said so, with its version.
+    """
+
+    task: str | None = None
+    tag: str | None = None
+    language: str | None = None
+    code_language: str | None = None
+    confidence: float = 0.0
+    classifier: str = ""
+
+
+TOPIC_FACT = "topic"
+"""The kind of the late fact whose body is a `Topic`."""
 
 
 class LateFact(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,7 +1,8 @@
 """The durable record: keys, accounts, budgets, generations and late facts.
 
     write   what the gateway, flows and the command line may do
-    read    what anyone above may ask
+    read    what anyone above may ask; `read.scan` is the whole ledger as tables for SQL
+    lake    what it looks like once it is sealed
     tables  the two kinds of file, and the words of their columns
 
 How a call is recorded exactly once:

@@ -118,6 +118,10 @@ SCALARS: tuple[str, ...] = (
     "referer",
     "user_agent",
     "is_byok",
+    "system_print",
+    "turns",
+    "tools_offered",
+    "tools_called",
 )
 """Columns of `generations` that are fields of the record of the same name.
 
@@ -145,7 +149,15 @@ USAGE = (*USAGE_CLASSES, "reported_nanousd")
 
 
 _STORED = {"id", "key_id", "created_ms"}
-_NOT_NULL = {"held_nanousd", "billed_nanousd", "charged_nanousd", "duration_ms"}
+_FILLED = {
+    "held_nanousd",
+    "billed_nanousd",
+    "charged_nanousd",
+    "duration_ms",
+    "turns",
+    "tools_offered",
+    "tools_called",
+}
 
 
 def _read_from_body() -> str:
@@ -153,11 +165,10 @@ def _read_from_body() -> str:
 
     def column(name: str, path: str, default: str | None = None) -> str:
         value = f"json_extract(body, '$.{path}')"
-        value = value if default is None else f"coalesce({value}, {default})"
-        return f'"{name}" GENERATED ALWAYS AS ({value}) VIRTUAL'
+        return f'{value if default is None else f"coalesce({value}, {default})"} AS "{name}"'
 
     scalars = [
-        column(name, name, "0" if name in _NOT_NULL else None)
+        column(name, name, "0" if name in _FILLED else None)
         for name in SCALARS
         if name not in _STORED
     ]
@@ -166,6 +177,21 @@ def _read_from_body() -> str:
     rest = [column("accounts", "accounts"), column("labels", "labels", "'{}'")]
     return ", ".join([*scalars, *usage, *rest])
 
+
+_VIEWS = (
+    f"""CREATE VIEW generations AS
+        SELECT seq, id, key_id, created_ms, body, {_read_from_body()} FROM records""",  # noqa: S608
+    f"""CREATE VIEW attempts AS
+        SELECT g.id AS generation_id, a.key AS number,
+            {", ".join(f"json_extract(a.value, '$.{name}') AS {name}" for name in ATTEMPT)}
+        FROM records AS g, json_each(g.body, '$.attempts') AS a""",  # noqa: S608
+    """CREATE VIEW candidates AS
+        SELECT g.id AS generation_id, c.key AS number,
+            json_extract(c.value, '$.endpoint') AS endpoint,
+            json_extract(c.value, '$.propensity') AS propensity,
+            coalesce(json_extract(c.value, '$.why'), '') AS why
+        FROM records AS g, json_each(g.body, '$.candidates') AS c""",
+)
 
 ROWS = (
     (
@@ -177,25 +203,13 @@ ROWS = (
             body TEXT NOT NULL
         ) WITHOUT ROWID""",
         "CREATE INDEX intents_by_generation ON intents (generation_id)",
-        f"""CREATE TABLE generations (
+        """CREATE TABLE generations (
             seq INTEGER PRIMARY KEY,
             id TEXT NOT NULL UNIQUE,
             key_id TEXT NOT NULL,
             created_ms INTEGER NOT NULL,
-            body TEXT NOT NULL,
-            {_read_from_body()}
+            body TEXT NOT NULL
         )""",
-        "CREATE INDEX generations_by_key ON generations (key_id, created_ms)",
-        f"""CREATE VIEW attempts AS
-            SELECT g.id AS generation_id, a.key AS number,
-                {", ".join(f"json_extract(a.value, '$.{name}') AS {name}" for name in ATTEMPT)}
-            FROM generations AS g, json_each(g.body, '$.attempts') AS a""",  # noqa: S608
-        """CREATE VIEW candidates AS
-            SELECT g.id AS generation_id, c.key AS number,
-                json_extract(c.value, '$.endpoint') AS endpoint,
-                json_extract(c.value, '$.propensity') AS propensity,
-                coalesce(json_extract(c.value, '$.why'), '') AS why
-            FROM generations AS g, json_each(g.body, '$.candidates') AS c""",
         """CREATE TABLE late_facts (
             id TEXT PRIMARY KEY,
             generation_id TEXT,
@@ -207,5 +221,23 @@ ROWS = (
         ) WITHOUT ROWID""",
         "CREATE INDEX late_facts_by_generation ON late_facts (generation_id)",
         "CREATE INDEX late_facts_by_session ON late_facts (session_id, key_id)",
+    ),
+    (
+        # Computing columns at each insert cost four times the insert itself: now a view does it.
+        # AUTOINCREMENT, so that a number is never used again once its row is sealed and gone.
+        # `position` is the journal position after the line.
+        """CREATE TABLE records (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            position INTEGER NOT NULL,
+            id TEXT NOT NULL UNIQUE,
+            key_id TEXT NOT NULL,
+            created_ms INTEGER NOT NULL,
+            body TEXT NOT NULL
+        )""",
+        "INSERT INTO records SELECT seq, 0, id, key_id, created_ms, body FROM generations",
+        "DROP VIEW IF EXISTS attempts",
+        "DROP VIEW IF EXISTS candidates",
+        "DROP TABLE generations",
+        *_VIEWS,
     ),
 )

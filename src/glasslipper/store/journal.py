@@ -109,6 +109,11 @@ class Journal:
         self._allocated = size + self._reserved_bytes + ALLOCATE_BYTES
 
     @property
+    def is_instant(self) -> bool:
+        """Whether `durable` never waits."""
+        return self._durability != "power"
+
+    @property
     def end(self) -> int:
         """The position after the last line."""
         return self._base + self._size

@@ -22,6 +22,10 @@ MIGRATION = (
 )
 
 
+MOST_MS = 600_000
+"""How long a lease may last."""
+
+
 class Lease(Struct, frozen=True, kw_only=True):
     """A name held by an owner until `expires_ms` (Unix milliseconds), under a fencing token."""
 
@@ -32,18 +36,28 @@ class Lease(Struct, frozen=True, kw_only=True):
 
 
 def acquire(db: Database, name: str, *, owner: str, ttl_ms: int, now_ms: int) -> Lease | None:
-    """Take or renew the lease; `None` if another owner holds it."""
+    """Take or renew the lease; `None` if another owner holds it.
+
+    A lease that has longer to go than any may last was taken while the clock was ahead: it
+    counts as expired.
+
+    Raises:
+        ValueError: The lease would last longer than `MOST_MS`.
+    """
+    if ttl_ms > MOST_MS:
+        raise ValueError(f"a lease lasts at most {MOST_MS} ms, not {ttl_ms}")
+    latest_ms = now_ms + MOST_MS
     expires_ms = now_ms + ttl_ms
     with db.transaction():
         row = db.row(
             """INSERT INTO leases (name, owner, token, expires_ms) VALUES (?, ?, 1, ?)
             ON CONFLICT (name) DO UPDATE SET
-                token = token + (owner <> excluded.owner OR expires_ms <= ?),
+                token = token + (owner <> excluded.owner OR expires_ms <= ? OR expires_ms > ?),
                 owner = excluded.owner,
                 expires_ms = excluded.expires_ms
-            WHERE owner = excluded.owner OR expires_ms <= ?
+            WHERE owner = excluded.owner OR expires_ms <= ? OR expires_ms > ?
             RETURNING token""",
-            (name, owner, expires_ms, now_ms, now_ms),
+            (name, owner, expires_ms, now_ms, latest_ms, now_ms, latest_ms),
         )
     if row is None or not isinstance(row[0], int):
         return None

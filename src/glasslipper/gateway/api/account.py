@@ -6,6 +6,8 @@ dollars.
 
 from __future__ import annotations
 
+import asyncio
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -176,7 +178,7 @@ async def generation(house: House, http: Http) -> None:
     wanted = http.query.get("id", "")
     if not wanted:
         raise InvalidRequest("Say which generation: ?id=gen-…", param="id")
-    found = house.history.generation(wanted)
+    found = await asyncio.to_thread(house.history.generation, wanted)
     if found is None or not may_see(caller, found):
         raise GenerationUnknown(f"There is no generation {wanted!r} of this key.")
     price = await _price_of(house, found)

@@ -6,6 +6,7 @@ exact `limit_nanousd`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Literal, TypeVar
@@ -33,7 +34,7 @@ from glasslipper.gateway.suppliers import AddedModel
 from glasslipper.kernel.errors import InvalidRequest, NotFound
 from glasslipper.kernel.money import nanousd, usd
 from glasslipper.ledger.read import KeyRecord
-from glasslipper.ledger.read.history import SpendBy
+from glasslipper.ledger.read.sealed import SpendBy
 from glasslipper.ledger.window import Period
 from glasslipper.ledger.write import keys
 from glasslipper.store.database import Database
@@ -212,7 +213,7 @@ async def spend(house: House, http: Http) -> None:
             prompt_tokens=row.prompt_tokens,
             completion_tokens=row.completion_tokens,
         )
-        for row in house.history.spend(by, since_ms=since_ms)
+        for row in await asyncio.to_thread(house.history.spend, by, since_ms=since_ms)
     ]
     await http.reply(200, _encode(SpentAnswer(data)))
 

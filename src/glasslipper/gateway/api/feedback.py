@@ -6,6 +6,7 @@ key about the same thing counts, and all words are kept.
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import msgspec
@@ -51,7 +52,7 @@ async def give(house: House, http: Http) -> None:
             f"A comment has at most {MOST_COMMENT_LETTERS} letters.", param="$.comment"
         )
     if said.generation_id is not None:
-        found = house.history.generation(said.generation_id)
+        found = await asyncio.to_thread(house.history.generation, said.generation_id)
         if found is None or not may_see(caller, found):
             raise GenerationUnknown(f"There is no generation {said.generation_id!r} of this key.")
     fact = LateFact(

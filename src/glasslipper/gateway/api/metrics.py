@@ -40,6 +40,7 @@ class _Collector:
         from prometheus_client.core import GaugeMetricFamily
 
         tally = self._house.desk.tally
+        tally.fold()
         yield _counted("exchanges", "Exchanges that ended", tally.exchanges)
         yield _counted("prompt_tokens", "Tokens that went in", tally.prompt_tokens)
         yield _counted("completion_tokens", "Tokens that came out", tally.completion_tokens)

@@ -70,6 +70,12 @@ class Tariff(Struct, frozen=True, kw_only=True, gc=False):
     source: str
     as_of: str
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether every call costs the same, whenever it is made and however large it is."""
+        only = self.versions[0]
+        return len(self.versions) == 1 and not only.tiers
+
     def price_at(
         self, when_ms: int, prompt_tokens: int, *, service_tier: str | None = None
     ) -> Price:

@@ -9,10 +9,10 @@ have been doing, `draw` turns both into probabilities, `affinity` keeps a sessio
 is, `retry` says which failure may go where. Nothing here does I/O: time and chance are handed in.
 """
 
-from glasslipper.gateway.routing.health import Result
+from glasslipper.gateway.routing.health import Plain, Result
 from glasslipper.gateway.routing.route import Route
 from glasslipper.gateway.routing.router import Router
 from glasslipper.gateway.routing.toolcheck import ToolWatch
 from glasslipper.gateway.routing.variants import choices, split_variant, with_thinking
 
-__all__ = ["Result", "Route", "Router", "ToolWatch", "choices", "split_variant", "with_thinking"]
+__all__ = ["Plain", "Result", "Route", "Router", "ToolWatch", "choices", "split_variant", "with_thinking"]

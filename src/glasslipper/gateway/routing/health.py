@@ -6,6 +6,8 @@ prices and decides nothing.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from glasslipper.gateway.routing.toolcheck import ToolFault
@@ -53,12 +55,37 @@ class Result(Struct, frozen=True, kw_only=True):
         return Verdict.NEUTRAL if self.cancelled else verdict(self.error)
 
 
+MOST_PLAIN = 64
+"""So many good ends are taken in together at most."""
+
+
+class Plain(NamedTuple):
+    """A good end of an attempt with neither tools nor a cache; `first_token_ms` of a stream."""
+
+    now_ms: float
+    duration_ms: float
+    first_token_ms: float | None
+    prompt: int
+    completion: int
+
+
 class Health:
     """One endpoint's last five minutes."""
 
-    __slots__ = ("_cached", "_ends", "_errors", "_gaps", "_prompt", "_speeds", "_tools", "_waits")
+    __slots__ = (
+        "_cached",
+        "_ends",
+        "_errors",
+        "_gaps",
+        "_later",
+        "_prompt",
+        "_speeds",
+        "_tools",
+        "_waits",
+    )
 
     def __init__(self) -> None:
+        self._later = list[Plain]()
         self._ends = SlidingCounts[str]()
         self._errors = SlidingCounts[str]()
         self._tools = SlidingCounts[str]()
@@ -68,33 +95,65 @@ class Health:
         self._prompt = Faded(CACHE_HALF_LIFE_MS)
         self._cached = Faded(CACHE_HALF_LIFE_MS)
 
+    def note_plain(self, plain: Plain) -> None:
+        """Take in a good end later: before anybody looks, or when there are many."""
+        self._later.append(plain)
+        if len(self._later) >= MOST_PLAIN:
+            self._fold()
+
+    def _fold(self) -> None:
+        later, self._later = self._later, []
+        for one in later:
+            now_ms = one.now_ms
+            self._ends.add(Verdict.GOOD.value, now_ms)
+            self._time(one.prompt, 0, one.completion, one.duration_ms, one.first_token_ms, now_ms)
+
     def note(self, result: Result, now_ms: float) -> Verdict:
         """Take in how an attempt ended, and return what that says about the endpoint."""
+        self._fold()
         found = result.verdict
         self._ends.add(found.value, now_ms)
         if result.error is not None:
             self._errors.add(result.error.slug, now_ms)
         if found is Verdict.GOOD:
-            self._time(result, now_ms)
+            self._time_result(result, now_ms)
             if result.with_tools:
                 self._tools.add(result.tool_fault or "fine", now_ms)
         return found
 
-    def _time(self, result: Result, now_ms: float) -> None:
-        usage = result.usage
-        tokens = 0 if usage is None else usage.completion_tokens
-        if usage is not None and (prompt := usage.prompt_tokens):
+    def _time_result(self, result: Result, now_ms: float) -> None:
+        usage = result.usage or Usage()
+        self._time(
+            usage.prompt_tokens,
+            usage.cache_read,
+            usage.completion_tokens,
+            result.duration_ms,
+            result.first_token_ms if result.streamed else None,
+            now_ms,
+        )
+
+    def _time(
+        self,
+        prompt: int,
+        cached: int,
+        tokens: int,
+        duration_ms: float,
+        first_token_ms: float | None,
+        now_ms: float,
+    ) -> None:
+        if prompt:
             self._prompt.add(prompt, now_ms)
-            self._cached.add(usage.cache_read, now_ms)
-        if tokens > 0 and result.duration_ms > 0:
-            self._speeds.add(tokens * 1000 / result.duration_ms, now_ms)
-        if result.streamed and result.first_token_ms is not None:
-            self._waits.add(result.first_token_ms, now_ms)
+            self._cached.add(cached, now_ms)
+        if tokens > 0 and duration_ms > 0:
+            self._speeds.add(tokens * 1000 / duration_ms, now_ms)
+        if first_token_ms is not None:
+            self._waits.add(first_token_ms, now_ms)
             if tokens > 1:
-                self._gaps.add((result.duration_ms - result.first_token_ms) / (tokens - 1), now_ms)
+                self._gaps.add((duration_ms - first_token_ms) / (tokens - 1), now_ms)
 
     def ends(self, now_ms: float) -> dict[str, int]:
         """Return how many attempts ended in which way, by `Verdict`."""
+        self._fold()
         return self._ends.totals(now_ms)
 
     def errors(self, now_ms: float) -> dict[str, int]:
@@ -107,16 +166,20 @@ class Health:
 
     def latency_ms(self, now_ms: float) -> Spread | None:
         """Return the time to the first token of streams."""
+        self._fold()
         return self._waits.at(SHARES, now_ms)
 
     def gap_ms(self, now_ms: float) -> Spread | None:
         """Return the time between tokens of streams."""
+        self._fold()
         return self._gaps.at(SHARES, now_ms)
 
     def tokens_per_s(self, now_ms: float) -> Spread | None:
         """Return the tokens of an answer by the whole time that it took."""
+        self._fold()
         return self._speeds.at(SHARES, now_ms)
 
     def cached_share(self, now_ms: float) -> float:
         """Return the share of prompt tokens that came from a cache; low while little is known."""
+        self._fold()
         return self._cached.total(now_ms) / (self._prompt.total(now_ms) + 10_000.0)

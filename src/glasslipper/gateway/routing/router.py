@@ -14,7 +14,7 @@ from glasslipper.gateway.endpoints import Endpoint
 from glasslipper.gateway.routing.affinity import Affinity, session_of
 from glasslipper.gateway.routing.breaker import in_words, jittered_wait_ms
 from glasslipper.gateway.routing.draw import Seat
-from glasslipper.gateway.routing.health import Health, Result
+from glasslipper.gateway.routing.health import Health, Plain, Result
 from glasslipper.gateway.routing.plan import Planner
 from glasslipper.gateway.routing.retry import MOST_TRIES, RetryBudget
 from glasslipper.gateway.routing.route import Route
@@ -156,6 +156,24 @@ class Router:
                 return
         self._pause(endpoint, result.error, ticks_ms)
         self._remember(endpoint, result, request, owner, ticks_ms)
+
+    def is_calm(self) -> bool:
+        """Tell whether a lone endpoint may be asked without a plan: nobody is paused."""
+        return not self._paused
+
+    def earn(self) -> None:
+        """Know that a request came that needs no plan."""
+        self._budget.earn()
+
+    def report_plain(self, endpoint: Endpoint, plain: Plain) -> None:
+        """Learn from a good end; see `report`."""
+        standing = self._standing(endpoint.id)
+        standing.health.note_plain(plain)
+        standing.breaker.success(plain.now_ms)
+        standing.rest_wait_ms = 0.0
+        self._profile(endpoint.model).note_tokens(plain.prompt, plain.completion)
+        if self._keys:
+            self._keys.pop(_key_of(endpoint), None)
 
     def _praise(
         self, standing: Standing, endpoint: Endpoint, result: Result, ticks_ms: float

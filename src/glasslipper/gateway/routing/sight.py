@@ -53,8 +53,12 @@ class Profile:
 
     def note(self, usage: Usage) -> None:
         """Take in a call."""
-        self.prompt += (usage.prompt_tokens - self.prompt) / 50
-        self.output += (usage.completion_tokens - self.output) / 50
+        self.note_tokens(usage.prompt_tokens, usage.completion_tokens)
+
+    def note_tokens(self, prompt: int, completion: int) -> None:
+        """Take in a call with so many tokens."""
+        self.prompt += (prompt - self.prompt) / 50
+        self.output += (completion - self.output) / 50
 
 
 class Standing:

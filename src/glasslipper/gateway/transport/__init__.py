@@ -10,6 +10,6 @@ dial         names, proxies and TLS
 from glasslipper.gateway.transport.connection import Timeouts
 from glasslipper.gateway.transport.heads import Origin
 from glasslipper.gateway.transport.pool import Transport
-from glasslipper.gateway.transport.reply import Reply
+from glasslipper.gateway.transport.reply import Pushed, Reply
 
-__all__ = ["Origin", "Reply", "Timeouts", "Transport"]
+__all__ = ["Origin", "Pushed", "Reply", "Timeouts", "Transport"]

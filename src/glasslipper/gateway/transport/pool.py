@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from glasslipper.gateway.transport.connection import Connection, Timeouts
 from glasslipper.gateway.transport.dial import Proxy, dial, trusting_context
 from glasslipper.gateway.transport.heads import Origin, request_head
-from glasslipper.gateway.transport.reply import Reply
+from glasslipper.gateway.transport.reply import Pushed, Reply
 from glasslipper.kernel.errors import UpstreamUnreachable
 
 SWEEP_S = 0.1
@@ -80,6 +80,36 @@ class Transport:
         reply = connection.ask(request, timeouts=timeouts, started_s=started_s, now_s=now_s)
         await reply.begun()
         return reply
+
+    def is_ready(self, origin: Origin) -> bool:
+        """Tell whether a connection to `origin` rests, so that `send_now` may be used."""
+        lane = self._lanes.get(origin)
+        return lane is not None and lane.is_ready()
+
+    def send_now(
+        self,
+        origin: Origin,
+        method: bytes,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        timeouts: Timeouts,
+        now_s: float,
+        heard: Callable[[], None],
+    ) -> Pushed:
+        """Send a request over a connection that rests; `heard` is called whenever there is news.
+
+        Raises:
+            UpstreamUnreachable: None rests.
+            InvalidRequest: The request cannot be sent as it stands.
+        """
+        lane = self._lanes.get(origin)
+        request = lane.encode(method, target, headers, body) if lane is not None else b""
+        connection = lane.take() if lane is not None else None
+        if connection is None:
+            raise UpstreamUnreachable(f"no connection to {origin.authority} rests")
+        return connection.ask_now(request, timeouts=timeouts, now_s=now_s, heard=heard)
 
     @property
     def connections(self) -> int:
@@ -174,6 +204,12 @@ class _Lane:
             self.origin, method, target, headers, prefix=self._prefix, size_bytes=len(body)
         )
         return head + body
+
+    def is_ready(self) -> bool:
+        idle = self._idle
+        while idle and not idle[-1].is_open:
+            idle.pop()
+        return bool(idle)
 
     def take(self) -> Connection | None:
         idle = self._idle

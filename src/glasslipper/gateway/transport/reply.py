@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from glasslipper.gateway.transport.heads import Headers
@@ -141,3 +142,39 @@ class Reply(Inbox):
             raise
         finally:
             self.waiter = None
+
+
+class Pushed(Reply):
+    """A reply that calls its reader whenever there is news, instead of being waited for."""
+
+    __slots__ = ("_heard",)
+
+    def __init__(self, source: Source, heard: Callable[[], None]) -> None:
+        """Call `heard` when the header section is in, for each piece of the body and at the end.
+
+        What it raises ends the connection; it had better raise nothing.
+        """
+        super().__init__(source)
+        self._heard = heard
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the body is here."""
+        return self.source is None and self.error is None
+
+    def wake(self) -> None:
+        """Tell the reader."""
+        self._heard()
+
+    def take(self) -> bytes:
+        """Return what has come of the body and was not taken yet."""
+        chunks = self.chunks
+        if len(chunks) == 1:
+            data = chunks.popleft()
+        else:
+            data = b"".join(chunks)
+            chunks.clear()
+        self.lag_bytes = 0
+        if self.source is not None:
+            self.source.caught_up(0)
+        return data

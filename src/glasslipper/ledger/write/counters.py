@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from glasslipper.kernel.clock import DAY_MS, day_of
-from glasslipper.kernel.record import Generation
+from glasslipper.kernel.clock import DAY_MS
 from glasslipper.ledger import lines
+from glasslipper.ledger.write.recorder import Charged
 from glasslipper.store import journal
 from glasslipper.store.database import Database
 
@@ -45,18 +45,18 @@ class Live:
         self._settled: list[_Settled] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def add(self, position: int, generation: Generation, budgets: tuple[str, ...]) -> None:
-        """Take in a generation whose line ends at `position` and that was held from `budgets`."""
+    def add(self, position: int, charged: Charged, budgets: tuple[str, ...]) -> None:
+        """Take in what the line that ends at `position` charges, held from `budgets`."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         self._settled.append(
             _Settled(
                 position,
-                day_of(generation.created_ms),
-                generation.accounts,
-                generation.charged_nanousd,
-                generation.billed_nanousd,
-                generation.billed_nanousd if generation.is_byok else 0,
+                charged.created_ms // DAY_MS,
+                charged.accounts,
+                charged.charged_nanousd,
+                charged.billed_nanousd,
+                charged.billed_nanousd if charged.is_byok else 0,
                 budgets,
             )
         )

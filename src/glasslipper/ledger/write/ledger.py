@@ -17,12 +17,11 @@ from typing import TypeVar
 from glasslipper.kernel.clock import Clock, SystemClock
 from glasslipper.kernel.errors import StoreBusy, StoreFailed
 from glasslipper.kernel.ids import new_id
-from glasslipper.kernel.record import Generation
 from glasslipper.ledger import tables
 from glasslipper.ledger.write import counters, keeper, keys, recovery
 from glasslipper.ledger.write.counters import Live
 from glasslipper.ledger.write.purse import BudgetHold, Purse
-from glasslipper.ledger.write.recorder import Recorder
+from glasslipper.ledger.write.recorder import Charged, Recorder
 from glasslipper.store.cells import Cells
 from glasslipper.store.commit import GroupCommit
 from glasslipper.store.database import Database, Durability
@@ -73,10 +72,10 @@ class Ledger:
         )
         self.recorder = Recorder(self._journal, self._cells, noted=self._noted)
 
-    def _noted(self, position: int, generation: Generation | None, hold: BudgetHold) -> None:
-        if generation is not None:
-            self.purse.settle(hold, generation.charged_nanousd)
-            self._live.add(position, generation, hold.accounts)
+    def _noted(self, position: int, charged: Charged | None, hold: BudgetHold) -> None:
+        if charged is not None:
+            self.purse.settle(hold, charged.charged_nanousd)
+            self._live.add(position, charged, hold.accounts)
         self._keeper.soon()
 
     def _open_state(self) -> Database:

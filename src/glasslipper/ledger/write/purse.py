@@ -108,20 +108,30 @@ class Purse:
         """
         if not account.budgets:
             return NO_HOLD
+        taken = self.hold_now(account, ceiling_nanousd)
+        if taken is not None:
+            return taken
         ceiling = min(ceiling_nanousd, _INT64_MAX)
-        if self._take(account.budgets, ceiling):
-            return BudgetHold(nanousd=ceiling, accounts=account.budgets)
         least = ceiling if least_nanousd is None else min(least_nanousd, ceiling)
         return await self._ask(account.budgets, ceiling, least)
 
+    def hold_now(self, account: Account, ceiling_nanousd: int) -> BudgetHold | None:
+        """Keep the ceiling back if what is granted covers it; `None` if more must be asked for."""
+        ceiling = min(ceiling_nanousd, _INT64_MAX)
+        if self._take(account.budgets, ceiling):
+            return BudgetHold(nanousd=ceiling, accounts=account.budgets)
+        return None
+
     def _take(self, accounts: tuple[str, ...], amount: int) -> bool:
-        grants = [self._grants.get(account) for account in accounts]
-        if any(grant is None or grant.surplus < amount for grant in grants):
-            return False
+        grants = list[_Grant]()
+        for account in accounts:
+            grant = self._grants.get(account)
+            if grant is None or grant.granted - grant.used < amount:
+                return False
+            grants.append(grant)
         for grant in grants:
-            if grant is not None:
-                grant.used += amount
-                grant.idle = False
+            grant.used += amount
+            grant.idle = False
         return True
 
     async def _ask(self, accounts: tuple[str, ...], ceiling: int, least: int) -> BudgetHold:

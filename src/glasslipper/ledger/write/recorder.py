@@ -8,6 +8,7 @@ new exchanges and loses none that has begun. Implements `kernel.ports.Recorder`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from glasslipper.kernel.errors import StoreFailed
 from glasslipper.kernel.record import Generation, Intent, LateFact
@@ -19,8 +20,24 @@ from glasslipper.store.journal import Journal
 ROOM_BYTES = 8_192
 """Room kept for what a generation says beyond its intent."""
 
-Noted = Callable[[int, Generation | None, BudgetHold], None]
-"""Told of a line: the position after it, the generation in it, and the hold that it settles."""
+
+class Charged(Protocol):
+    """What counters and budgets want to know of a generation; a generation is one."""
+
+    @property
+    def created_ms(self) -> int: ...
+    @property
+    def accounts(self) -> tuple[str, ...]: ...
+    @property
+    def charged_nanousd(self) -> int: ...
+    @property
+    def billed_nanousd(self) -> int: ...
+    @property
+    def is_byok(self) -> bool: ...
+
+
+Noted = Callable[[int, Charged | None, BudgetHold], None]
+"""Told of a line: the position after it, what it charges, and the hold that it settles."""
 
 
 class Recorder:
@@ -59,6 +76,19 @@ class Recorder:
         """Take a cell back that no intent names, or whose exchange is settled."""
         self._cells.give(cell)
 
+    async def durable(self, position: int) -> None:
+        """Return once what was written before `position` is as durable as promised.
+
+        Raises:
+            StoreFailed: The journal cannot be synced.
+        """
+        await self._journal.durable(position)
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether a line is as durable as promised once it is written, with nothing to wait for."""
+        return self._journal.is_instant
+
     async def intend(self, intent: Intent, *, hold: BudgetHold = NO_HOLD) -> None:
         """Write down that an upstream is about to be called, under a hold.
 
@@ -66,8 +96,25 @@ class Recorder:
             DiskFull: There is no room for the exchange; nothing is written.
             StoreFailed: The journal cannot be written; the upstream must not be called.
         """
-        line = lines.encode(intent)
-        known = self._open.get(intent.generation_id)
+        await self._journal.durable(self.write_intent(intent, hold))
+
+    def write_intent(self, intent: Intent, hold: BudgetHold) -> int:
+        """Do the same without waiting; return the position to wait for.
+
+        Raises:
+            DiskFull: There is no room for the exchange; nothing is written.
+            StoreFailed: The journal cannot be written; the upstream must not be called.
+        """
+        return self.write_intent_line(intent.generation_id, lines.encode(intent), hold)
+
+    def write_intent_line(self, generation_id: str, line: bytes, hold: BudgetHold) -> int:
+        """Do the same with the line of an intent.
+
+        Raises:
+            DiskFull: There is no room for the exchange; nothing is written.
+            StoreFailed: The journal cannot be written; the upstream must not be called.
+        """
+        known = self._open.get(generation_id)
         room = len(line) + 1 if known else 3 * len(line) + ROOM_BYTES
         self._journal.reserve(room)
         try:
@@ -76,10 +123,10 @@ class Recorder:
             self._journal.unreserve(room)
             raise
         if known is None:
-            self._open[intent.generation_id] = _Open(room, hold)
+            self._open[generation_id] = _Open(room, hold)
         else:
             known.room_bytes += room
-        await self._journal.durable(position)
+        return position
 
     async def settle(self, generation: Generation) -> None:
         """Write down how an exchange ended; a second time with the same id changes nothing.
@@ -88,14 +135,34 @@ class Recorder:
             StoreFailed: The journal cannot be written. The exchange stays open, so that settling
                 can be tried again; a restart closes it otherwise.
         """
-        known = self._open.get(generation.id)
+        position = self.write_generation(generation)
+        if position is not None:
+            await self._journal.durable(position)
+
+    def write_generation(self, generation: Generation) -> int | None:
+        """Do the same without waiting; return the position to wait for, if anything was written.
+
+        Raises:
+            StoreFailed: The journal cannot be written; the exchange stays open.
+        """
+        return self.write_generation_line(generation.id, lines.encode(generation), generation)
+
+    def write_generation_line(
+        self, generation_id: str, line: bytes, charged: Charged
+    ) -> int | None:
+        """Do the same with the line of a generation and what it charges.
+
+        Raises:
+            StoreFailed: The journal cannot be written; the exchange stays open.
+        """
+        known = self._open.get(generation_id)
         if known is None:
-            return
-        position = self._journal.append(lines.encode(generation))
-        del self._open[generation.id]
+            return None
+        position = self._journal.append(line)
+        del self._open[generation_id]
         self._journal.unreserve(known.room_bytes)
-        self._noted(position, generation, known.hold)
-        await self._journal.durable(position)
+        self._noted(position, charged, known.hold)
+        return position
 
     async def note(self, fact: LateFact) -> None:
         """Write down something learned later.

@@ -47,7 +47,7 @@ def _open_exchanges(table: Database) -> list[list[Intent]]:
     """Return the intents without a generation, the attempts of each exchange in order."""
     found: dict[str, list[Intent]] = {}
     unsettled = """
-        SELECT body FROM intents WHERE generation_id NOT IN (SELECT id FROM generations)"""
+        SELECT body FROM intents WHERE generation_id NOT IN (SELECT id FROM records)"""
     for (body,) in table.rows(unsettled):
         intent = lines.decode_intent(str(body))
         found.setdefault(intent.generation_id, []).append(intent)

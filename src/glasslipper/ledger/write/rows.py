@@ -6,12 +6,15 @@ however often copying is interrupted; rows are also keyed by id. Knows nothing o
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
+from typing import cast
 
 import msgspec
 from msgspec import Struct
 
 from glasslipper.ledger import lines, tables
+from glasslipper.ledger.lake import segments
 from glasslipper.store import journal
 from glasslipper.store.database import Database, Durability
 from glasslipper.store.migrate import migrate
@@ -25,7 +28,22 @@ def open_rows(folder: Path, durability: Durability = "process") -> Database:
     """Open the table file of the journal in `folder`, with its tables up to date."""
     db = Database(folder / ROWS_FILE, durability=durability)
     migrate(db, tables.ROWS)
+    _heed_segments(db, folder)
     return db
+
+
+def _heed_segments(db: Database, folder: Path) -> None:
+    """Number and copy nothing again that is sealed: the file may be new, or an old copy."""
+    sealed = segments.last_of(folder.parent.parent, folder.name)
+    if sealed is None:
+        return
+    row = db.row("SELECT seq FROM sqlite_sequence WHERE name = 'records'")
+    if row is not None and cast("int", row[0]) >= sealed.manifest.last:
+        return
+    with db.transaction():
+        db.change("DELETE FROM sqlite_sequence WHERE name = 'records'")
+        db.change("INSERT INTO sqlite_sequence VALUES ('records', ?)", (sealed.manifest.last,))
+        db.change("UPDATE copied SET position = max(position, ?)", (sealed.manifest.position,))
 
 
 def copied_to(db: Database) -> int:
@@ -45,9 +63,9 @@ def copy(db: Database, folder: Path, until: int | None = None) -> int:
                 size -= len(chunk.pop()) + 1
             if not chunk:
                 return position
-            position += size
             with db.transaction():
-                _insert(db, chunk)
+                _insert(db, chunk, position)
+                position += size
                 db.change("UPDATE copied SET position = ?", (position,))
     return position
 
@@ -76,14 +94,21 @@ _rows = msgspec.json.Decoder(_Row)
 _begun = msgspec.json.Decoder(_Begun)
 
 
-def _insert(db: Database, chunk: list[bytes]) -> None:
+def _insert(db: Database, chunk: list[bytes], start: int) -> None:
+    """Insert the records of whole lines, the first of which begins at position `start`."""
     bodies = lines.of_kind(chunk, lines.GENERATION)
     rows = [_rows.decode(body) for body in bodies]
+    ends = accumulate((len(line) + 1 for line in chunk), initial=start)
+    next(ends)
+    after = [
+        end for line, end in zip(chunk, ends, strict=True) if line.startswith(lines.GENERATION)
+    ]
     db.change_many(
-        "INSERT OR IGNORE INTO generations (id, key_id, created_ms, body) VALUES (?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO records (position, id, key_id, created_ms, body)"
+        " VALUES (?, ?, ?, ?, ?)",
         [
-            (row.id, row.key_id, row.created_ms, body.decode())
-            for row, body in zip(rows, bodies, strict=True)
+            (end, row.id, row.key_id, row.created_ms, body.decode())
+            for end, row, body in zip(after, rows, bodies, strict=True)
         ],
     )
     _keep_open(db, lines.of_kind(chunk, lines.INTENT), {row.id for row in rows})

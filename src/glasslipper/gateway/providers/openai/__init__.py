@@ -7,19 +7,21 @@ retry, choose, price or record; the provider's row in the table says what is don
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder
 
 from glasslipper import __version__
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.providers.openai.answer import Reading
+from glasslipper.gateway.providers.openai.plain import write_plain
 from glasslipper.gateway.providers.openai.refusal import Refusals
 from glasslipper.gateway.providers.openai.request import encode_request, write_json
 from glasslipper.gateway.providers.openai.usage import usage_of
 from glasslipper.gateway.providers.openai.wire import Embeddings
 from glasslipper.gateway.providers.table import Provider
-from glasslipper.gateway.transport import Origin, Reply, Timeouts, Transport
+from glasslipper.gateway.transport import Origin, Pushed, Reply, Timeouts, Transport
 from glasslipper.kernel.errors import GlasslipperError, SetupMissing, StreamBroken, UpstreamFailed
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.ids import new_id
@@ -73,6 +75,8 @@ class OpenAICompatible:
         ]
         if key is not None:
             self._headers.append((b"authorization", b"Bearer " + key.encode("ascii")))
+        self._whole_headers = [*self._headers, (b"accept", b"application/json")]
+        self._stream_headers = [*self._headers, (b"accept", b"text/event-stream")]
 
     async def send(self, attempt: Attempted) -> AsyncGenerator[Event, None]:
         """Run the attempt and yield its events; closing the iterator ends the call.
@@ -91,7 +95,7 @@ class OpenAICompatible:
             if not 200 <= reply.status < 300:
                 raise await self._refusal(reply)
             reading = Reading(attempt, self._refusals)
-            if _is_stream(reply, expected=streams):
+            if is_stream(reply, expected=streams):
                 while (data := await _next(reply, reading)) is not None:
                     for event in reading.feed(data):
                         yield event
@@ -104,6 +108,51 @@ class OpenAICompatible:
                 await _linger(reply)
         finally:
             reply.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a connection rests, so that `ask_now` may be used."""
+        return self._transport.is_ready(self._origin)
+
+    def write(self, ask: PlainRequest, upstream_model: str) -> bytes | None:
+        """Return a plain request as this provider wants it; changes `ask`."""
+        return write_plain(ask, provider=self.provider, upstream_model=upstream_model)
+
+    def ask_now(
+        self,
+        body: bytes,
+        *,
+        request_id: bytes,
+        streams: bool,
+        now_s: float,
+        heard: Callable[[], None],
+    ) -> Pushed:
+        """Send a body over a connection that rests; `heard` is called whenever there is news.
+
+        Raises:
+            UpstreamUnreachable: No connection rests any more.
+        """
+        return self._transport.send_now(
+            self._origin,
+            b"POST",
+            self._chat,
+            [
+                *(self._stream_headers if streams else self._whole_headers),
+                (b"x-request-id", request_id),
+            ],
+            body,
+            timeouts=self._timeouts,
+            now_s=now_s,
+            heard=heard,
+        )
+
+    def reading(self, attempt: Attempted) -> Reading:
+        """Return what turns the answer to an attempt into events."""
+        return Reading(attempt, self._refusals)
+
+    def refusal(self, reply: Reply, body: bytes) -> GlasslipperError:
+        """Return what an answer that is no success says."""
+        return self._refusals.of_reply(reply.status, reply.headers, body[:MAX_REFUSAL_BYTES])
 
     async def embed(
         self, model: str, texts: Sequence[str], dimensions: int | None
@@ -149,8 +198,7 @@ class OpenAICompatible:
 
     async def _ask(self, target: bytes, body: bytes, *, request_id: str, streams: bool) -> Reply:
         headers = [
-            *self._headers,
-            (b"accept", b"text/event-stream" if streams else b"application/json"),
+            *(self._stream_headers if streams else self._whole_headers),
             (b"x-request-id", request_id.encode("ascii")),
         ]
         return await self._transport.send(
@@ -166,7 +214,7 @@ class OpenAICompatible:
         return self._refusals.of_reply(reply.status, reply.headers, body)
 
 
-def _is_stream(reply: Reply, *, expected: bool) -> bool:
+def is_stream(reply: Reply, *, expected: bool) -> bool:
     """Judge by what came, and only where that says nothing by what was asked for."""
     kind = reply.headers.get(b"content-type", b"").lower()
     if kind.startswith(b"text/event-stream"):

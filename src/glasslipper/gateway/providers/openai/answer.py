@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from msgspec import ValidationError
+from msgspec import ValidationError, structs
 from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.chat.thoughts import ENCRYPTED, SUMMARY, TEXT, Detail, Thoughts
@@ -76,6 +76,17 @@ class Reading:
     def has_finished(self) -> bool:
         """Whether the provider has said why the answer ended."""
         return self._finish is not None
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether no frame has begun and not ended."""
+        return self._splitter.at_boundary
+
+    def peek(self, data: bytes) -> list[Event]:
+        """Return the events that a chunk would make, without taking it in."""
+        other = Reading(Attempted(**structs.asdict(self._attempt)), self._refusals)
+        other._started = True
+        return other.take(data)
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """Yield the events of the next bytes of a stream of chunks; `is_done` once it says so.

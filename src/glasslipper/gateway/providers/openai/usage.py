@@ -19,13 +19,21 @@ from glasslipper.kernel.money import nanousd
 from glasslipper.kernel.usage import Usage
 
 _MAX_UNITS = 2**53
+_NO_PROMPT = (PromptDetails(), PromptDetails(cached_tokens=0, audio_tokens=0))
+_NO_COMPLETION = (
+    CompletionDetails(),
+    CompletionDetails(reasoning_tokens=0, audio_tokens=0),
+    CompletionDetails(reasoning_tokens=0),
+)
+"""Details that tell of nothing, in the forms in which they come."""
+
 _MAX_USD = 1_000_000
 """A provider that claims to have charged more for one call is not believed."""
 
 
 def usage_of(told: UsageObject) -> Usage:
     """Return the units and the reported cost, in disjoint classes."""
-    if (plain := _plain(told)) is not None:
+    if (plain := plain_usage(told)) is not None:
         return plain
     inner = told.prompt_tokens_details or PromptDetails()
     outer = told.completion_tokens_details or CompletionDetails()
@@ -52,14 +60,17 @@ def usage_of(told: UsageObject) -> Usage:
     )
 
 
-def _plain(told: UsageObject) -> Usage | None:
+def plain_usage(told: UsageObject) -> Usage | None:
     """Return the usage where there are two numbers of tokens and no more to know."""
     prompt, completion = told.prompt_tokens, told.completion_tokens
     if not (isinstance(prompt, int) and isinstance(completion, int)):
         return None
     if not (0 < prompt <= _MAX_UNITS and 0 <= completion <= _MAX_UNITS):
         return None
-    if told.cost is not None or told.prompt_tokens_details or told.completion_tokens_details:
+    if told.cost is not None:
+        return None
+    inner, outer = told.prompt_tokens_details, told.completion_tokens_details
+    if not (inner is None or inner in _NO_PROMPT) or not (outer is None or outer in _NO_COMPLETION):
         return None
     if told.cached_tokens or told.prompt_cache_hit_tokens:
         return None

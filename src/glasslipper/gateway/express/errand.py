@@ -1,0 +1,505 @@
+"""One plain request, from its body to its record and its answer.
+
+An errand begins on a lane or, where several endpoints may serve, with an `Exchange` of its own.
+Only an answer that is plain is recorded and written here; whatever else comes is handed to the
+exchange, and what goes wrong to the usual way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from msgspec import Struct
+
+from glasslipper.gateway.answering import (
+    Heard,
+    bill_of_outcome,
+    caption_of_fields,
+    finish,
+    head_of,
+)
+from glasslipper.gateway.api.speaking import ChunkSpeaker
+from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.dialects import chat as dialect
+from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain, request_of
+from glasslipper.gateway.exchange import Begun, Caption, Exchange
+from glasslipper.gateway.express.lane import Lane, find_lane, in_usd
+from glasslipper.gateway.express.records import as_json
+from glasslipper.gateway.guard import GuardedConnection
+from glasslipper.gateway.house import House
+from glasslipper.gateway.http import Http
+from glasslipper.gateway.providers.openai import MAX_ANSWER_BYTES, OpenAICompatible, is_stream
+from glasslipper.gateway.providers.openai.plain import Said, read_plain
+from glasslipper.gateway.routing import Plain, choices
+from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
+from glasslipper.kernel.events import Event, Folder
+from glasslipper.kernel.ids import new_id
+from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
+
+UNUSUAL = frozenset(
+    {b"idempotency-key", b"x-session-id", b"x-openrouter-metadata", b"transfer-encoding"}
+)
+"""Headers that ask for more than words."""
+
+MOST_LANES = 64
+"""Of one connection."""
+
+Serve = Callable[[Http], Awaitable[None]]
+
+_REASONS = {word: as_json(word) for word in ("stop", "length")}
+
+_log = logging.getLogger(__name__)
+
+
+class Asker:
+    """What the header of a request says about whoever sends it."""
+
+    __slots__ = ("authorization", "caption", "lanes")
+
+    def __init__(self, authorization: str, caption: Caption) -> None:
+        self.authorization = authorization
+        self.caption = caption
+        self.lanes: dict[str, Lane] = {}
+
+
+class Charge(Struct, frozen=True, gc=False):
+    """What the ledger counts of an exchange; see `ledger.write.recorder.Charged`."""
+
+    created_ms: int
+    accounts: tuple[str, ...]
+    charged_nanousd: int
+    billed_nanousd: int
+    is_byok: bool = False
+
+
+class Express:
+    """The shortcut of one house; see `guard.Shortcut`."""
+
+    paths = frozenset({b"/api/v1/chat/completions", b"/v1/chat/completions"})
+
+    def __init__(
+        self, house: House, usual: Callable[[Serve], object], streaming: type[Errand]
+    ) -> None:
+        """Serve `house`; `usual` makes an application of what serves one request.
+
+        Streams are errands of the kind `streaming`.
+        """
+        self.house = house
+        self.desk = house.desk
+        self.recorder = house.ledger.recorder
+        self.usual = usual
+        self.streaming = streaming
+        self.loop = asyncio.get_running_loop()
+
+    def greet(self, fields: Mapping[bytes, bytes]) -> Asker | None:
+        """Return who asks, by the header fields; `None` if they ask for more than words."""
+        authorization = fields.get(b"authorization")
+        if authorization is None or not UNUSUAL.isdisjoint(fields):
+            return None
+        return Asker(authorization.decode("latin-1"), caption_of_fields(fields, "chat"))
+
+    def begin(self, connection: GuardedConnection, asker: Asker, body: bytes) -> Errand | None:
+        """Begin to serve a request if it is plain and everything for it is at hand."""
+        house = self.house
+        if house.draining or not self.recorder.is_instant or (ask := decode_plain(body)) is None:
+            return None
+        try:
+            if ask.stream:
+                caller = house.gatekeeper.admit(asker.authorization)
+                return self._begin_exchange(connection, asker, caller, ask, body)
+            lane = asker.lanes.get(ask.model)
+            if lane is None or lane.until_ms <= house.clock.ticks_ms():
+                caller = house.gatekeeper.admit(asker.authorization)
+                lane = find_lane(house, caller, ask.model, asker.caption)
+                if lane is None:
+                    return self._begin_exchange(connection, asker, caller, ask, body)
+                if len(asker.lanes) >= MOST_LANES:
+                    asker.lanes.clear()
+                asker.lanes[ask.model] = lane
+            elif not house.offer.is_current(ask.model, lane.offered):
+                del asker.lanes[ask.model]
+                return self.begin(connection, asker, body)
+        except GlasslipperError:
+            return None  # the usual way meets the same error, and explains it
+        return self._begin_on(lane, connection, ask, body)
+
+    def _begin_on(
+        self, lane: Lane, connection: GuardedConnection, ask: PlainRequest, body: bytes
+    ) -> Errand | None:
+        desk = self.desk
+        if not desk.router.is_calm() or not lane.upstream.is_ready:
+            return None
+        limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
+        units, most = lane.ceiling_nanousd([turn.content for turn in ask.messages], limit)
+        asked = lane.upstream.write(ask, lane.endpoint.upstream_model)
+        if asked is None:
+            return None
+        hold = NO_HOLD
+        if lane.budgets:
+            taken = desk.ledger.purse.hold_now(lane.caller.account, most)
+            if taken is None:
+                return None
+            hold = taken
+        errand = Errand(self, connection, body)
+        errand.ride(lane, hold, lane.upstream)
+        try:
+            errand.intend(units, as_json(ask.user))
+        except StoreFailed:
+            desk.ledger.purse.release(hold)
+            return None
+        desk.router.earn()
+        desk.running.add(errand)
+        errand.ask(asked)
+        return errand
+
+    def _begin_exchange(
+        self,
+        connection: GuardedConnection,
+        asker: Asker,
+        caller: Caller,
+        ask: PlainRequest,
+        body: bytes,
+    ) -> Errand | None:
+        request = request_of(ask)
+        offered = choices(self.house.offer, request)
+        if not all(isinstance(one.upstream, OpenAICompatible) for one in offered):
+            return None
+        exchange = Exchange(self.desk, caller, request, offered=offered, caption=asker.caption)
+        upstream = exchange.first.upstream
+        if not isinstance(upstream, OpenAICompatible) or not upstream.is_ready:
+            return None
+        asked = upstream.write(ask, exchange.first.upstream_model)
+        if asked is None or not exchange.hold_now():
+            return None
+        try:
+            exchange.open_now()
+        except StoreFailed as error:
+            exchange.abandon(error)
+            return None
+        kind = self.streaming if request.stream else Errand
+        errand = kind(self, connection, body)
+        errand.walk(exchange, caller, upstream)
+        self.desk.running.add(errand)
+        errand.ask(asked)
+        return errand
+
+
+class Errand:
+    """One request on the short way."""
+
+    __slots__ = (
+        "_attempt_id",
+        "_body",
+        "_caller",
+        "_cell",
+        "_connection",
+        "_created_ms",
+        "_exchange",
+        "_express",
+        "_hold",
+        "_is_over",
+        "_lane",
+        "_pieces",
+        "_reply",
+        "_size_bytes",
+        "_ticks_ms",
+        "_upstream",
+        "_user",
+        "id",
+    )
+
+    streams = False
+
+    def __init__(self, express: Express, connection: GuardedConnection, body: bytes) -> None:
+        self._express = express
+        self._connection = connection
+        self._body = body
+        self._pieces: list[bytes] | None = None
+        self._size_bytes = 0
+        self._is_over = False
+        self._lane: Lane | None = None
+        self._exchange: Exchange | None = None
+
+    # begin
+
+    def ride(self, lane: Lane, hold: BudgetHold, upstream: OpenAICompatible) -> None:
+        """Go on a lane, under a hold."""
+        clock = self._express.desk.clock
+        self._lane = lane
+        self._upstream = upstream
+        self._caller = lane.caller
+        self._hold = hold
+        self._created_ms = clock.now_ms()
+        self._ticks_ms = clock.ticks_ms()
+        self.id = new_id("gen", self._created_ms)
+        self._attempt_id = f"att-{self.id[4:]}-1"
+
+    def intend(self, units: int, user: bytes) -> None:
+        """Write down that the lane's endpoint is about to be asked.
+
+        Raises:
+            StoreFailed: It cannot be written; nothing may be asked of anybody.
+        """
+        lane = self._lane
+        if lane is None:
+            return
+        recorder = self._express.recorder
+        self._user = user
+        cell = self._cell = recorder.take_cell()
+        line = lane.whole_intent % (
+            self.id.encode(),
+            self._attempt_id.encode(),
+            self._created_ms,
+            units,
+            self._hold.nanousd,
+            cell,
+            user,
+        )
+        try:
+            recorder.write_intent_line(self.id, line, self._hold)
+        except StoreFailed:
+            recorder.give_cell(cell)
+            raise
+
+    def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
+        """Go with an exchange whose first attempt is written down."""
+        self._exchange = exchange
+        self._upstream = upstream
+        self._caller = caller
+        self.id = exchange.id
+        self._attempt_id = exchange.attempted.id
+
+    def ask(self, body: bytes) -> None:
+        """Ask the provider."""
+        self._reply = self._upstream.ask_now(
+            body,
+            request_id=self._attempt_id.encode(),
+            streams=self.streams,
+            now_s=self._express.loop.time(),
+            heard=self._hear,
+        )
+
+    # hear
+
+    def _hear(self) -> None:
+        if self._is_over:
+            return
+        try:
+            self._take()
+        except GlasslipperError as error:
+            self._go_on_after(error)
+        except Exception:  # noqa: BLE001 - the edge of a callback: whatever it is, it is told
+            _log.exception("serving %s failed", self.id)
+            self._go_on_after(GlasslipperError("Something went wrong here."))
+
+    def _take(self) -> None:
+        reply = self._reply
+        if reply.error is not None:
+            raise reply.error
+        data = self._whole_body()
+        if data is None:
+            return
+        if not 200 <= reply.status < 300:
+            raise self._upstream.refusal(reply, data)
+        lane = self._lane
+        if lane is not None and lane.answer is not None and (said := read_plain(data)) is not None:
+            self._is_over = True
+            self._settle(lane, said, lane.answer)
+        else:
+            events = self._events(data)
+            self._is_over = True
+            self._answer(events)
+
+    def _whole_body(self) -> bytes | None:
+        """Return the body if all of it is here."""
+        data = self._reply.take()
+        if not self._reply.is_whole:
+            self._keep(data)
+            return None
+        return data if self._pieces is None else b"".join((*self._pieces, data))
+
+    def _keep(self, data: bytes) -> None:
+        if self._pieces is None:
+            self._pieces = []
+        self._pieces.append(data)
+        self._size_bytes += len(data)
+        if self._size_bytes > MAX_ANSWER_BYTES:
+            raise StreamBroken(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+
+    # a plain answer on a lane
+
+    def _settle(self, lane: Lane, said: Said, form: bytes) -> None:
+        """Record and answer."""
+        desk = self._express.desk
+        ticks_ms = desk.clock.ticks_ms()
+        duration_ms = int(ticks_ms - self._ticks_ms)
+        billed, for_prompt = lane.cost_nanousd(said.prompt, said.completion)
+        hold = self._hold
+        charged = billed
+        if lane.budgets and billed > hold.nanousd:
+            charged = hold.nanousd
+            _log.warning("%s was billed %d nano-USD above its hold", self.id, billed - charged)
+        identity, upstream_id = self.id.encode(), as_json(said.upstream_id)
+        reason, native = _REASONS[said.finish], as_json(said.native)
+        line = lane.whole_generation % (
+            identity,
+            self._created_ms,
+            reason,
+            native,
+            duration_ms,
+            duration_ms,
+            said.prompt,
+            said.completion,
+            hold.nanousd,
+            billed,
+            charged,
+            upstream_id,
+            self._user,
+            self._attempt_id.encode(),
+            self._created_ms,
+            duration_ms,
+            duration_ms,
+            upstream_id,
+            billed,
+        )
+        recorder = self._express.recorder
+        charge = Charge(self._created_ms, lane.accounts, charged, billed)
+        recorder.write_generation_line(self.id, line, charge)
+        recorder.give_cell(self._cell)
+        desk.running.discard(self)
+        desk.tally.note_plain(
+            lane.served, said.prompt, said.completion, charged, duration_ms, duration_ms
+        )
+        desk.router.report_plain(
+            lane.endpoint,
+            Plain(ticks_ms, ticks_ms - self._ticks_ms, None, said.prompt, said.completion),
+        )
+        self._write(
+            form
+            % (
+                identity,
+                self._created_ms // 1000,
+                as_json(said.text),
+                reason,
+                native,
+                said.prompt,
+                said.completion,
+                said.prompt + said.completion,
+                in_usd(charged),
+                charged,
+                in_usd(billed),
+                in_usd(for_prompt),
+                in_usd(billed - for_prompt),
+            )
+        )
+
+    # any other answer
+
+    def _events(self, data: bytes) -> list[Event]:
+        """Return what a whole answer says.
+
+        Raises:
+            UpstreamFailed: It is none.
+        """
+        exchange = self._as_exchange()
+        reading = self._upstream.reading(exchange.attempted)
+        if is_stream(self._reply, expected=False):
+            events = list(reading.feed(data))
+        else:
+            events = reading.take(data)
+        events += reading.end()
+        if not reading.has_finished:
+            raise StreamBroken(f"{exchange.provider} broke off before the answer ended.")
+        return events
+
+    def _answer(self, events: list[Event]) -> None:
+        exchange = self._as_exchange()
+        exchange.take_in(events)
+        outcome = exchange.settle_now()
+        self._forget()
+        folder = Folder()
+        for event in events:
+            folder.add(event)
+        bill = bill_of_outcome(outcome)
+        self._write(dialect.encode_answer(folder.answer(), head_of(exchange), bill))
+
+    def _write(self, body: bytes) -> None:
+        self._connection.answer(
+            b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"x-generation-id: %b\r\n\r\n%b"
+            % (self._connection.usual_head(), len(body), self.id.encode(), body)
+        )
+
+    # what goes wrong
+
+    def leave(self) -> None:
+        """Record that the client is gone, and hang up."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._reply.close()
+        try:
+            self._as_exchange().abandon(None)
+        except StoreFailed:
+            _log.exception("recording the end of %s failed", self.id)
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._express.desk.running.discard(self)
+
+    def go_on(self) -> None:
+        """Nothing was held back."""
+
+    def _go_on_after(self, error: GlasslipperError) -> None:
+        """Let the usual way go on with the exchange, which met `error` at its first attempt."""
+        self._is_over = True
+        self._reply.close()
+        exchange = self._as_exchange()
+        speaker = ChunkSpeaker(dialect.encode_answer, dialect.ChunkEncoder, exchange.request)
+        heard = Heard(
+            caller=self._caller,
+            request=exchange.request,
+            body=self._body,
+            dialect="chat",
+            speaker=speaker,
+        )
+
+        async def serve(http: Http) -> None:
+            async with exchange:
+                await exchange.begin_again(error)
+                await finish(exchange, http, heard)
+
+        self._forget()
+        self._connection.hand_over(self._express.usual(serve), self._body)
+
+    @property
+    def _exchange_here(self) -> Exchange:
+        if self._exchange is None:
+            raise RuntimeError("this errand goes on a lane")
+        return self._exchange
+
+    def _as_exchange(self) -> Exchange:
+        """Return the exchange that this is; the one begun on a lane is made up now."""
+        if self._exchange is not None:
+            return self._exchange
+        lane, ask = self._lane, decode_plain(self._body)
+        if lane is None or ask is None:
+            raise RuntimeError("an errand goes on a lane or with an exchange")
+        self._exchange = Exchange.adopt(
+            self._express.desk,
+            lane.caller,
+            request_of(ask),
+            offered=lane.offered,
+            caption=lane.caption,
+            begun=Begun(
+                id=self.id,
+                created_ms=self._created_ms,
+                began_ms=self._ticks_ms,
+                hold=self._hold,
+                cell=self._cell,
+            ),
+        )
+        return self._exchange

@@ -1,0 +1,205 @@
+"""What is the same for every plain request of one client for one model.
+
+A lane is found once and good for as long as a key is remembered: whom the key speaks for, the
+one endpoint of the model and its one price, and the bytes around what changes from request to
+request. There is none where more than that must be looked at: several endpoints, prices that
+depend on the hour or the size, keys that accounts brought along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from glasslipper.gateway.auth import REMEMBER_MS, Caller
+from glasslipper.gateway.dialects import chat as dialect
+from glasslipper.gateway.dialects.envelope import Bill, Head
+from glasslipper.gateway.endpoints import Endpoint, cost_ceiling, plain_ceiling
+from glasslipper.gateway.exchange import Caption
+from glasslipper.gateway.express.records import generation_template, intent_template
+from glasslipper.gateway.express.template import NotPlain, quoted, template, text_mark
+from glasslipper.gateway.house import House
+from glasslipper.gateway.providers.openai import OpenAICompatible
+from glasslipper.gateway.tally import Served
+from glasslipper.kernel.events import Answer
+from glasslipper.kernel.money import PER, Price, amount_nanousd, split_nanousd, usd
+from glasslipper.kernel.record import PriceRow
+from glasslipper.kernel.usage import Usage
+
+
+class _Sample(NamedTuple):
+    """Numbers that are found again in an answer: tokens, nano-USD charged, and prices."""
+
+    prompt: int
+    completion: int
+    charged: int
+    price: Price
+
+
+_SAMPLES = (
+    _Sample(98_765_431, 12_345_617, 876_543_211, Price(input=3_000_017, output=7_000_003)),
+    _Sample(87_654_323, 23_456_789, 765_432_109, Price(input=5_000_011, output=9_000_001)),
+)
+
+
+class Lane:
+    """A client's way to one endpoint."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        endpoint: Endpoint,
+        upstream: OpenAICompatible,
+        row: PriceRow,
+        ceiling: Price,
+        caption: Caption,
+        *,
+        offered: Sequence[Endpoint],
+        until_ms: float,
+    ) -> None:
+        self.caller = caller
+        self.endpoint = endpoint
+        self.upstream = upstream
+        self.row = row
+        self.caption = caption
+        self.offered = offered
+        self.until_ms = until_ms
+        self.budgets = caller.account.budgets
+        self.served = Served(endpoint.model, endpoint.provider, "chat", "ok")
+        self._ceiling = ceiling
+        price = row.price
+        self._rates = (price.input, price.output, price.requests)
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Whom an exchange is counted for."""
+        return self.caller.account.path
+
+    def ceiling_nanousd(self, texts: Sequence[str], max_tokens: int | None) -> tuple[int, int]:
+        """Return the most units that go in, and the most that the exchange may cost."""
+        units = plain_ceiling(texts)
+        most = cost_ceiling(
+            self._ceiling,
+            input_units=units,
+            output_units=self.endpoint.output_bound(max_tokens),
+        )
+        return units, most
+
+    def cost_nanousd(self, prompt: int, completion: int) -> tuple[int, int]:
+        """Return what so many tokens cost, in all and for the prompt.
+
+        See `kernel.money.amount_nanousd` and `split_nanousd`.
+        """
+        per_input, per_output, each = self._rates
+        prompt_rate = prompt * per_input
+        return -(-(prompt_rate + completion * per_output + each) // PER), prompt_rate // PER
+
+    @cached_property
+    def whole_intent(self) -> bytes:
+        """The line of an intent to be answered at once."""
+        return intent_template(self.caller, self.endpoint, self.row, self._ceiling, streamed=False)
+
+    @cached_property
+    def stream_intent(self) -> bytes:
+        """The line of an intent to be streamed."""
+        return intent_template(self.caller, self.endpoint, self.row, self._ceiling, streamed=True)
+
+    @cached_property
+    def whole_generation(self) -> bytes:
+        """The line of a generation that was answered at once."""
+        return generation_template(
+            self.caller, self.endpoint, self.row, self.caption, streamed=False
+        )
+
+    @cached_property
+    def stream_generation(self) -> bytes:
+        """The line of a generation that was streamed."""
+        return generation_template(
+            self.caller, self.endpoint, self.row, self.caption, streamed=True
+        )
+
+    @cached_property
+    def answer(self) -> bytes | None:
+        """The body of an answer; `None` where the encoder does more than fill in.
+
+        It takes the id, the time in s, the words as JSON, the reasons of the end as JSON, tokens
+        in, out and in all, and the cost as charged, USD and nano-USD, and as billed, USD: in
+        all, for the prompt, and for the rest.
+        """
+        try:
+            first, second = map(self._answer, _SAMPLES)
+        except NotPlain:
+            return None
+        return first if first == second else None
+
+    def _answer(self, sample: _Sample) -> bytes:
+        prompt, completion, charged, price = sample
+        usage = Usage(input=prompt, output=completion, requests=1)
+        billed = amount_nanousd(usage, price)
+        written = dialect.encode_answer(
+            Answer(
+                text=text_mark(2),
+                finish="stop",
+                native_finish=text_mark(4),
+                usage=None,
+            ),
+            Head(
+                id=text_mark(0),
+                model=self.endpoint.model,
+                created_s=1_234_567_890,
+                provider=self.endpoint.provider,
+            ),
+            Bill(usage=usage, cost_nanousd=charged, upstream_nanousd=billed, price=price),
+        )
+        amounts = [billed, *split_nanousd(usage, price)]
+        return template(
+            written,
+            (
+                (b"@@0@@", b"%b"),
+                (b"1234567890", b"%d"),
+                (quoted(2), b"%b"),
+                (b'"stop"', b"%b"),
+                (quoted(4), b"%b"),
+                (b"%d" % prompt, b"%d"),
+                (b"%d" % completion, b"%d"),
+                (b"%d" % (prompt + completion), b"%d"),
+                (in_usd(charged), b"%b"),
+                (b"%d" % charged, b"%d"),
+                *((in_usd(amount), b"%b") for amount in amounts),
+            ),
+        )
+
+
+def in_usd(nanousd: int) -> bytes:
+    """Return an amount in USD as JSON writes it."""
+    return repr(usd(nanousd)).encode()
+
+
+def find_lane(house: House, caller: Caller, model: str, caption: Caption) -> Lane | None:
+    """Return the lane of a caller to a model, or `None` where the usual way must be taken.
+
+    Raises:
+        ModelUnknown: It is not offered.
+    """
+    offered = house.offer.find(model)
+    if len(offered) != 1 or not house.desk.keyring.is_empty:
+        return None
+    endpoint = offered[0]
+    upstream, tariff = endpoint.upstream, endpoint.pricing.tariff
+    if type(upstream) is not OpenAICompatible or tariff is None or endpoint.uncharged:
+        return None
+    if endpoint.is_byok or not tariff.is_constant:
+        return None
+    now_ms = house.clock.now_ms()
+    row, ceiling = endpoint.pricing.row(now_ms, 1), endpoint.pricing.ceiling(now_ms, 1)
+    if row is None or ceiling is None:
+        return None
+    left_ms = REMEMBER_MS
+    if caller.key.usable_until_ms is not None:
+        left_ms = min(left_ms, caller.key.usable_until_ms - now_ms)
+    until_ms = house.clock.ticks_ms() + left_ms
+    return Lane(
+        caller, endpoint, upstream, row, ceiling, caption, offered=offered, until_ms=until_ms
+    )
+

@@ -1,0 +1,163 @@
+"""A plain request that is answered in a stream.
+
+The exchange counts what passes; frames of text pass by their edges, all others are decoded and
+encoded as on the usual way. The header goes out with the first word, so that everything that
+fails before it can still be served by somebody else. A client that reads slowly slows the
+provider down; one that leaves ends the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from glasslipper.gateway.answering import bill_of_outcome, head_of
+from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.dialects import chat as dialect
+from glasslipper.gateway.exchange import Exchange, is_semantic
+from glasslipper.gateway.express.errand import Errand
+from glasslipper.gateway.express.frames import Edges
+from glasslipper.gateway.http import EVENTS
+from glasslipper.gateway.providers.openai import LINGER_S, OpenAICompatible, is_stream
+from glasslipper.kernel.errors import GlasslipperError, StreamBroken
+from glasslipper.kernel.events import Event
+
+
+class StreamErrand(Errand):
+    """One streamed answer on the short way."""
+
+    __slots__ = ("_edges", "_encoder", "_has_begun", "_held", "_reading", "_timer")
+
+    streams = True
+
+    def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
+        """Go with an exchange whose first attempt is written down."""
+        super().walk(exchange, caller, upstream)
+        self._reading = upstream.reading(exchange.attempted)
+        self._encoder = dialect.ChunkEncoder(head_of(exchange))
+        self._edges = Edges()
+        self._held: list[bytes] = []
+        self._has_begun = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def go_on(self) -> None:
+        """Pass on what was held back while the client did not read."""
+        self._hear()
+
+    def _hear(self) -> None:
+        if self._timer is not None and self._reply.is_whole:
+            self._timer.cancel()  # the rest of a body whose stream was done
+        super()._hear()
+
+    def _take(self) -> None:
+        if self._has_begun and self._connection.is_clogged:
+            return
+        reply = self._reply
+        if not reply.status and reply.error is None:
+            return
+        if 200 <= reply.status < 300 and is_stream(reply, expected=True):
+            self._relay(reply.take())
+            if self._is_over:
+                return
+            if reply.error is not None and not self._reading.has_finished:
+                raise reply.error
+            if reply.source is None:
+                self._end()
+        elif reply.error is not None:
+            raise reply.error
+        else:
+            self._take_whole()
+
+    def _take_whole(self) -> None:
+        """Take an answer that is no stream: an error, or all at once."""
+        data = self._whole_body()
+        if data is None:
+            return
+        if not 200 <= self._reply.status < 300:
+            raise self._upstream.refusal(self._reply, data)
+        self._pass_on(self._reading.take(data))
+        self._end()
+
+    def _relay(self, data: bytes) -> None:
+        """Pass frames on.
+
+        Raises:
+            UpstreamFailed: A frame says so, or is malformed.
+        """
+        reading = self._reading
+        if self._has_begun and reading.at_boundary:
+            words = self._edges.words(data)
+            if words is not None:
+                self._exchange_here.count_text(sum(map(len, words)))
+                self._send(b"".join(map(self._encoder.text, words)))
+                return
+        is_new = reading.at_boundary
+        events = list[Event]()
+        for event in reading.feed(data):
+            events.append(event)
+            self._pass_on([event])
+        if is_new:
+            self._edges.learn(data, events, reading.peek)
+        if reading.is_done:
+            self._end()
+
+    def _pass_on(self, events: list[Event]) -> None:
+        self._exchange_here.take_in(events)
+        for event in events:
+            frame = self._encoder.encode(event)
+            if self._has_begun:
+                if frame:
+                    self._send(frame)
+                continue
+            self._held.append(frame)
+            if is_semantic(event):
+                self._begin()
+
+    def _begin(self) -> None:
+        """Send the header with all that was held back."""
+        self._has_begun = True
+        frames, self._held = b"".join(self._held), []
+        self._connection.write_now(
+            b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncache-control: no-store\r\n"
+            b"x-accel-buffering: no\r\nx-generation-id: %b\r\ntransfer-encoding: chunked\r\n\r\n%b"
+            % (self._connection.usual_head(), EVENTS, self.id.encode(), _chunk(frames))
+        )
+
+    def _send(self, frames: bytes) -> None:
+        self._connection.write_now(_chunk(frames))
+
+    def _end(self) -> None:
+        """Say how the stream ended.
+
+        Raises:
+            StreamBroken: The provider never said so.
+        """
+        exchange = self._exchange_here
+        if not self._reading.has_finished:
+            raise StreamBroken(f"{exchange.provider} broke off before the answer ended.")
+        self._pass_on(list(self._reading.end()))
+        self._is_over = True
+        outcome = exchange.settle_now()
+        self._forget()
+        last = self._encoder.finish(bill_of_outcome(outcome))
+        self._connection.answer(_chunk(last) + _LAST)
+        if self._reply.source is not None:
+            loop = self._express.loop
+            self._timer = loop.call_later(LINGER_S, self._reply.close)
+
+    def _go_on_after(self, error: GlasslipperError) -> None:
+        if not self._has_begun:
+            super()._go_on_after(error)
+            return
+        self._is_over = True
+        self._reply.close()
+        self._exchange_here.fail_now(error)
+        self._forget()
+        self._connection.answer(_chunk(self._encoder.error(error)) + _LAST)
+
+
+_LAST = b"0\r\n\r\n"
+
+
+def _chunk(data: bytes) -> bytes:
+    """Return a piece of a body in HTTP's chunked coding."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

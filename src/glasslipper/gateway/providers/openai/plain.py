@@ -1,0 +1,106 @@
+"""Plain requests as a provider wants them, and plain answers as it gives them.
+
+A plain request is written again, with the provider's own names: the same that `encode_request`
+writes of it. A plain answer is nothing but words, an end and two numbers of tokens; whatever else
+an answer has is read by `answer`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import DecodeError, Struct, ValidationError
+from msgspec.json import Decoder, Encoder
+
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
+from glasslipper.gateway.dialects.chat.wire import StreamOptions
+from glasslipper.gateway.providers.openai.usage import plain_usage
+from glasslipper.gateway.providers.openai.wire import UsageObject
+from glasslipper.gateway.providers.table import Provider
+
+_encoder = Encoder()
+_WITH_USAGE = StreamOptions(include_usage=True)
+
+
+def write_plain(ask: PlainRequest, *, provider: Provider, upstream_model: str) -> bytes | None:
+    """Return the body for a provider, or `None` where it cannot be written; changes `ask`."""
+    limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
+    ask.max_tokens = ask.max_completion_tokens = None
+    if limit is not None:
+        if provider.max_tokens_field == "max_tokens":
+            ask.max_tokens = limit
+        else:
+            ask.max_completion_tokens = limit
+    ask.model = upstream_model
+    ask.stream = ask.stream or None
+    ask.stream_options = _WITH_USAGE if ask.stream and provider.takes_stream_options else None
+    try:
+        return _encoder.encode(ask)
+    except UnicodeEncodeError:
+        return None
+
+
+class PlainMessage(Struct, frozen=True, gc=False):
+    """Words; the other members are null, or unknown to everybody here."""
+
+    content: str
+    refusal: Literal[""] | None = None
+    reasoning: Literal[""] | None = None
+    reasoning_content: Literal[""] | None = None
+    reasoning_details: None = None
+    tool_calls: None = None
+
+
+class PlainChoice(Struct, frozen=True):
+    """The one choice."""
+
+    message: PlainMessage
+    finish_reason: Literal["stop", "length"]
+    native_finish_reason: str | None = None
+    index: Literal[0] | None = None
+    logprobs: None = None
+    usage: None = None
+
+
+class PlainAnswer(Struct, frozen=True):
+    """A whole completion that is plain, as far as types can tell."""
+
+    choices: tuple[PlainChoice]
+    usage: UsageObject
+    id: str | None = None
+    service_tier: None = None
+    error: None = None
+
+
+_answers = Decoder(PlainAnswer)
+
+
+class Said(Struct, frozen=True, gc=False):
+    """What a plain answer says."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    native: str
+    prompt: int
+    completion: int
+    upstream_id: str | None
+
+
+def read_plain(body: bytes) -> Said | None:
+    """Return what an answer says if it is plain, else `None`."""
+    try:
+        answer = _answers.decode(body)
+    except (ValidationError, DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    tokens = plain_usage(answer.usage)
+    if tokens is None:
+        return None
+    choice = answer.choices[0]
+    return Said(
+        choice.message.content,
+        choice.finish_reason,
+        choice.native_finish_reason or choice.finish_reason,
+        tokens.input,
+        tokens.output,
+        answer.id or None,
+    )

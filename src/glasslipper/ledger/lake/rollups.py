@@ -1,0 +1,108 @@
+"""The sums that are made of each segment, once, so that studies need not read it again.
+
+All of them add up: rows with the same key, from several segments or from hot rows, are to be
+summed by whoever reads. Each is a query over the tables `generations` and `attempts`.
+"""
+
+from __future__ import annotations
+
+from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES
+
+_CLASSES = (*INPUT_CLASSES, *OUTPUT_CLASSES)
+_TOKENS = "prompt_tokens + completion_tokens"
+
+BUCKETS_PER_OCTAVE = 8
+"""Buckets of a latency histogram per factor of two: bucket b begins at 2 ** (b / 8)."""
+
+
+def _sum(value: str) -> str:
+    """Return a sum as an integer of 64 bits; Parquet knows no larger ones."""
+    return f"coalesce(CAST(sum({value}) AS BIGINT), 0)"
+
+
+def _bucket(value: str) -> str:
+    return f"CAST(floor(log2(greatest({value}, 1)) * {BUCKETS_PER_OCTAVE}) AS INTEGER)"
+
+
+def _units(kind: str, column: str) -> str:
+    return f"""
+        SELECT week, '{kind}' AS unit_kind, {column} AS unit, model_used AS model, author, task,
+            count(*) AS requests,
+            {_sum("prompt_tokens")} AS prompt_tokens,
+            {_sum("completion_tokens")} AS completion_tokens,
+            {_sum("charged_nanousd")} AS charged_nanousd,
+            {_sum("billed_nanousd")} AS billed_nanousd
+        FROM generations WHERE {column} IS NOT NULL
+        GROUP BY week, {column}, model_used, author, task"""
+
+
+def _histogram(measure: str, value: str, where: str) -> str:
+    return f"""
+        SELECT day, model_used AS model, provider, '{measure}' AS measure,
+            {_bucket(value)} AS bucket, count(*) AS requests
+        FROM generations WHERE status = 'ok' AND {where}
+        GROUP BY day, model_used, provider, {_bucket(value)}"""
+
+
+_SUMS = ", ".join(
+    f"{_sum(name)} AS {name}"
+    for name in (
+        "prompt_tokens",
+        "completion_tokens",
+        *(f"usage_{name}" for name in _CLASSES),
+        "usage_searches",
+        "usage_cpu_us",
+        "billed_nanousd",
+        "charged_nanousd",
+        "turns",
+        "duration_ms",
+        "first_token_ms",
+    )
+)
+
+_ANSWER_US = "(duration_ms - first_token_ms) * 1000.0 / nullif(completion_tokens, 0)"
+
+ROLLUPS: dict[str, str] = {
+    "usage_daily": f"""
+        SELECT day, model_used AS model, author, provider, task, tag, language, country,
+            count(*) AS requests,
+            count(*) FILTER (WHERE status = 'ok') AS ok,
+            count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE status NOT IN ('ok', 'cancelled')) AS failed,
+            {_SUMS},
+            count(*) FILTER (WHERE finish_reason = 'tool_calls') AS tool_call_requests,
+            {_sum(f"CASE WHEN finish_reason = 'tool_calls' THEN {_TOKENS} ELSE 0 END")}
+                AS tool_call_tokens,
+            count(*) FILTER (WHERE tools_offered > 0) AS tools_offered_requests,
+            {_sum(f"CASE WHEN tools_offered > 0 THEN {_TOKENS} ELSE 0 END")}
+                AS tools_offered_tokens,
+            count(*) FILTER (WHERE streamed) AS streamed_requests,
+            count(*) FILTER (WHERE is_byok) AS byok_requests,
+            count(first_token_ms) AS first_tokens
+        FROM generations
+        GROUP BY day, model_used, author, provider, task, tag, language, country""",
+    "units_weekly": " UNION ALL ".join(
+        [_units("workload", "workload"), _units("key", "key_id"), _units("user", '"user"')]
+    ),
+    "latency_daily": " UNION ALL ".join(
+        [
+            _histogram("first_token_ms", "first_token_ms", "first_token_ms IS NOT NULL"),
+            _histogram("duration_ms", "duration_ms", "true"),
+            _histogram(
+                "token_us", _ANSWER_US, f"first_token_ms IS NOT NULL AND {_ANSWER_US} IS NOT NULL"
+            ),
+        ]
+    ),
+    "attempts_daily": f"""
+        SELECT day, provider, model, status, error, http_status, count(*) AS attempts,
+            {_sum("duration_ms")} AS duration_ms, {_sum("billed_nanousd")} AS billed_nanousd
+        FROM attempts GROUP BY day, provider, model, status, error, http_status""",
+}
+"""Every rollup by the name of its table and file."""
+
+
+def over(rollup: str, *, generations: str, attempts: str) -> str:
+    """Return a rollup over tables of other names."""
+    return rollup.replace("FROM generations", f"FROM {generations}").replace(
+        "FROM attempts", f"FROM {attempts}"
+    )

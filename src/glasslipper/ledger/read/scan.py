@@ -1,0 +1,215 @@
+"""The whole ledger as tables for SQL: sealed segments and what is not sealed yet, as one.
+
+`Lake` opens DuckDB over one home, as it is at that moment. Every query is to be written in the
+subset of SQL that DuckDB and ClickHouse share. Text columns may be NULL where a value is unknown;
+counts and amounts never are, except where this says so. Money is nano-USD, `…_ms` are
+milliseconds (moments: since 1970, UTC), `…_at` are timestamps in UTC, `day` and `week` are dates
+(a week begins on Monday).
+
+`generations`: one row for each exchange.
+
+    id, created_ms, created_at, day, week, key_id, accounts (JSON array of ids, nearest first)
+    model (as asked for), model_served, model_used (served, else asked for), author (of
+      model_used: what is before its slash, or ''), endpoint, provider, dialect, streamed, is_byok
+    status ('ok', 'error', 'cancelled', 'truncated', 'unknown'), finish_reason ('stop', 'length',
+      'tool_calls', 'content_filter', 'error'), native_finish_reason, error (slug), upstream_id
+    first_token_ms (may be NULL), duration_ms, estimated (usage is ours, not the provider's)
+    usage_input, usage_cache_read, usage_cache_write, usage_cache_write_1h, usage_input_audio,
+      usage_input_image, usage_output, usage_reasoning, usage_output_audio, usage_output_image,
+      usage_requests, usage_searches, usage_cpu_us; prompt_tokens (the first six), and
+      completion_tokens (the next four)
+    billed_nanousd, charged_nanousd, held_nanousd, usage_reported_nanousd (may be NULL), price_id
+    session_id, "user", app, referer, user_agent, labels (JSON object), country (label `country`)
+    system_print, workload (key, app and system_print, joined by '/'), turns, tools_offered,
+      tools_called
+    task, tag, language, code_language, classifier, task_confidence: what the prompt is about
+
+`attempts`: one row for each upstream call: generation_id, number (0 is the first), id, endpoint,
+provider, model (as the provider calls it), status, error, upstream_id, started_ms, started_at,
+day, duration_ms, first_token_ms, http_status, billed_nanousd.
+
+`candidates`: the endpoints that might have served: generation_id, number, endpoint, propensity,
+why.
+
+`late_facts`: id, kind, noted_ms, key_id, generation_id, session_id, body (JSON); and of them
+
+    feedback     id, noted_ms, noted_at, key_id, generation_id, session_id, reward, category
+    topics       id, kind ('topic' from a classifier, 'judged' from a model that was asked),
+                 noted_ms, key_id, generation_id, task, tag, language, code_language, classifier,
+                 task_confidence. A topic that was known when its generation was sealed is in
+                 `generations` only
+    corrections  id, noted_ms, key_id, generation_id, billed_nanousd (what it really cost), source
+
+Rollups, already summed for each segment. Sum them again: a key may have several rows.
+
+    usage_daily    day, model (used), author, provider, task, tag, language, country: requests,
+                   ok, cancelled, failed, prompt_tokens, completion_tokens, usage_… (the ten
+                   token classes, searches, cpu_us), billed_nanousd, charged_nanousd,
+                   tool_call_requests, tool_call_tokens (finish reason `tool_calls`),
+                   tools_offered_requests, tools_offered_tokens, streamed_requests,
+                   byok_requests, turns, duration_ms, first_token_ms, first_tokens (how many had)
+    units_weekly   week, unit_kind ('workload', 'key', 'user'), unit, model, author, task:
+                   requests, prompt_tokens, completion_tokens, charged_nanousd, billed_nanousd
+    latency_daily  day, model, provider, measure ('first_token_ms', 'duration_ms', 'token_us'),
+                   bucket, requests; bucket b holds values from 2 ** (b / 8) up to the next one
+    attempts_daily day, provider, model, status, error, http_status: attempts, duration_ms,
+                   billed_nanousd
+
+From the state file: `prices` (id, endpoint, source, as_of, seen_ms, and price_input,
+price_output, … in nano-USD per million units, fallbacks applied), `keys` (id, name, created_ms),
+`accounts` (id, parent, kind, name).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glasslipper.ledger.lake import columns, rollups, views
+from glasslipper.ledger.lake.columns import Column
+from glasslipper.ledger.lake.segments import Segment
+from glasslipper.ledger.read import hot, statefile
+from glasslipper.store.duck import MEMORY_BYTES, Cells, Duck, Values, texts
+
+if TYPE_CHECKING:
+    from glasslipper.store.duck import Array
+
+STORED: dict[str, tuple[Column, ...]] = {
+    "generations": columns.GENERATIONS,
+    "attempts": columns.ATTEMPTS,
+    "candidates": columns.CANDIDATES,
+    "late_facts": columns.LATE_FACTS,
+}
+
+
+class Lake:
+    """The tables of one home at one moment. Use it as a context, or `close` it.
+
+    Tables and views that a study makes beside them live as long as it does.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+        threads: int | None = None,
+        spill: Path | None = None,
+    ) -> None:
+        """Open the ledger in `home` for reading.
+
+        `threads` are as many as there are processors, if left out; `spill` is a folder with room
+        for what does not fit into `memory_bytes`.
+
+        Raises:
+            StoreFailed: The files cannot be read.
+            StoreNewer: A newer program wrote them.
+        """
+        self.home = home
+        self._duck = Duck(memory_bytes=memory_bytes, threads=threads, spill=spill)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        lines = self._duck.folder / "hot.ndjson"
+        self.segments: list[Segment]
+        self.segments, self.hot_rows = hot.write_lines(self.home, lines)
+        self._load_hot(lines)
+        lines.unlink()
+        for table, kept in STORED.items():
+            self._unite(table, kept)
+        self._make_views()
+        statefile.load(self._duck, self.home)
+
+    def _load_hot(self, lines: Path) -> None:
+        """Make tables of the lines, with the same columns as segments have."""
+        run = self._duck.run
+        run(f"CREATE TEMP TABLE hot_lines AS SELECT * FROM {columns.lines_of([lines])}")
+        run(f"CREATE TEMP TABLE hot_labelled AS {columns.with_topics('hot_lines')}")
+        run(f"CREATE TABLE hot_generations AS {columns.generations_of('hot_labelled')}")
+        run(f"CREATE TABLE hot_attempts AS {columns.attempts_of('hot_labelled')}")
+        run(f"CREATE TABLE hot_candidates AS {columns.candidates_of('hot_labelled')}")
+        run(f"CREATE TABLE hot_late_facts AS {columns.late_facts_of('hot_lines')}")
+        run("DROP TABLE hot_labelled; DROP TABLE hot_lines")
+
+    def _unite(self, table: str, kept: Sequence[Column]) -> None:
+        files = self._files(table)
+        sealed = f"SELECT * FROM read_parquet({texts(files)})" if files else columns.empty(kept)
+        self._duck.run(f"CREATE VIEW sealed_{table} AS {sealed}")
+        if table == "late_facts" and files:
+            # Facts stay where they were for a while after they are sealed.
+            self._duck.run(
+                "DELETE FROM hot_late_facts WHERE id IN (SELECT id FROM sealed_late_facts)"
+            )
+        self._duck.run(
+            f"CREATE VIEW stored_{table} AS"
+            f" SELECT * FROM sealed_{table} UNION ALL SELECT * FROM hot_{table}"
+        )
+
+    def _make_views(self) -> None:
+        run = self._duck.run
+        run(f"CREATE VIEW generations AS {views.generations('stored_generations')}")
+        run(f"CREATE VIEW attempts AS {views.attempts('stored_generations', 'stored_attempts')}")
+        run("CREATE VIEW candidates AS SELECT * FROM stored_candidates")
+        run("CREATE VIEW late_facts AS SELECT * FROM stored_late_facts")
+        run(f"CREATE VIEW feedback AS {views.feedback('stored_late_facts')}")
+        run(f"CREATE VIEW topics AS {views.topics('stored_late_facts')}")
+        run(f"CREATE VIEW corrections AS {views.corrections('stored_late_facts')}")
+        run(f"CREATE VIEW fresh_generations AS {views.generations('hot_generations')}")
+        run(f"CREATE VIEW fresh_attempts AS {views.attempts('hot_generations', 'hot_attempts')}")
+        for name, sql in rollups.ROLLUPS.items():
+            fresh = rollups.over(sql, generations="fresh_generations", attempts="fresh_attempts")
+            run(f"CREATE TABLE hot_{name} AS {fresh}")
+            files = self._files(name)
+            sealed = f"SELECT * FROM read_parquet({texts(files)}) UNION ALL " if files else ""
+            run(f"CREATE VIEW {name} AS {sealed}SELECT * FROM hot_{name}")
+
+    def _files(self, table: str) -> list[Path]:
+        return [path for one in self.segments if (path := one.file(table)) is not None]
+
+    @property
+    def identity(self) -> str:
+        """A text that is the same for the same sealed rows and the same hot rows, as a hash."""
+        digest = hashlib.sha256()
+        for segment in self.segments:
+            for name, file in sorted(segment.manifest.files.items()):
+                digest.update(f"{segment.path}/{name}:{file.sha256}\n".encode())
+        for table in ("generations", "late_facts"):
+            for (identifier,) in self.rows(f"SELECT id FROM hot_{table} ORDER BY id"):
+                digest.update(f"{identifier}\n".encode())
+        return digest.hexdigest()
+
+    def run(self, sql: str, values: Values = ()) -> None:
+        """Run a statement for what it does, such as making a table or a view beside these."""
+        self._duck.run(sql, values)
+
+    def rows(self, sql: str, values: Values = ()) -> list[Cells]:
+        """Run one query and return all its rows; `?` stands for a value."""
+        return self._duck.rows(sql, values)
+
+    def names(self, sql: str) -> list[str]:
+        """Return the names of the columns of a query."""
+        return self._duck.names(sql)
+
+    def columns(self, sql: str, values: Values = ()) -> dict[str, Array]:
+        """Run one query and return its columns as arrays; a NULL makes a masked array."""
+        return self._duck.columns(sql, values)
+
+    def load(self, table: str, columns: Mapping[str, Array]) -> None:
+        """Make or replace a table from arrays of equal length; `None` in an object is NULL."""
+        self._duck.load(table, columns)
+
+    def close(self) -> None:
+        """Close it and remove what it spilled; a second time does nothing."""
+        self._duck.close()
+
+    def __enter__(self) -> Lake:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,63 @@
+"""Runs every section over a study and keeps what they found. Draws nothing, writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from glasslipper.report.section import Missing, Part, Result, Section
+from glasslipper.report.sections import PARTS
+from glasslipper.report.study import Options, Study
+
+
+class Answered(Struct, frozen=True, kw_only=True):
+    """A section and what it found."""
+
+    section: Section
+    result: Result | Missing
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """All sections of a study, in the order of the parts, with its span and sums."""
+
+    first: str
+    last: str
+    options: Options
+    requests: int
+    tokens: int
+    cost_nanousd: int
+    models: int
+    parts: tuple[tuple[Part, tuple[Answered, ...]], ...]
+    cited: str = ""
+    generated: bool = False
+
+    @property
+    def sections(self) -> list[Answered]:
+        """All sections, by their number."""
+        flat = [one for _, answered in self.parts for one in answered]
+        return sorted(flat, key=lambda one: one.section.number)
+
+
+def build(study: Study, *, tick: Callable[[Section], None] | None = None) -> Report:
+    """Answer every section; `tick` is called after each."""
+    parts: list[tuple[Part, tuple[Answered, ...]]] = []
+    for part in PARTS:
+        answered: list[Answered] = []
+        for section in part.sections:
+            answered.append(Answered(section=section, result=section.study(study)))
+            if tick is not None:
+                tick(section)
+        parts.append((part, tuple(answered)))
+    sums = study.rows("SELECT sum(requests) AS n, sum(tokens) AS t, sum(cost) AS c FROM usage")[0]
+    return Report(
+        first=study.first.isoformat(),
+        last=study.last.isoformat(),
+        options=study.options,
+        requests=int(sums["n"] or 0),
+        tokens=int(sums["t"] or 0),
+        cost_nanousd=int(sums["c"] or 0),
+        models=len(study.models),
+        parts=tuple(parts),
+        cited=study.market.cited if study.market else "",
+    )

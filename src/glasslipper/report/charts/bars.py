@@ -1,0 +1,101 @@
+"""Ranked bars, and dots with intervals: one line for each name, its number at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glasslipper.report.charts.frame import (
+    ACCENT,
+    INK,
+    MUTED,
+    SERIES,
+    Spec,
+    framed,
+    mark,
+)
+
+ROW_PX = 24
+
+
+def _names(names: Sequence[str]) -> Spec:
+    return {
+        "field": "name",
+        "type": "nominal",
+        "sort": list(names),
+        "axis": {"title": None, "labelLimit": 260, "labelColor": INK},
+    }
+
+
+def ranked(
+    names: Sequence[str], values: Sequence[float], texts: Sequence[str], *, marked: int = 1,
+    width: int = 420,
+) -> Spec:
+    """Return horizontal bars in this order; the first `marked` are coloured."""
+    data = [
+        {"name": name, "x": value, "text": text, "bright": index < marked}
+        for index, (name, value, text) in enumerate(zip(names, values, texts, strict=True))
+    ]
+    x: Spec = {"field": "x", "type": "quantitative", "axis": None,
+               "scale": {"domain": [0, max([*values, 1e-12]) * 1.02]}}
+    y = _names(names)
+    return framed(
+        [
+            {
+                "data": {"values": data},
+                "mark": mark("bar", height=15),
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "color": {"condition": {"test": "datum.bright", "value": SERIES[0]},
+                              "value": SERIES[8]},
+                },
+            },
+            {
+                "data": {"values": data},
+                "mark": mark("text", align="left", dx=6, color=MUTED),
+                "encoding": {"x": x, "y": y, "text": {"field": "text"}},
+            },
+        ],
+        width=width,
+        height=ROW_PX * max(len(data), 1),
+    )  # fmt: skip
+
+
+def intervals(
+    names: Sequence[str], values: Sequence[tuple[float, float, float]], *, title: str,
+    form: str = ".0%", marked: Sequence[int] = (), at: float | None = None, width: int = 420,
+) -> Spec:
+    """Return dots with their intervals (value, low, high); `at` draws a line of comparison."""
+    data = [
+        {"name": name, "x": value, "low": low, "high": high, "bright": index in marked}
+        for index, (name, (value, low, high)) in enumerate(zip(names, values, strict=True))
+    ]
+    y = _names(names)
+    axis: Spec = {"title": title, "grid": True, "tickCount": 6}
+    if form:
+        axis["format"] = form
+    x: Spec = {"field": "low", "type": "quantitative", "axis": axis,
+               "scale": {"zero": False, "nice": True}}
+    tint: Spec = {"condition": {"test": "datum.bright", "value": ACCENT}, "value": SERIES[0]}
+    layers: list[Spec] = [
+        {
+            "data": {"values": data},
+            "mark": mark("rule", strokeWidth=2),
+            "encoding": {"x": x, "x2": {"field": "high"}, "y": y, "color": tint},
+        },
+        {
+            "data": {"values": data},
+            "mark": mark("circle", size=70, opacity=1),
+            "encoding": {"x": {"field": "x", "type": "quantitative"}, "y": y, "color": tint},
+        },
+    ]
+    if at is not None:
+        layers.insert(
+            0,
+            {
+                "data": {"values": [{"x": at}]},
+                "mark": mark("rule", strokeDash=[3, 3], color=MUTED),
+                "encoding": {"x": {"field": "x", "type": "quantitative"}},
+            },
+        )
+    return framed(layers, width=width, height=ROW_PX * max(len(data), 1))  # fmt: skip

@@ -1,0 +1,61 @@
+"""Draws Vega-Lite as SVG that takes its colours from the page. The only importer of vl-convert.
+
+The same specification gives the same bytes. Knows no study.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import json
+import re
+
+from glasslipper.report.charts.frame import VARIABLES, Spec
+
+VEGA_LITE = "6.4"
+
+_COLOUR = re.compile(r' (fill|stroke)="(#0[0-9a-f]{5})"')
+_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+_ROLES = re.compile(r' (?:role="graphics-[a-z]+"|aria-(?:roledescription|hidden)="[^"]*"'
+                    r'|pointer-events="none"|class="[^"]*")')  # fmt: skip
+
+
+def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
+    """Return a chart as one inline SVG element, named for those who cannot see it.
+
+    `identity` makes its ids unique on a page.
+    """
+    import vl_convert
+
+    drawn: str = vl_convert.vegalite_to_svg(
+        json.dumps(spec, sort_keys=True), vl_version=VEGA_LITE
+    )
+    drawn = _ROLES.sub("", drawn)
+    drawn = _COLOUR.sub(_themed, drawn)
+    drawn = _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), drawn)
+    drawn = _own_ids(drawn, identity)
+    head, _, rest = drawn.partition(">")
+    size = re.search(r'viewBox="[^"]*"', head)
+    box = size[0] if size else ""
+    width = re.search(r' width="(\d+)', head)
+    wide = width[1] if width else "680"
+    names = f"{identity}-t {identity}-d"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box} width="{wide}" role="img"'
+        f' aria-labelledby="{names}"><title id="{identity}-t">{html.escape(title)}</title>'
+        f'<desc id="{identity}-d">{html.escape(description)}</desc>{rest}'
+    )
+
+
+def _themed(found: re.Match[str]) -> str:
+    variable = VARIABLES.get(found[2])
+    return f' {found[1]}="{variable}"' if variable else found[0]
+
+
+def _own_ids(drawn: str, identity: str) -> str:
+    """Rename clip paths, whose numbers go on counting from chart to chart."""
+    found = list(dict.fromkeys(re.findall(r'id="([^"]+)"', drawn)))
+    for number, old in zip(itertools.count(1), found):
+        new = f"{identity}-{number}"
+        drawn = drawn.replace(f'id="{old}"', f'id="{new}"').replace(f"url(#{old})", f"url(#{new})")
+    return drawn

@@ -1,0 +1,102 @@
+"""What all charts share: size, axes, and colours by name. Builds Vega-Lite, draws nothing.
+
+A colour stands in a specification as a code that `draw` turns into a CSS variable, so that one
+drawing serves light and dark pages and print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Spec = dict[str, Any]  # a Vega-Lite specification is open JSON
+Datum = dict[str, Any]
+
+WIDTH, HEIGHT = 640, 280
+INK, MUTED, GRID, PAPER, ACCENT = "#010101", "#010102", "#010103", "#010104", "#010105"
+SERIES = tuple(f"#0102{number:02x}" for number in range(1, 10))
+"""Nine series colours; the ninth is the grey of what is neither named nor known."""
+
+VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    PAPER: "var(--paper)",
+    ACCENT: "var(--accent)",
+} | {code: f"var(--s{number})" for number, code in enumerate(SERIES, 1)}
+
+FONT = "Helvetica, Arial, sans-serif"
+LABEL_PX = 12
+
+
+def framed(layers: Sequence[Spec], *, width: int = WIDTH, height: int = HEIGHT) -> Spec:
+    """Return layers as one chart."""
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "width": width,
+        "height": height,
+        "layer": list(layers),
+        "config": CONFIG,
+    }
+
+
+CONFIG: Spec = {
+    "background": None,
+    "font": FONT,
+    "padding": 4,
+    "view": {"stroke": None},
+    "axis": {
+        "domain": False,
+        "ticks": False,
+        "labelColor": MUTED,
+        "titleColor": MUTED,
+        "gridColor": GRID,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelPadding": 6,
+        "gridWidth": 1,
+    },
+    "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleY": -10,
+              "titleX": 0, "titleBaseline": "bottom"},
+    "axisX": {"grid": False},
+    "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "labelFontWeight": 600},
+    "text": {"color": INK, "fontSize": LABEL_PX},
+}  # fmt: skip
+
+
+def mark(kind: str, **more: object) -> Spec:
+    """Return a mark; marks speak to no screen reader: the chart's description and table do."""
+    return {"type": kind, "aria": False, "clip": False, **more}
+
+
+def time_axis(*, weeks: int) -> Spec:
+    """Return the x channel of a time series with so many weeks."""
+    form = "%b %Y" if weeks > 30 else "%d %b"
+    return {
+        "field": "x",
+        "type": "temporal",
+        "axis": {"format": form, "title": None, "labelFlush": True, "tickCount": 6,
+                 "labelOverlap": "greedy"},
+    }  # fmt: skip
+
+
+def value_axis(title: str, form: str = "", **scale: object) -> Spec:
+    """Return the y channel of a quantity; `form` is a D3 format."""
+    axis: Spec = {"title": title, "tickCount": 5}
+    if form:
+        axis["format"] = form
+    return {"field": "y", "type": "quantitative", "axis": axis, "scale": {"nice": True, **scale}}
+
+
+def colours(names: Sequence[str]) -> Spec:
+    """Return a colour channel for series in this order, without a legend."""
+    grey = {"Other", "Unknown", "Unclassified"}
+    free = iter(SERIES[:-1] * 4)
+    chosen = [SERIES[-1] if name in grey else next(free) for name in names]
+    return {
+        "field": "series",
+        "type": "nominal",
+        "scale": {"domain": list(names), "range": chosen},
+        "legend": None,
+    }

@@ -1,0 +1,61 @@
+"""Where labels go so that none lies upon another. Knows places and sizes, no charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return places in the same order, moved apart by at least `gap`, within low and high.
+
+    >>> spread([0.5, 0.52], 0.1, 0.0, 1.0)
+    [0.46, 0.56]
+    """
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    groups: list[tuple[float, list[int]]] = []
+    for index in order:
+        groups.append((places[index], [index]))
+        while len(groups) > 1 and _top(groups[-2], gap) > _bottom(groups[-1], gap) - gap + 1e-12:
+            upper, lower = groups.pop(), groups.pop()
+            together = lower[1] + upper[1]
+            middle = sum(places[one] for one in together) / len(together)
+            groups.append((middle, together))
+        middle, members = groups[-1]
+        half = gap * (len(members) - 1) / 2
+        groups[-1] = (min(max(middle, low + half), max(high - half, low + half)), members)
+    moved = [0.0] * len(places)
+    for middle, members in groups:
+        start = middle - gap * (len(members) - 1) / 2
+        for step, index in enumerate(members):
+            moved[index] = round(start + step * gap, 6)
+    return moved
+
+
+def _top(group: tuple[float, list[int]], gap: float) -> float:
+    return group[0] + gap * (len(group[1]) - 1) / 2
+
+
+def _bottom(group: tuple[float, list[int]], gap: float) -> float:
+    return group[0] - gap * (len(group[1]) - 1) / 2
+
+
+def uncrowded(
+    points: Sequence[tuple[float, float, str]], width: float, height: float, letter: float = 6.6
+) -> list[bool]:
+    """Return which points (in pixels, the most important first) may carry their text at the right."""
+    boxes: list[tuple[float, float, float, float]] = []
+    shown: list[bool] = []
+    dots = [(x - 5, y - 5, x + 5, y + 5) for x, y, _ in points]
+    for index, (x, y, text) in enumerate(points):
+        box = (x + 7, y - 7, x + 9 + letter * len(text), y + 7)
+        others = [*boxes, *(dot for place, dot in enumerate(dots) if place != index)]
+        fits = box[2] <= width + 90 and 0 <= y <= height
+        free = fits and not any(_touch(box, other) for other in others)
+        shown.append(free)
+        if free:
+            boxes.append(box)
+    return shown
+
+
+def _touch(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,0 +1,109 @@
+"""Maps of cost against use, on logarithmic scales, with the names that find room."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from glasslipper.report.charts import labels
+from glasslipper.report.charts.frame import (
+    GRID,
+    HEIGHT,
+    MUTED,
+    WIDTH,
+    Spec,
+    colours,
+    framed,
+    mark,
+)
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """A dot: its place, what it is called, and the series that gives its colour."""
+
+    x: float
+    y: float
+    name: str
+    series: str
+
+
+def log_map(
+    points: Sequence[Point], *, x_title: str, y_title: str,
+    cross: tuple[float, float] | None = None, line: tuple[float, float] | None = None,
+) -> Spec:
+    """Return points, the most important first; `cross` splits quadrants, `line` is (slope, start).
+
+    The line is of log10 y on log10 x.
+    """
+    names = list(dict.fromkeys(point.series for point in points))
+    x_ends, y_ends = _ends([p.x for p in points]), _ends([p.y for p in points])
+    pixels = [
+        (_place(p.x, x_ends) * WIDTH, (1 - _place(p.y, y_ends)) * HEIGHT, p.name) for p in points
+    ]
+    shown = labels.uncrowded(pixels, WIDTH, HEIGHT)
+    data = [
+        {"x": p.x, "y": p.y, "series": p.series, "text": p.name if free else ""}
+        for p, free in zip(points, shown, strict=True)
+    ]
+    x = _log("x", x_title, x_ends, "$~g")
+    y = _log("y", y_title, y_ends, "~s")
+    layers: list[Spec] = []
+    if cross is not None:
+        layers += [
+            {"data": {"values": [{"x": cross[0]}]},
+             "mark": mark("rule", strokeDash=[3, 3], color=MUTED), "encoding": {"x": x}},
+            {"data": {"values": [{"y": cross[1]}]},
+             "mark": mark("rule", strokeDash=[3, 3], color=MUTED), "encoding": {"y": y}},
+        ]
+    if line is not None:
+        slope, start = line
+        ends = [
+            {"x": end, "y": 10 ** (start + slope * math.log10(end))}
+            for end in (min(p.x for p in points), max(p.x for p in points))
+        ]
+        layers.append({"data": {"values": ends}, "mark": mark("line", color=MUTED, strokeWidth=1.5),
+                       "encoding": {"x": x, "y": y}})
+    layers += [
+        {"data": {"values": data}, "mark": mark("circle", size=80, opacity=0.9),
+         "encoding": {"x": x, "y": y, "color": colours(names)}},
+        {"data": {"values": data}, "mark": mark("text", align="left", dx=8),
+         "encoding": {"x": x, "y": y, "text": {"field": "text"}}},
+    ]
+    if len(names) > 1:
+        layers += _key(names)
+    return framed(layers)  # fmt: skip
+
+
+def _key(names: Sequence[str]) -> list[Spec]:
+    """Return the names of the colours, above the chart."""
+    start = 0.0
+    data: list[dict[str, object]] = []
+    for name in names[:8]:
+        data.append({"series": name, "at": start})
+        start += 26 + 6.8 * len(name)
+    x: Spec = {"field": "at", "type": "quantitative", "scale": None, "axis": None}
+    return [
+        {"data": {"values": data}, "mark": mark("circle", size=80, opacity=1, yOffset=-30),
+         "encoding": {"x": {"field": "at", "type": "quantitative", "scale": None}, "y": {"value": 0},
+                      "color": colours(names)}},
+        {"data": {"values": data}, "mark": mark("text", align="left", dx=8, dy=-30, color=MUTED),
+         "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "series"}}},
+    ]  # fmt: skip
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return low / 1.6, high * 1.8
+
+
+def _place(value: float, ends: tuple[float, float]) -> float:
+    return (math.log(value) - math.log(ends[0])) / (math.log(ends[1]) - math.log(ends[0]))
+
+
+def _log(field: str, title: str, ends: tuple[float, float], form: str) -> Spec:
+    axis: Spec = {"title": title, "format": form, "grid": True, "gridColor": GRID, "tickCount": 6,
+                  "labelOverlap": "greedy"}
+    return {"field": field, "type": "quantitative", "axis": axis,
+            "scale": {"type": "log", "domain": list(ends), "nice": False}}  # fmt: skip

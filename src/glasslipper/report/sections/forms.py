@@ -1,0 +1,140 @@
+"""Forms that several sections share: shares over weeks, rankings, means over weeks.
+
+Each turns rows of SQL into what a section shows. Knows no section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+
+from msgspec import Struct
+
+from glasslipper.report import words
+from glasslipper.report.section import Cell, Missing, Table
+from glasslipper.report.study import Row
+
+NO_ROWS = Missing(
+    what="The ledger has no generations in this span of time.",
+    how="Send requests through `glasslipper up`, or import past ones with `glasslipper ledger import`.",
+)
+NO_TASKS = Missing(
+    what="No generation in this span has a topic label.",
+    how="Switch on topic labels, or run `glasslipper ledger import` with a column `task`.",
+)
+NO_OPEN = Missing(
+    what="No model with open weights was used, as far as is known.",
+    how="Tell whose weights are open with `--models FILE` (a JSON list with `id`, `open_weights`, `country`).",
+)
+
+
+class Weeks(Struct, frozen=True, kw_only=True):
+    """Amounts by week and name, in the order in which they are to be shown."""
+
+    weeks: list[str]
+    names: list[str]
+    amounts: dict[str, list[float]]
+
+    @property
+    def totals(self) -> list[float]:
+        """The sums of all names by week."""
+        return [sum(row[i] for row in self.amounts.values()) for i in range(len(self.weeks))]
+
+    def share(self, name: str) -> list[float]:
+        """Return a name's share of each week; 0 where a week has nothing."""
+        row = self.amounts.get(name, [0.0] * len(self.weeks))
+        return [v / t if t else 0.0 for v, t in zip(row, self.totals, strict=True)]
+
+    def overall(self, name: str, first: int = 0, last: int | None = None) -> float:
+        """Return a name's share of the sum of some weeks."""
+        total = sum(self.totals[first:last])
+        return sum(self.amounts.get(name, [0.0])[first:last]) / total if total else 0.0
+
+
+def by_week(
+    rows: Iterable[Row], name: str, value: str = "t", *, order: Sequence[str] = (), most: int = 7,
+    label: Callable[[str], str] = str,
+) -> Weeks:
+    """Return amounts by week; the largest `most` names keep theirs, the others become `Other`.
+
+    With an `order`, exactly its names are shown, where they occur.
+    """
+    rows = list(rows)
+    sums: dict[str, float] = {}
+    for row in rows:
+        key = label(str(row[name] or ""))
+        sums[key] = sums.get(key, 0.0) + float(row[value])
+    if order:
+        kept = [one for one in order if sums.get(one)]
+    else:
+        ranked = sorted(sums, key=lambda key: (-sums[key], key))
+        kept = ranked if len(ranked) <= most + 1 else ranked[:most]
+    weeks = full_weeks(row["week"] for row in rows)
+    place = {week: index for index, week in enumerate(weeks)}
+    others = [key for key in sums if key not in kept and not order]
+    names = [*kept, "Other"] if others else kept
+    amounts = {key: [0.0] * len(weeks) for key in names}
+    for row in rows:
+        key = label(str(row[name] or ""))
+        if key in amounts or others:
+            amounts[key if key in kept else "Other"][place[row["week"]]] += float(row[value])
+    return Weeks(weeks=weeks, names=names, amounts=amounts)
+
+
+def full_weeks(found: Iterable[str]) -> list[str]:
+    """Return every Monday from the first week to the last, those without rows included."""
+    weeks = sorted(set(found))
+    if not weeks:
+        return []
+    first, last = (date.fromisoformat(week).toordinal() for week in (weeks[0], weeks[-1]))
+    return [date.fromordinal(day).isoformat() for day in range(first, last + 1, 7)]
+
+
+def share_table(weeks: Weeks, what: str = "Tokens") -> Table:
+    """Return shares by week, with the total."""
+    shares = {name: weeks.share(name) for name in weeks.names}
+    rows: list[list[Cell]] = [
+        [week, *(round(shares[name][i], 4) for name in weeks.names), round(weeks.totals[i])]
+        for i, week in enumerate(weeks.weeks)
+    ]
+    return Table(headings=("Week", *(f"{name}%" for name in weeks.names), f"{what}#"), rows=rows)
+
+
+def ends(weeks: Weeks, name: str) -> tuple[float, float]:
+    """Return a name's share in the first and in the last weeks (four, or fewer of a short span)."""
+    some = max(1, min(4, len(weeks.weeks) // 2))
+    return weeks.overall(name, 0, some), weeks.overall(name, -some)
+
+
+def moved(before: float, after: float) -> str:
+    """Return how a share changed, in words.
+
+    >>> moved(0.2, 0.5), moved(0.5, 0.5)
+    ('rose from 20 % to 50 %', 'held at 50 %')
+    """
+    if abs(after - before) < 0.01:
+        return f"held at {words.percent(after)}"
+    verb = "rose" if after > before else "fell"
+    return f"{verb} from {words.percent(before)} to {words.percent(after)}"
+
+
+def ratio_moved(before: float, after: float, show: Callable[[float], str] = words.count) -> str:
+    """Return how a quantity changed, in words, with the factor where it is a large one."""
+    if not before or abs(after / before - 1) < 0.05:
+        return f"held at {show(after)}"
+    verb = "grew" if after > before else "fell"
+    factor = f" (×{after / before:.1f})" if after / before >= 1.5 else ""
+    return f"{verb} from {show(before)} to {show(after)}{factor}"
+
+
+def first_and_last(values: Sequence[float | None]) -> tuple[float, float]:
+    """Return the means of the first and of the last weeks that have a value."""
+    there = [value for value in values if value is not None]
+    some = max(1, min(4, len(there) // 2))
+    head, tail = there[:some], there[-some:]
+    return sum(head) / max(len(head), 1), sum(tail) / max(len(tail), 1)
+
+
+def largest(sums: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return names and values, the largest first."""
+    return sorted(sums.items(), key=lambda one: (-one[1], one[0]))

@@ -1,0 +1,227 @@
+"""What models are used for, and which models for what. Figures 8 to 11 and 21 to 25."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glasslipper.report import words
+from glasslipper.report.charts import areas, bars, lines, panels
+from glasslipper.report.section import Missing, Part, Result, Section, Table
+from glasslipper.report.sections import forms
+from glasslipper.report.sections.sources import ORDER
+from glasslipper.report.study import Row, Study
+
+
+def _mix(rows: Sequence[Row], whose: str) -> Result | Missing:
+    weeks = forms.by_week(rows, "task", label=words.title)
+    if not weeks.weeks:
+        return Missing(
+            what=f"No classified tokens went to {whose}.",
+            how=f"{forms.NO_TASKS.how} Whose weights are open, `--models FILE` can tell.",
+        )
+    named = [name for name in weeks.names if name != "Other"]
+    ranked = sorted(named, key=lambda name: -weeks.overall(name))
+    second = f", {ranked[1].lower()} {words.percent(weeks.overall(ranked[1]))}" if ranked[1:] else ""
+    return Result(
+        claim=f"{ranked[0]} makes up {words.percent(weeks.overall(ranked[0]))} of what {whose}"
+        f" are asked{second}",
+        chart=areas.shares(weeks.weeks, weeks.names, [weeks.share(n) for n in weeks.names]),
+        table=forms.share_table(weeks),
+        findings={f"share/{name.lower()}": weeks.overall(name) for name in named},
+    )
+
+
+def open_tasks(study: Study) -> Result | Missing:
+    """Show what open models are asked."""
+    return _mix(study.ask("open_tasks"), "open models")
+
+
+def china_tasks(study: Study) -> Result | Missing:
+    """Show what open models from China are asked."""
+    return _mix(study.ask("china_tasks"), "open models from China")
+
+
+def _sources_of(study: Study, task: str) -> Result | Missing:
+    rows = [row for row in study.ask("task_sources") if row["task"] == task]
+    weeks = forms.by_week(rows, "source", order=ORDER)
+    if not weeks.weeks:
+        return Missing(what=f"No generation is labelled {task}.", how=forms.NO_TASKS.how)
+    name = max(weeks.names, key=weeks.overall)
+    before, after = forms.ends(weeks, name)
+    return Result(
+        claim=f"{name} models serve most of {task}: their share {forms.moved(before, after)}",
+        chart=areas.shares(
+            weeks.weeks, weeks.names, [weeks.share(n) for n in weeks.names],
+            title=f"Share of {task} tokens",
+        ),
+        table=forms.share_table(weeks),
+        findings={f"share/{one}": weeks.overall(one) for one in weeks.names},
+    )  # fmt: skip
+
+
+def programming_sources(study: Study) -> Result | Missing:
+    """Show whose models write code."""
+    return _sources_of(study, "programming")
+
+
+def roleplay_sources(study: Study) -> Result | Missing:
+    """Show whose models play roles."""
+    return _sources_of(study, "roleplay")
+
+
+def programming_share(study: Study) -> Result | Missing:
+    """Show the share of programming among classified tokens."""
+    weeks = forms.by_week(study.ask("task_sources"), "task", order=("programming",))
+    everything = forms.by_week(study.ask("task_sources"), "task", most=40)
+    if not weeks.weeks:
+        return Missing(what="No generation is labelled programming.", how=forms.NO_TASKS.how)
+    shares = everything.share("programming")
+    before, after = forms.ends(everything, "programming")
+    return Result(
+        claim=f"Programming {forms.moved(before, after)} of all classified tokens",
+        chart=lines.over_weeks(
+            everything.weeks, {"Programming": shares}, title="Share of classified tokens", form=".0%"
+        ),
+        table=Table(
+            headings=("Week", "Programming%"),
+            rows=[[w, round(v, 4)] for w, v in zip(everything.weeks, shares, strict=True)],
+        ),
+        findings={"share": everything.overall("programming"), "first_weeks": before,
+                  "last_weeks": after},
+    )  # fmt: skip
+
+
+def programming_authors(study: Study) -> Result | Missing:
+    """Show whose models write code, by author."""
+    weeks = forms.by_week(study.ask("programming_authors"), "author")
+    if not weeks.weeks:
+        return Missing(what="No generation is labelled programming.", how=forms.NO_TASKS.how)
+    name = max(weeks.names, key=weeks.overall)
+    before, after = forms.ends(weeks, name)
+    return Result(
+        claim=f"{words.title(name)} {forms.moved(before, after)} of programming",
+        chart=areas.shares(
+            weeks.weeks, weeks.names, [weeks.share(n) for n in weeks.names],
+            title="Share of programming tokens",
+        ),
+        table=forms.share_table(weeks),
+        findings={f"share/{one}": weeks.overall(one) for one in weeks.names},
+    )  # fmt: skip
+
+
+def _subtags(study: Study, first: int, last: int) -> Result | Missing:
+    rows = study.ask("subtags")
+    sums: dict[str, float] = {}
+    for row in rows:
+        sums[row["task"]] = sums.get(row["task"], 0.0) + float(row["t"])
+    chosen = [task for task, value in forms.largest(sums) if value][first:last]
+    if not chosen or not any(row["tag"] for row in rows):
+        return Missing(
+            what="There are no finer tags for " + ("these tasks." if chosen else "more tasks."),
+            how="Classifiers give a `tag` beside the `task`; see `glasslipper ledger import`.",
+        )
+    charts: list[tuple[str, dict[str, object]]] = []
+    table: list[list[str | float | int | None]] = []
+    findings: dict[str, float] = {}
+    for task in chosen:
+        inside = [row for row in rows if row["task"] == task]
+        shares = [float(row["t"]) / sums[task] for row in inside]
+        names = [words.title(row["tag"] or "untagged") for row in inside]
+        charts.append(
+            (words.title(task), bars.ranked(names[:5], shares[:5], [words.percent(v) for v in shares[:5]],
+                                            width=150))
+        )  # fmt: skip
+        for row, share in zip(inside, shares, strict=True):
+            table.append([task, row["tag"] or "untagged", int(row["t"]), round(share, 4)])
+            findings[f"share/{task}/{row['tag']}"] = share
+    top, most = max(
+        ((row, findings[f"share/{row['task']}/{row['tag']}"]) for row in rows if row["task"] == chosen[0]),
+        key=lambda one: one[1],
+    )
+    return Result(
+        claim=f"Inside {chosen[0]}, {words.title(top['tag'] or 'untagged').lower()} leads with"
+        f" {words.percent(most)}",
+        chart=panels.grid(charts, columns=2),
+        table=Table(headings=("Task", "Tag", "Tokens#", "Share%"), rows=table),
+        findings=dict(findings),
+    )
+
+
+def subtags_large(study: Study) -> Result | Missing:
+    """Look inside the six largest tasks."""
+    return _subtags(study, 0, 6)
+
+
+def subtags_small(study: Study) -> Result | Missing:
+    """Look inside the next six."""
+    return _subtags(study, 6, 12)
+
+
+def author_tasks(study: Study) -> Result | Missing:
+    """Show what the models of six authors are asked."""
+    rows = study.ask("author_tasks")
+    sums: dict[str, float] = {}
+    for row in rows:
+        sums[row["author"]] = sums.get(row["author"], 0.0) + float(row["t"])
+    authors = [name for name, value in forms.largest(sums) if value][:6]
+    if not authors:
+        return forms.NO_TASKS
+    charts: list[tuple[str, dict[str, object]]] = []
+    table: list[list[str | float | int | None]] = []
+    findings: dict[str, float] = {}
+    best: list[tuple[float, str, str]] = []
+    for author in authors:
+        mine = [row for row in rows if row["author"] == author]
+        weeks = forms.by_week(mine, "task", most=4, label=words.title)
+        shares = [weeks.share(name) for name in weeks.names]
+        charts.append(
+            (words.title(author or "unknown"),
+             areas.shares(weeks.weeks, weeks.names, shares, width=205, height=130, title=""))
+        )  # fmt: skip
+        tasks: dict[str, float] = {}
+        for row in mine:
+            tasks[row["task"]] = tasks.get(row["task"], 0.0) + float(row["t"])
+        for task, value in forms.largest(tasks):
+            findings[f"share/{author}/{task}"] = value / sums[author]
+            table.append([author, task, round(value), round(value / sums[author], 4)])
+        task, value = forms.largest(tasks)[0]
+        best.append((value / sums[author], author, task))
+    share, author, task = max(best)
+    return Result(
+        claim=f"{words.title(author or 'unknown')} is the most specialised:"
+        f" {words.percent(share)} of its tokens are {task}",
+        chart=panels.grid(charts, columns=2),
+        table=Table(headings=("Author", "Task", "Tokens#", "Share%"), rows=table),
+        findings=dict(findings),
+    )
+
+
+_CLASSIFIED = "Tokens whose prompts have a topic label; who gave it stands under data quality."
+
+PART = Part(
+    name="What for",
+    about="Topics of prompts, and whose models are asked about what.",
+    sections=(
+        Section(number=8, id="open-tasks", name="Tasks of open models", sql="open_tasks",
+                method=f"Weekly shares. {_CLASSIFIED}", study=open_tasks),
+        Section(number=9, id="china-tasks", name="Tasks of open models from China", sql="china_tasks",
+                method=f"Weekly shares. {_CLASSIFIED}", study=china_tasks),
+        Section(number=10, id="programming-sources", name="Programming by source", sql="task_sources",
+                method=f"Weekly shares within programming. {_CLASSIFIED}", study=programming_sources),
+        Section(number=11, id="roleplay-sources", name="Role-play by source", sql="task_sources",
+                method=f"Weekly shares within role-play. {_CLASSIFIED}", study=roleplay_sources),
+        Section(number=21, id="programming-share", name="Programming", sql="task_sources",
+                method=f"Weekly share. {_CLASSIFIED}", study=programming_share),
+        Section(number=22, id="programming-authors", name="Programming by author", sql="programming_authors",
+                method=f"Weekly shares within programming. {_CLASSIFIED}", study=programming_authors),
+        Section(number=23, id="subtags-large", name="Inside the six largest tasks", sql="subtags",
+                method="Finer tags as shares of their task's tokens, the whole span; five by name.",
+                study=subtags_large),
+        Section(number=24, id="subtags-small", name="Inside the next six tasks", sql="subtags",
+                method="Finer tags as shares of their task's tokens, the whole span; five by name.",
+                study=subtags_small),
+        Section(number=25, id="author-tasks", name="Fingerprints of authors", sql="author_tasks",
+                method=f"Weekly shares of tasks within the six largest authors. {_CLASSIFIED}",
+                study=author_tasks),
+    ),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+SELECT date_diff('day', date_trunc('week', day), day) AS weekday, hour_of_day, sum(requests) AS n FROM hours GROUP BY date_diff('day', date_trunc('week', day), day), hour_of_day ORDER BY weekday, hour_of_day

@@ -1,0 +1,1 @@
+SELECT week, model, sum(tokens) AS t FROM usage WHERE source LIKE 'Open%' GROUP BY week, model ORDER BY week, model

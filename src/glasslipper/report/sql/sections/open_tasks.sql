@@ -1,0 +1,1 @@
+SELECT week, task, sum(tokens) AS t FROM usage WHERE source LIKE 'Open%' AND task <> '' GROUP BY week, task ORDER BY week, task

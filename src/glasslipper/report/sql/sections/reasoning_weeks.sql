@@ -1,0 +1,1 @@
+SELECT week, reasoning, sum(tokens) AS t FROM usage GROUP BY week, reasoning ORDER BY week, reasoning

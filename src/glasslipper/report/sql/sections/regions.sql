@@ -1,0 +1,1 @@
+SELECT week, country, sum(cost) AS c, sum(tokens) AS t FROM places GROUP BY week, country ORDER BY week, country

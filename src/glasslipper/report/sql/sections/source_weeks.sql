@@ -1,0 +1,1 @@
+SELECT week, source, sum(tokens) AS t FROM usage GROUP BY week, source ORDER BY week, source

@@ -1,0 +1,1 @@
+SELECT task, sum(requests) AS n FROM usage GROUP BY task ORDER BY task

@@ -1,0 +1,178 @@
+"""One study of one ledger: the tables that sections ask, the span of time, what else was given.
+
+Base tables are made once from the ledger's rollups and from the tallies; sections ask only them,
+so that a hundred million rows cost a section no more than a thousand do. Knows no section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from importlib import resources
+from typing import Any, Literal
+
+import numpy as np
+from msgspec import Struct
+
+from glasslipper.ledger.read.scan import Lake
+from glasslipper.report import tallies
+from glasslipper.report.facts import CONTINENTS, Catalogue, ModelFacts
+from glasslipper.report.invoice import Bill
+from glasslipper.report.market import Market
+from glasslipper.report.offers import Offer
+
+Unit = Literal["workload", "key", "user"]
+Row = dict[str, Any]  # cells have whatever type their column has
+
+SQL = resources.files("glasslipper.report") / "sql"
+TABLES = ("usage", "tags", "places", "languages", "daily", "units", "actives", "workloads")
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How to study. Days are inclusive; `None` is as far as the ledger goes.
+
+    `unit` is what cohorts are made of; cells of fewer than `least` units are hidden; `seed` is of
+    the resampling.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    unit: Unit = "workload"
+    least: int = 5
+    seed: int = 0
+
+
+class Study:
+    """The tables and facts of one report."""
+
+    def __init__(
+        self, lake: Lake, options: Options, catalogue: Catalogue, *,
+        offers: Sequence[Offer] = (), market: Market | None = None, bill: Bill | None = None,
+    ) -> None:  # fmt: skip
+        """Make the base tables."""
+        self.options = options
+        self.market = market
+        self.bill = bill
+        self._lake = lake
+        self.models: dict[str, ModelFacts] = {}
+        self._make(catalogue)
+        self.offers = [*offers, *self._offers_paid()]
+
+    @property
+    def least(self) -> int:
+        """Cells of fewer units than this are hidden."""
+        return self.options.least
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Return a generator of one section's random numbers."""
+        return np.random.default_rng([self.options.seed, *name.encode()])
+
+    def ask(self, name: str) -> list[Row]:
+        """Run a section's SQL file and return its rows."""
+        return self.rows(section_sql(name))
+
+    def rows(self, sql: str) -> list[Row]:
+        """Run a query and return its rows; dates become texts."""
+        names = self._lake.names(sql)
+        return [
+            {name: _plain(cell) for name, cell in zip(names, row, strict=True)}
+            for row in self._lake.rows(sql)
+        ]
+
+    def one_of(self, name: str) -> Row:
+        """Run a section's SQL file and return its first row."""
+        return self.ask(name)[0]
+
+    def facts(self, model: str) -> ModelFacts:
+        """Return what is known about a model that was used."""
+        return self.models[model]
+
+    def _make(self, catalogue: Catalogue) -> None:
+        lake = self._lake
+        tallies.make(lake)
+        self.first, self.last = self._span()
+        within = f"BETWEEN DATE '{self.first}' AND DATE '{self.last}'"
+        monday = self.first - timedelta(days=self.first.weekday())
+        weeks = f"week BETWEEN DATE '{monday}' AND DATE '{self.last}'"
+        lake.run(f"CREATE VIEW days AS SELECT * FROM usage_daily WHERE day {within}")
+        lake.run(f"CREATE VIEW tries AS SELECT * FROM attempts_daily WHERE day {within}")
+        lake.run(f"CREATE VIEW latencies AS SELECT * FROM latency_daily WHERE day {within}")
+        for view, unit in (("unit_weeks", self.options.unit), ("workload_weeks", "workload")):
+            lake.run(
+                f"CREATE VIEW {view} AS SELECT * FROM units_weekly"
+                f" WHERE unit_kind = '{unit}' AND {weeks}"
+            )
+        for name in tallies.NAMES:
+            where = "true" if name == "gold" else weeks if name in _BY_WEEK else f"day {within}"
+            lake.run(f"CREATE VIEW {name} AS SELECT * FROM tally_{name} WHERE {where}")
+        self._make_models(catalogue)
+        for table in TABLES:
+            lake.run(f"CREATE TABLE {table} AS {table_sql(table)}")
+
+    def _span(self) -> tuple[date, date]:
+        found = self._lake.rows("SELECT min(day), max(day) FROM usage_daily")[0]
+        today = date(1970, 1, 1)
+        first, last = (found[0] or today), (found[1] or today)
+        return (
+            max(self.options.first or first, first),
+            min(self.options.last or last, last),
+        )
+
+    def _make_models(self, catalogue: Catalogue) -> None:
+        used = self._lake.rows("SELECT DISTINCT model FROM usage_daily ORDER BY model")
+        self.models = {model: catalogue.facts(model) for (model,) in used}
+        facts = list(self.models.values())
+
+        def text(values: Sequence[str]) -> np.ndarray[Any, np.dtype[np.object_]]:
+            return np.array([*values, ""], dtype=object)[:-1]
+
+        self._lake.load(
+            "models",
+            {
+                "id": text([fact.id for fact in facts]),
+                "author": text([fact.author for fact in facts]),
+                "source": text([fact.source for fact in facts]),
+                "size": text([fact.size for fact in facts]),
+                "reasoning": np.array([bool(fact.reasoning) for fact in facts], dtype=bool),
+            },
+        )
+
+    def _offers_paid(self) -> list[Offer]:
+        """Return the prices that generations were really priced by, the latest of each endpoint."""
+        rows = self.rows(
+            "SELECT p.model AS model, p.provider AS provider, r.price_input AS pi,"
+            " r.price_output AS po, r.price_cache_read AS pc, max(p.day) AS day"
+            " FROM priced AS p JOIN prices AS r ON p.price_id = r.id"
+            " GROUP BY ALL ORDER BY day, model, provider"
+        )
+        latest: Mapping[tuple[str, str], Offer] = {
+            (row["model"], row["provider"] or ""): Offer(
+                model=row["model"], provider=row["provider"] or "", input=row["pi"],
+                output=row["po"], cache_read=row["pc"], source="prices paid",
+            )
+            for row in rows
+        }  # fmt: skip
+        return list(latest.values())
+
+    def continent(self, country: str) -> str:
+        """Return the continent of a country code."""
+        return CONTINENTS.get(country.upper(), "Unknown")
+
+
+_BY_WEEK = {"sessions", "judged"}
+
+
+def _plain(cell: object) -> object:
+    if isinstance(cell, date):
+        return cell.isoformat()[:10]
+    return cell
+
+
+def section_sql(name: str) -> str:
+    """Return the SQL of a section."""
+    return (SQL / "sections" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def table_sql(name: str) -> str:
+    """Return the SQL of a base table."""
+    return (SQL / "tables" / f"{name}.sql").read_text(encoding="utf-8")

@@ -1,0 +1,98 @@
+"""Narrow sums that the ledger's rollups do not hold, made once for each segment and kept.
+
+They lie in `$GLASSLIPPER_HOME/report/tallies`, named after their segment, their SQL and the late
+facts that they saw: a new fact or a new version makes a new file, and the old one goes. What is
+not sealed yet is summed up each time. They may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+from glasslipper.ledger.lake import views
+from glasslipper.ledger.lake.segments import Segment
+from glasslipper.ledger.read.scan import Lake
+from glasslipper.store.duck import text, texts
+
+FOLDER = Path("report") / "tallies"
+NAMES = ("priced", "sessions", "hours", "doubles", "gaps", "judged", "clocks", "gold")
+WITH_FACTS = {"judged", "clocks", "gold"}
+
+_SQL = resources.files("glasslipper.report") / "sql" / "tallies"
+
+
+def make(lake: Lake) -> None:
+    """Make a view `tally_NAME` of every tally, over segments and fresh rows."""
+    folder = lake.home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, list[Path]] = {name: [] for name in NAMES}
+    for segment in lake.segments:
+        for name, path in _of_segment(lake, folder, segment).items():
+            files[name].append(path)
+    for name in NAMES:
+        fresh = sql(name, generations="fresh_generations", feedback="feedback", topics="topics")
+        lake.run(f"CREATE TABLE fresh_{name} AS {fresh}")
+        sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "
+        lake.run(
+            f"CREATE VIEW tally_{name} AS {sealed if files[name] else ''}SELECT * FROM fresh_{name}"
+        )
+    _forget(folder, {path for paths in files.values() for path in paths})
+
+
+def sql(name: str, *, generations: str, feedback: str, topics: str) -> str:
+    """Return the SQL of a tally over tables of these names."""
+    plain = (_SQL / f"{name}.sql").read_text(encoding="utf-8")
+    return plain.format(generations=generations, feedback=feedback, topics=topics)
+
+
+def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
+    """Return the files of a segment's tallies, made where they are not there yet."""
+    stored = segment.file("generations")
+    if stored is None:
+        return {}
+    seen = _facts_seen(lake, segment)
+    paths = {name: folder / _file_name(name, segment, seen) for name in NAMES}
+    wanted = [name for name, path in paths.items() if not path.exists()]
+    if not wanted:
+        return paths
+    source = f"read_parquet({text(stored)})"
+    near = f"generation_id BETWEEN '{segment.manifest.span.first_id}' AND '{segment.manifest.span.last_id}'"
+    lake.run(
+        f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"
+        f"CREATE OR REPLACE TEMP VIEW one_feedback AS SELECT * FROM feedback WHERE {near};"
+        f"CREATE OR REPLACE TEMP VIEW one_topics AS SELECT * FROM topics WHERE {near}"
+    )
+    for name in wanted:
+        query = sql(
+            name, generations="one_generations", feedback="one_feedback", topics="one_topics"
+        )
+        part = paths[name].with_suffix(".part")
+        lake.run(f"COPY ({query}) TO {text(part)} (FORMAT parquet, COMPRESSION zstd)")
+        part.rename(paths[name])
+    return paths
+
+
+def _facts_seen(lake: Lake, segment: Segment) -> str:
+    """Return how many late facts there are about a segment's generations, and how new they are."""
+    found = lake.rows(
+        "SELECT count(*), max(id) FROM late_facts WHERE generation_id BETWEEN ? AND ?",
+        (segment.manifest.span.first_id, segment.manifest.span.last_id),
+    )
+    return f"{found[0][0]}/{found[0][1]}"
+
+
+def _file_name(name: str, segment: Segment, facts: str) -> str:
+    asked = (_SQL / f"{name}.sql").read_text(encoding="utf-8")
+    rows = segment.manifest.files["generations"].sha256
+    known = facts if name in WITH_FACTS else ""
+    digest = hashlib.sha256(f"{rows}{asked}{known}".encode()).hexdigest()[:16]
+    return f"{segment.manifest.name}-{name}-{digest}.parquet"
+
+
+def _forget(folder: Path, used: set[Path]) -> None:
+    """Remove tallies that nothing asks for any more."""
+    for path in folder.glob("*.parquet"):
+        if path not in used:
+            path.unlink(missing_ok=True)

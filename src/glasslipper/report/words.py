@@ -1,0 +1,99 @@
+"""Numbers as people read them, in claims, tables and charts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from glasslipper.kernel.money import NANO
+from glasslipper.report.estimates import Estimate
+
+_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
+
+
+def count(value: float) -> str:
+    """Return a quantity in at most four letters and a unit.
+
+    >>> count(1234567), count(999), count(0.25)
+    ('1.23M', '999', '0.25')
+    """
+    for step, letter in _STEPS:
+        if abs(value) >= step * 0.9995:
+            return f"{_short(value / step)}{letter}"
+    return f"{value:,.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.2g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
+
+
+def percent(value: float) -> str:
+    """Return a share.
+
+    >>> percent(0.4216), percent(0.0123), percent(0.0004)
+    ('42 %', '1.2 %', '0.04 %')
+    """
+    if math.isnan(value):
+        return "n/a"
+    points = value * 100
+    if abs(points) >= 10 or points == 0:
+        return f"{points:.0f} %"
+    return f"{points:.1f} %" if abs(points) >= 0.1 else f"{points:.1g} %"
+
+
+def points(value: float) -> str:
+    """Return a change of a share in percentage points, with its sign."""
+    return f"{value * 100:+.1f} points".replace("-", "−")
+
+
+def usd(nanousd: float) -> str:
+    """Return an amount of nano-USD as dollars.
+
+    >>> usd(1_234_000_000_000), usd(12_340_000), usd(0)
+    ('$1,234', '$0.012', '$0')
+    """
+    value = nanousd / NANO
+    if value == 0:
+        return "$0"
+    if abs(value) >= 100:
+        return f"${value:,.0f}".replace("$-", "−$")
+    if abs(value) >= 1:
+        return f"${value:,.2f}".replace("$-", "−$")
+    return f"${value:.2g}".replace("$-", "−$")
+
+
+def span(estimate: Estimate, form: str = "%") -> str:
+    """Return an interval in brackets, as shares or as plain numbers."""
+    show = percent if form == "%" else usd if form == "$" else lambda v: f"{v:.2f}"
+    return f"(95 %: {show(estimate.low)} to {show(estimate.high)})"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Return names as words: `a, b and c`."""
+    shown = list(names[:most])
+    rest = len(names) - len(shown)
+    if rest > 0:
+        shown.append(f"{rest} more")
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+
+
+def short(model: str) -> str:
+    """Return a model's name without its author."""
+    return model.partition("/")[2] or model
+
+
+TITLES = {"seo": "SEO", "": "Unclassified"}
+
+
+def title(word: str) -> str:
+    """Return a label with a capital letter."""
+    return TITLES.get(word, word[:1].upper() + word[1:].replace("_", " "))
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """Return a number and its noun.
+
+    >>> plural(1, "cohort"), plural(3, "cohort")
+    ('1 cohort', '3 cohorts')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
