@@ -7,7 +7,6 @@ dollars.
 from __future__ import annotations
 
 import asyncio
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -232,6 +233,16 @@ class Accounts:
     def _sum(self, sql: str, *values: str | int) -> int:
         row = self._db.row(sql, values)
         return cast("int", row[0] or 0) if row else 0
+
+    def offered_mark(self) -> str:
+        """Return what changes when the models that users added or the brought keys do."""
+        row = self._db.row(
+            """SELECT (SELECT json_group_array(id || ' ' || added_ms || ' ' || body) FROM models),
+                (SELECT json_group_array(id || disabled || counts || allowed_models || name)
+                FROM byok)"""
+        )
+        text = msgspec.json.encode([str(value) for value in row or ()])
+        return hashlib.sha256(text).hexdigest()
 
     def models(self) -> dict[str, bytes]:
         """Return the models that users have added, as JSON by id."""
