@@ -38,6 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         max_body_bytes: The largest request body.
         header_timeout_s: How long a client may take to send a request's header.
         body_timeout_s: How long a client may take to send a request's body.
+        write_timeout_s: How long a client may leave unread what it was sent.
         connect_timeout_s: How long an upstream may take to accept a connection.
         first_byte_timeout_s: How long an upstream may take to begin its answer.
         between_bytes_timeout_s: How long an upstream's stream may be silent.
@@ -58,6 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_body_bytes: int = 32 << 20
     header_timeout_s: float = 20.0
     body_timeout_s: float = 60.0
+    write_timeout_s: float = 120.0
     connect_timeout_s: float = 10.0
     first_byte_timeout_s: float = 120.0
     between_bytes_timeout_s: float = 120.0
