@@ -33,7 +33,7 @@ from glasslipper.gateway.dialects import responses as responses_dialect
 from glasslipper.gateway.dialects.errors import encode_error, error_headers, error_status
 from glasslipper.gateway.guard import GUARD
 from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Http, Message, Receive, Send
+from glasslipper.gateway.http import Application, Http, Message, Receive, Send, Serve
 from glasslipper.kernel.errors import (
     Draining,
     GlasslipperError,
@@ -43,8 +43,6 @@ from glasslipper.kernel.errors import (
 )
 
 Handler = Callable[[House, Http], Awaitable[None]]
-Serve = Callable[[Http], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 

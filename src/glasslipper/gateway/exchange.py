@@ -199,7 +199,9 @@ class Exchange:
             endpoint,
             endpoint.pricing.row(begun.created_ms, exchange._input_units),
         )
-        exchange._attempts[-1] = structs.replace(exchange._attempts[-1], started_ms=begun.created_ms)
+        exchange._attempts[-1] = structs.replace(
+            exchange._attempts[-1], started_ms=begun.created_ms
+        )
         exchange._trying.began_ms = begun.began_ms
         return exchange
 
@@ -400,9 +402,7 @@ class Exchange:
         self._note_attempt(attempted, endpoint, row)
         return position
 
-    def _note_attempt(
-        self, attempted: Attempted, endpoint: Endpoint, row: PriceRow | None
-    ) -> None:
+    def _note_attempt(self, attempted: Attempted, endpoint: Endpoint, row: PriceRow | None) -> None:
         self._attempts.append(
             Attempt(
                 id=attempted.id,
@@ -629,9 +629,7 @@ class Exchange:
         if self._outcome is None:
             self._end(_status_of(error, self._relayed_bytes), error or asyncio.CancelledError())
 
-    def _end(
-        self, status: Status, error: BaseException | None
-    ) -> tuple[Outcome, int | None]:
+    def _end(self, status: Status, error: BaseException | None) -> tuple[Outcome, int | None]:
         """Price and record; also return the journal's position to wait for, if any."""
         outcome = self._outcome = self._cost(status)
         try:

@@ -12,13 +12,18 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from glasslipper.gateway.dialects.errors import encode_error
+from glasslipper.gateway.http import Application
 from glasslipper.kernel.errors import BadJSON, GlasslipperError, InvalidRequest, SlowBody
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+    from httptools import HttpRequestParser
 
 MOST_HEADER_BYTES = 64 << 10
 _LENGTH = b"\r\ncontent-length: "
@@ -112,6 +117,16 @@ class _Gathering:
         return getattr(self._transport, name)
 
 
+class _Usual:
+    """The lines that every response begins with, until uvicorn makes new ones."""
+
+    fields: list[tuple[bytes, bytes]] | None = None
+    lines = b""
+
+
+_usual = _Usual()
+
+
 class GuardedConnection(HttpToolsProtocol):
     """A client connection that is watched."""
 
@@ -135,10 +150,13 @@ class GuardedConnection(HttpToolsProtocol):
         self._asker: Any = None
         self._known: tuple[bytes, bytes, Any] | None = None
         self._is_last = False
+        self._answered_s = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first header."""
-        super().connection_made(cast("asyncio.Transport", _Gathering(transport, self.loop)))
+        self._gathering = _Gathering(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", self._gathering))
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -146,6 +164,8 @@ class GuardedConnection(HttpToolsProtocol):
         self.gone = True
         self._rest()
         self._heed()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         super().connection_lost(exc)
         if self._errand is not None:
             self._errand.leave()
@@ -215,8 +235,8 @@ class GuardedConnection(HttpToolsProtocol):
     def _may_be_short(self, shortcut: Shortcut) -> bool:
         if self.url not in shortcut.paths or self.expect_100_continue:
             return False
-        cycle, parser = self.cycle, self.parser
-        if (cycle is not None and not cycle.response_complete) or parser.get_method() != b"POST":
+        parser = cast("HttpRequestParser", self.parser)
+        if self._is_busy() or parser.get_method() != b"POST":
             return False
         if parser.get_http_version() != "1.1" or parser.should_upgrade():
             return False
@@ -228,6 +248,10 @@ class GuardedConnection(HttpToolsProtocol):
             return False
         self._asker = shortcut.greet(fields)
         return self._asker is not None
+
+    def _is_busy(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
 
     def _learn(self, data: bytes) -> None:
         """Remember the header of a request that came in one piece, around its length.
@@ -255,8 +279,7 @@ class GuardedConnection(HttpToolsProtocol):
         body_at = end + len(after)
         if end < 0 or not size.isdigit() or int(size) != len(data) - body_at or size[0] == 48:
             return False
-        cycle = self.cycle
-        if (cycle is not None and not cycle.response_complete) or self.transport.is_closing():
+        if self._is_busy() or self.transport.is_closing():
             return False
         self._errand = self.shortcut.begin(self, asker, data[body_at:])
         if self._errand is None:
@@ -278,7 +301,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def write_now(self, data: bytes) -> None:
         """Write a piece of an answer."""
-        self.transport.write_now(data)  # type: ignore[attr-defined]
+        self._gathering.write_now(data)
 
     @property
     def is_clogged(self) -> bool:
@@ -287,17 +310,22 @@ class GuardedConnection(HttpToolsProtocol):
 
     def usual_head(self) -> bytes:
         """Return the lines that every response begins with, the date among them."""
-        return b"".join([b"%b: %b\r\n" % one for one in self.server_state.default_headers])
+        fields = self.server_state.default_headers
+        if fields is not _usual.fields:
+            _usual.fields = fields
+            _usual.lines = b"".join([b"%b: %b\r\n" % one for one in fields])
+        return _usual.lines
 
     def _go_the_usual_way(self) -> None:
         """Hand the request that was kept to the application."""
-        self.hand_over(self.app, b"".join(self._kept or ()))
+        self.hand_over(None, b"".join(self._kept or ()))
 
-    def hand_over(self, app: ASGI3Application, body: bytes) -> None:
-        """Let an application answer the request that was kept, or was being served short."""
+    def hand_over(self, app: Application | None, body: bytes) -> None:
+        """Let an application, or the usual one, answer the request that was kept or served."""
         self._kept, self._kept_whole, self._errand = None, False, None
         self._begin_scope()
-        usual, self.app = self.app, app
+        usual: Any = self.app
+        self.app = usual if app is None else app
         super().on_headers_complete()
         self.app = usual
         self.scope["method"] = "POST"  # the parser may be at the next request already
@@ -317,10 +345,27 @@ class GuardedConnection(HttpToolsProtocol):
         """Write the whole answer of an errand, or the rest of it; the errand is over."""
         self._errand = None
         self.write_now(data)
+        self.server_state.total_requests += 1
         if self._is_last:
             self.transport.close()
-        self.on_response_complete()
-        self._hear_early()
+            return
+        self._answered_s = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_if_idle)
+        if self._early:
+            self._hear_early()
+
+    def _look_if_idle(self) -> None:
+        """Close a connection that has rested for long; one timer serves many answers."""
+        self._idle_timer = None
+        is_used = self._errand is not None or self._kept_whole or self._phase != "answer"
+        if is_used or self._is_busy() or self.timeout_keep_alive_task is not None:
+            return  # whoever answers next arms a timer
+        left_s = self._answered_s + self.timeout_keep_alive - self.loop.time()
+        if left_s <= 0:
+            self.timeout_keep_alive_handler()
+        else:
+            self._idle_timer = self.loop.call_later(left_s, self._look_if_idle)
 
     def _keep_for_later(self, data: bytes) -> None:
         """Keep what a client sends before it has been answered."""

@@ -14,6 +14,7 @@ EVENTS = b"text/event-stream; charset=utf-8"
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Any, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -109,3 +110,7 @@ class Http:
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece."""
         await self.send({"type": "http.response.body", "body": data})
+
+
+Serve = Callable[[Http], Awaitable[None]]
+"""Answers one request."""

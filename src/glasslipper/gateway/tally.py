@@ -65,9 +65,7 @@ class Tally:
         first_token_ms: int | None,
     ) -> None:
         """Count an exchange later: before anybody looks, or when there are many."""
-        self._plain.append(
-            (who, prompt, completion, charged_nanousd, duration_ms, first_token_ms)
-        )
+        self._plain.append((who, prompt, completion, charged_nanousd, duration_ms, first_token_ms))
         if len(self._plain) >= MOST_PLAIN:
             self.fold()
 

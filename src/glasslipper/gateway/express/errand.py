@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -25,17 +25,19 @@ from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.dialects import chat as dialect
 from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain, request_of
 from glasslipper.gateway.exchange import Begun, Caption, Exchange
-from glasslipper.gateway.express.lane import Lane, find_lane, in_usd
+from glasslipper.gateway.express.lane import Lane, find_lane
 from glasslipper.gateway.express.records import as_json
 from glasslipper.gateway.guard import GuardedConnection
 from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Http
+from glasslipper.gateway.http import Application, Http, Serve
 from glasslipper.gateway.providers.openai import MAX_ANSWER_BYTES, OpenAICompatible, is_stream
 from glasslipper.gateway.providers.openai.plain import Said, read_plain
 from glasslipper.gateway.routing import Plain, choices
+from glasslipper.gateway.transport import Pushed
 from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
 from glasslipper.kernel.events import Event, Folder
 from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.money import NANO
 from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 
 UNUSUAL = frozenset(
@@ -46,8 +48,7 @@ UNUSUAL = frozenset(
 MOST_LANES = 64
 """Of one connection."""
 
-Serve = Callable[[Http], Awaitable[None]]
-
+_NULL = b"null"
 _REASONS = {word: as_json(word) for word in ("stop", "length")}
 
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class Express:
     paths = frozenset({b"/api/v1/chat/completions", b"/v1/chat/completions"})
 
     def __init__(
-        self, house: House, usual: Callable[[Serve], object], streaming: type[Errand]
+        self, house: House, usual: Callable[[Serve], Application], streaming: type[Errand]
     ) -> None:
         """Serve `house`; `usual` makes an application of what serves one request.
 
@@ -129,7 +130,7 @@ class Express:
         self, lane: Lane, connection: GuardedConnection, ask: PlainRequest, body: bytes
     ) -> Errand | None:
         desk = self.desk
-        if not desk.router.is_calm() or not lane.upstream.is_ready:
+        if not desk.router.is_calm():
             return None
         limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
         units, most = lane.ceiling_nanousd([turn.content for turn in ask.messages], limit)
@@ -145,7 +146,7 @@ class Express:
         errand = Errand(self, connection, body)
         errand.ride(lane, hold, lane.upstream)
         try:
-            errand.intend(units, as_json(ask.user))
+            errand.intend(units, _NULL if ask.user is None else as_json(ask.user))
         except StoreFailed:
             desk.ledger.purse.release(hold)
             return None
@@ -168,7 +169,7 @@ class Express:
             return None
         exchange = Exchange(self.desk, caller, request, offered=offered, caption=asker.caption)
         upstream = exchange.first.upstream
-        if not isinstance(upstream, OpenAICompatible) or not upstream.is_ready:
+        if not isinstance(upstream, OpenAICompatible):
             return None
         asked = upstream.write(ask, exchange.first.upstream_model)
         if asked is None or not exchange.hold_now():
@@ -194,6 +195,7 @@ class Errand:
         "_body",
         "_caller",
         "_cell",
+        "_connecting",
         "_connection",
         "_created_ms",
         "_exchange",
@@ -219,6 +221,8 @@ class Errand:
         self._pieces: list[bytes] | None = None
         self._size_bytes = 0
         self._is_over = False
+        self._reply: Pushed | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._lane: Lane | None = None
         self._exchange: Exchange | None = None
 
@@ -272,7 +276,22 @@ class Errand:
         self._attempt_id = exchange.attempted.id
 
     def ask(self, body: bytes) -> None:
-        """Ask the provider."""
+        """Ask the provider, over a connection that rests or over a new one."""
+        if self._upstream.is_ready:
+            self._ask(body)
+        else:
+            self._connecting = self._express.loop.create_task(self._connect_and_ask(body))
+
+    async def _connect_and_ask(self, body: bytes) -> None:
+        try:
+            await self._upstream.connect()
+            self._connecting = None
+            self._ask(body)
+        except GlasslipperError as error:
+            self._connecting = None
+            self._go_on_after(error)
+
+    def _ask(self, body: bytes) -> None:
         self._reply = self._upstream.ask_now(
             body,
             request_id=self._attempt_id.encode(),
@@ -295,11 +314,12 @@ class Errand:
             self._go_on_after(GlasslipperError("Something went wrong here."))
 
     def _take(self) -> None:
-        reply = self._reply
+        reply = self._heard_reply
         if reply.error is not None:
             raise reply.error
-        data = self._whole_body()
-        if data is None:
+        if reply.source is None and self._pieces is None and len(reply.chunks) == 1:
+            data = reply.chunks.popleft()  # the usual: all of it at once
+        elif (data := self._whole_body()) is None:
             return
         if not 200 <= reply.status < 300:
             raise self._upstream.refusal(reply, data)
@@ -314,8 +334,9 @@ class Errand:
 
     def _whole_body(self) -> bytes | None:
         """Return the body if all of it is here."""
-        data = self._reply.take()
-        if not self._reply.is_whole:
+        reply = self._heard_reply
+        data = reply.take()
+        if not reply.is_whole:
             self._keep(data)
             return None
         return data if self._pieces is None else b"".join((*self._pieces, data))
@@ -342,7 +363,9 @@ class Errand:
             charged = hold.nanousd
             _log.warning("%s was billed %d nano-USD above its hold", self.id, billed - charged)
         identity, upstream_id = self.id.encode(), as_json(said.upstream_id)
-        reason, native = _REASONS[said.finish], as_json(said.native)
+        reason = native = _REASONS[said.finish]
+        if said.native != said.finish:
+            native = as_json(said.native)
         line = lane.whole_generation % (
             identity,
             self._created_ms,
@@ -374,7 +397,7 @@ class Errand:
         )
         desk.router.report_plain(
             lane.endpoint,
-            Plain(ticks_ms, ticks_ms - self._ticks_ms, None, said.prompt, said.completion),
+            Plain(ticks_ms, ticks_ms - self._ticks_ms, said.prompt, said.completion),
         )
         self._write(
             form
@@ -387,11 +410,11 @@ class Errand:
                 said.prompt,
                 said.completion,
                 said.prompt + said.completion,
-                in_usd(charged),
+                charged / NANO,
                 charged,
-                in_usd(billed),
-                in_usd(for_prompt),
-                in_usd(billed - for_prompt),
+                billed / NANO,
+                for_prompt / NANO,
+                (billed - for_prompt) / NANO,
             )
         )
 
@@ -405,7 +428,7 @@ class Errand:
         """
         exchange = self._as_exchange()
         reading = self._upstream.reading(exchange.attempted)
-        if is_stream(self._reply, expected=False):
+        if is_stream(self._heard_reply, expected=False):
             events = list(reading.feed(data))
         else:
             events = reading.take(data)
@@ -438,14 +461,20 @@ class Errand:
         """Record that the client is gone, and hang up."""
         if self._is_over:
             return
-        self._is_over = True
-        self._reply.close()
+        self._hang_up()
         try:
             self._as_exchange().abandon(None)
         except StoreFailed:
             _log.exception("recording the end of %s failed", self.id)
         finally:
             self._forget()
+
+    def _hang_up(self) -> None:
+        self._is_over = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._reply is not None:
+            self._reply.close()
 
     def _forget(self) -> None:
         self._express.desk.running.discard(self)
@@ -455,8 +484,7 @@ class Errand:
 
     def _go_on_after(self, error: GlasslipperError) -> None:
         """Let the usual way go on with the exchange, which met `error` at its first attempt."""
-        self._is_over = True
-        self._reply.close()
+        self._hang_up()
         exchange = self._as_exchange()
         speaker = ChunkSpeaker(dialect.encode_answer, dialect.ChunkEncoder, exchange.request)
         heard = Heard(
@@ -474,6 +502,12 @@ class Errand:
 
         self._forget()
         self._connection.hand_over(self._express.usual(serve), self._body)
+
+    @property
+    def _heard_reply(self) -> Pushed:
+        if self._reply is None:
+            raise RuntimeError("nobody has been asked yet")
+        return self._reply
 
     @property
     def _exchange_here(self) -> Exchange:

@@ -35,11 +35,16 @@ class Edges:
         words = middle.split(after + before)
         return words if all(map(_is_simple, words)) else None
 
-    def learn(self, data: bytes, events: list[Event], read: Callable[[bytes], list[Event]]) -> None:
-        """Learn the edges of one frame that said `events`; `read` decodes another."""
-        if self._before or len(events) != 1 or data.count(b"\n") != 2:
-            return
-        event = events[0]
+    def learn(self, data: bytes, events: list[Event], read: Callable[[bytes], list[Event]]) -> bool:
+        """Learn the edges of one frame that said `events`; tell whether they are known.
+
+        `read` decodes another frame.
+        """
+        if not self._before and len(events) == 1 and data.count(b"\n") == 2:
+            self._learn(data, events[0], read)
+        return bool(self._before)
+
+    def _learn(self, data: bytes, event: Event, read: Callable[[bytes], list[Event]]) -> None:
         if not isinstance(event, TextDelta) or event.logprobs or not event.text:
             return
         words = event.text.encode()

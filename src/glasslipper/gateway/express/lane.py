@@ -164,9 +164,9 @@ class Lane:
                 (b"%d" % prompt, b"%d"),
                 (b"%d" % completion, b"%d"),
                 (b"%d" % (prompt + completion), b"%d"),
-                (in_usd(charged), b"%b"),
+                (in_usd(charged), b"%r"),
                 (b"%d" % charged, b"%d"),
-                *((in_usd(amount), b"%b") for amount in amounts),
+                *((in_usd(amount), b"%r") for amount in amounts),
             ),
         )
 
@@ -202,4 +202,3 @@ def find_lane(house: House, caller: Caller, model: str, caption: Caption) -> Lan
     return Lane(
         caller, endpoint, upstream, row, ceiling, caption, offered=offered, until_ms=until_ms
     )
-

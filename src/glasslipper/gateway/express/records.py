@@ -57,9 +57,7 @@ def intent_template(
         )
     )
     numbers = [(quoted(number), b"%d") for number in range(2, 6)]
-    return template(
-        line, [(b"@@0@@", b"%b"), (b"@@1@@", b"%b"), *numbers, (quoted(6), b"%b")]
-    )
+    return template(line, [(b"@@0@@", b"%b"), (b"@@1@@", b"%b"), *numbers, (quoted(6), b"%b")])
 
 
 def generation_template(
@@ -121,7 +119,10 @@ def generation_template(
     usage = b'{"input":%d,"output":%d,"requests":1}'
     kinds = {10: b"%b", 22: b"%b", 12: b"%b", 13: b"%b", 16: usage, 20: b"%b", 21: b"%b", 26: b"%b"}
     marks = [
-        (f"@@{number}@@".encode() if number in (10, 22) else quoted(number), kinds.get(number, b"%d"))
+        (
+            f"@@{number}@@".encode() if number in (10, 22) else quoted(number),
+            kinds.get(number, b"%d"),
+        )
         for number in range(10, 28)
     ]
     return template(line, marks)

@@ -25,7 +25,7 @@ from glasslipper.kernel.events import Event
 class StreamErrand(Errand):
     """One streamed answer on the short way."""
 
-    __slots__ = ("_edges", "_encoder", "_has_begun", "_held", "_reading", "_timer")
+    __slots__ = ("_edges", "_encoder", "_has_begun", "_held", "_passes", "_reading", "_timer")
 
     streams = True
 
@@ -36,7 +36,7 @@ class StreamErrand(Errand):
         self._encoder = dialect.ChunkEncoder(head_of(exchange))
         self._edges = Edges()
         self._held: list[bytes] = []
-        self._has_begun = False
+        self._has_begun = self._passes = False
         self._timer: asyncio.TimerHandle | None = None
 
     def go_on(self) -> None:
@@ -44,14 +44,34 @@ class StreamErrand(Errand):
         self._hear()
 
     def _hear(self) -> None:
-        if self._timer is not None and self._reply.is_whole:
+        if self._passes and self._pass_by():
+            return
+        if self._timer is not None and self._heard_reply.is_whole:
             self._timer.cancel()  # the rest of a body whose stream was done
         super()._hear()
+
+    def _pass_by(self) -> bool:
+        """Pass on what is nothing but words between known edges; tell whether that was done."""
+        reply, connection = self._reply, self._connection
+        if reply is None or reply.source is None or connection.flow.write_paused:
+            return False
+        chunks = reply.chunks
+        if len(chunks) != 1 or not self._reading.at_boundary:
+            return False
+        words = self._edges.words(chunks[0])
+        if words is None:
+            return False
+        chunks.clear()
+        reply.lag_bytes = 0
+        self._exchange_here.count_text(sum(map(len, words)))
+        frames = b"".join(map(self._encoder.text, words))
+        connection.write_now(b"%x\r\n%b\r\n" % (len(frames), frames))
+        return True
 
     def _take(self) -> None:
         if self._has_begun and self._connection.is_clogged:
             return
-        reply = self._reply
+        reply = self._heard_reply
         if not reply.status and reply.error is None:
             return
         if 200 <= reply.status < 300 and is_stream(reply, expected=True):
@@ -72,8 +92,9 @@ class StreamErrand(Errand):
         data = self._whole_body()
         if data is None:
             return
-        if not 200 <= self._reply.status < 300:
-            raise self._upstream.refusal(self._reply, data)
+        reply = self._heard_reply
+        if not 200 <= reply.status < 300:
+            raise self._upstream.refusal(reply, data)
         self._pass_on(self._reading.take(data))
         self._end()
 
@@ -84,19 +105,13 @@ class StreamErrand(Errand):
             UpstreamFailed: A frame says so, or is malformed.
         """
         reading = self._reading
-        if self._has_begun and reading.at_boundary:
-            words = self._edges.words(data)
-            if words is not None:
-                self._exchange_here.count_text(sum(map(len, words)))
-                self._send(b"".join(map(self._encoder.text, words)))
-                return
         is_new = reading.at_boundary
         events = list[Event]()
         for event in reading.feed(data):
             events.append(event)
             self._pass_on([event])
         if is_new:
-            self._edges.learn(data, events, reading.peek)
+            self._passes = self._edges.learn(data, events, reading.peek) and self._has_begun
         if reading.is_done:
             self._end()
 
@@ -140,16 +155,15 @@ class StreamErrand(Errand):
         self._forget()
         last = self._encoder.finish(bill_of_outcome(outcome))
         self._connection.answer(_chunk(last) + _LAST)
-        if self._reply.source is not None:
-            loop = self._express.loop
-            self._timer = loop.call_later(LINGER_S, self._reply.close)
+        reply = self._heard_reply
+        if reply.source is not None:
+            self._timer = self._express.loop.call_later(LINGER_S, reply.close)
 
     def _go_on_after(self, error: GlasslipperError) -> None:
         if not self._has_begun:
             super()._go_on_after(error)
             return
-        self._is_over = True
-        self._reply.close()
+        self._hang_up()
         self._exchange_here.fail_now(error)
         self._forget()
         self._connection.answer(_chunk(self._encoder.error(error)) + _LAST)

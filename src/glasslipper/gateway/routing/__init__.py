@@ -15,4 +15,13 @@ from glasslipper.gateway.routing.router import Router
 from glasslipper.gateway.routing.toolcheck import ToolWatch
 from glasslipper.gateway.routing.variants import choices, split_variant, with_thinking
 
-__all__ = ["Plain", "Result", "Route", "Router", "ToolWatch", "choices", "split_variant", "with_thinking"]
+__all__ = [
+    "Plain",
+    "Result",
+    "Route",
+    "Router",
+    "ToolWatch",
+    "choices",
+    "split_variant",
+    "with_thinking",
+]

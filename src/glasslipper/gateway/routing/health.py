@@ -60,11 +60,10 @@ MOST_PLAIN = 64
 
 
 class Plain(NamedTuple):
-    """A good end of an attempt with neither tools nor a cache; `first_token_ms` of a stream."""
+    """A good end of an attempt without tools, cache or stream."""
 
     now_ms: float
     duration_ms: float
-    first_token_ms: float | None
     prompt: int
     completion: int
 
@@ -103,10 +102,20 @@ class Health:
 
     def _fold(self) -> None:
         later, self._later = self._later, []
-        for one in later:
-            now_ms = one.now_ms
-            self._ends.add(Verdict.GOOD.value, now_ms)
-            self._time(one.prompt, 0, one.completion, one.duration_ms, one.first_token_ms, now_ms)
+        if not later:
+            return
+        now_ms = later[-1].now_ms
+        self._ends.add(Verdict.GOOD.value, now_ms, len(later))
+        self._prompt.add(sum([one.prompt for one in later]), now_ms)
+        self._cached.add(0, now_ms)
+        self._speeds.add_all(
+            [
+                one.completion * 1000 / one.duration_ms
+                for one in later
+                if one.completion > 0 and one.duration_ms > 0
+            ],
+            now_ms,
+        )
 
     def note(self, result: Result, now_ms: float) -> Verdict:
         """Take in how an attempt ended, and return what that says about the endpoint."""
@@ -116,40 +125,23 @@ class Health:
         if result.error is not None:
             self._errors.add(result.error.slug, now_ms)
         if found is Verdict.GOOD:
-            self._time_result(result, now_ms)
+            self._time(result, now_ms)
             if result.with_tools:
                 self._tools.add(result.tool_fault or "fine", now_ms)
         return found
 
-    def _time_result(self, result: Result, now_ms: float) -> None:
-        usage = result.usage or Usage()
-        self._time(
-            usage.prompt_tokens,
-            usage.cache_read,
-            usage.completion_tokens,
-            result.duration_ms,
-            result.first_token_ms if result.streamed else None,
-            now_ms,
-        )
-
-    def _time(
-        self,
-        prompt: int,
-        cached: int,
-        tokens: int,
-        duration_ms: float,
-        first_token_ms: float | None,
-        now_ms: float,
-    ) -> None:
-        if prompt:
+    def _time(self, result: Result, now_ms: float) -> None:
+        usage = result.usage
+        tokens = 0 if usage is None else usage.completion_tokens
+        if usage is not None and (prompt := usage.prompt_tokens):
             self._prompt.add(prompt, now_ms)
-            self._cached.add(cached, now_ms)
-        if tokens > 0 and duration_ms > 0:
-            self._speeds.add(tokens * 1000 / duration_ms, now_ms)
-        if first_token_ms is not None:
-            self._waits.add(first_token_ms, now_ms)
+            self._cached.add(usage.cache_read, now_ms)
+        if tokens > 0 and result.duration_ms > 0:
+            self._speeds.add(tokens * 1000 / result.duration_ms, now_ms)
+        if result.streamed and result.first_token_ms is not None:
+            self._waits.add(result.first_token_ms, now_ms)
             if tokens > 1:
-                self._gaps.add((duration_ms - first_token_ms) / (tokens - 1), now_ms)
+                self._gaps.add((result.duration_ms - result.first_token_ms) / (tokens - 1), now_ms)
 
     def ends(self, now_ms: float) -> dict[str, int]:
         """Return how many attempts ended in which way, by `Verdict`."""

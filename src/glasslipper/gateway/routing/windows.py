@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", str, int)
@@ -33,15 +34,15 @@ class SlidingCounts(Generic[K]):
         self._slices: deque[tuple[int, dict[K, int]]] = deque()
         self._totals: dict[K, int] = {}
 
-    def add(self, key: K, now_ms: float) -> None:
-        """Count `key` once, now."""
+    def add(self, key: K, now_ms: float, times: int = 1) -> None:
+        """Count `key`, now."""
         number = int(now_ms // SLICE_MS)
         if not self._slices or self._slices[-1][0] < number:
             self._expire(number)
             self._slices.append((number, {}))
         counts = self._slices[-1][1]
-        counts[key] = counts.get(key, 0) + 1
-        self._totals[key] = self._totals.get(key, 0) + 1
+        counts[key] = counts.get(key, 0) + times
+        self._totals[key] = self._totals.get(key, 0) + times
 
     def totals(self, now_ms: float) -> dict[K, int]:
         """Return the counts, each above zero. Not to be changed."""
@@ -68,8 +69,16 @@ class Percentiles:
 
     def add(self, value: float, now_ms: float) -> None:
         """Count a value; below a thousandth and above 1e12 they are all alike."""
-        bounded = min(max(value, _LEAST), _MOST)
-        self._buckets.add(math.floor(math.log(bounded) * _PER_E), now_ms)
+        self.add_all((value,), now_ms)
+
+    def add_all(self, values: Iterable[float], now_ms: float) -> None:
+        """Count some values."""
+        found: dict[int, int] = {}
+        for value in values:
+            bucket = math.floor(math.log(min(max(value, _LEAST), _MOST)) * _PER_E)
+            found[bucket] = found.get(bucket, 0) + 1
+        for bucket, times in found.items():
+            self._buckets.add(bucket, now_ms, times)
 
     def at(self, shares: tuple[float, ...], now_ms: float) -> tuple[float, ...] | None:
         """Return the value below which each of the rising `shares` lies; `None` without any."""

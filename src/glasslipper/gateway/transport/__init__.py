@@ -9,7 +9,7 @@ dial         names, proxies and TLS
 
 from glasslipper.gateway.transport.connection import Timeouts
 from glasslipper.gateway.transport.heads import Origin
-from glasslipper.gateway.transport.pool import Transport
+from glasslipper.gateway.transport.pool import Lane, Transport
 from glasslipper.gateway.transport.reply import Pushed, Reply
 
-__all__ = ["Origin", "Pushed", "Reply", "Timeouts", "Transport"]
+__all__ = ["Lane", "Origin", "Pushed", "Reply", "Timeouts", "Transport"]

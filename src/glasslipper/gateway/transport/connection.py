@@ -82,18 +82,6 @@ class Connection(asyncio.Protocol):
     def ask(self, request: bytes, *, timeouts: Timeouts, started_s: float, now_s: float) -> Reply:
         """Write a request and return the reply to come; times are the loop's."""
         reply = self._reply = Reply(self)
-        self._ask(request, timeouts, started_s, now_s)
-        return reply
-
-    def ask_now(
-        self, request: bytes, *, timeouts: Timeouts, now_s: float, heard: Callable[[], None]
-    ) -> Pushed:
-        """Write a request and return the reply that will tell `heard` of itself."""
-        reply = self._reply = Pushed(self, heard)
-        self._ask(request, timeouts, now_s, now_s)
-        return reply
-
-    def _ask(self, request: bytes, timeouts: Timeouts, started_s: float, now_s: float) -> None:
         self._timeouts = timeouts
         self._started_s = started_s
         self._asked_s = now_s
@@ -101,6 +89,20 @@ class Connection(asyncio.Protocol):
             self.fail(UpstreamUnreachable("the connection was closed before the request"))
         else:
             self._transport.write(request)
+        return reply
+
+    def ask_now(
+        self, request: bytes, *, timeouts: Timeouts, now_s: float, heard: Callable[[], None]
+    ) -> Pushed:
+        """Write a request and return the reply that will tell `heard` of itself."""
+        reply = self._reply = Pushed(self, heard)
+        self._timeouts = timeouts
+        self._started_s = self._asked_s = now_s
+        if self._transport is None:
+            self.fail(UpstreamUnreachable("the connection was closed before the request"))
+        else:
+            self._transport.write(request)
+        return reply
 
     def caught_up(self, lag_bytes: int) -> None:
         """Go on reading if the consumer has caught up enough."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from glasslipper.gateway.transport.connection import Connection, Timeouts
 from glasslipper.gateway.transport.dial import Proxy, dial, trusting_context
 from glasslipper.gateway.transport.heads import Origin, request_head
-from glasslipper.gateway.transport.reply import Pushed, Reply
+from glasslipper.gateway.transport.reply import Reply
 from glasslipper.kernel.errors import UpstreamUnreachable
 
 SWEEP_S = 0.1
@@ -39,7 +39,7 @@ class Transport:
         self._max_idle = max_idle_per_origin
         self._idle_s = idle_s
         self._context = ssl_context
-        self._lanes: dict[Origin, _Lane] = {}
+        self._lanes: dict[Origin, Lane] = {}
         self._connections: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._swept_s = 0.0
@@ -67,9 +67,7 @@ class Transport:
             UpstreamTimeout: A limit passed; the message names it.
             StreamBroken: What came back is not HTTP, or was cut in the header section.
         """
-        lane = self._lanes.get(origin)
-        if lane is None:
-            lane = self._lanes[origin] = _Lane(self, origin)
+        lane = self.lane(origin)
         request = lane.encode(method, target, headers, body)
         loop = asyncio.get_running_loop()
         now_s = started_s = loop.time()
@@ -81,35 +79,22 @@ class Transport:
         await reply.begun()
         return reply
 
-    def is_ready(self, origin: Origin) -> bool:
-        """Tell whether a connection to `origin` rests, so that `send_now` may be used."""
+    def lane(self, origin: Origin) -> Lane:
+        """Return what is known about an origin, and the connections that rest there."""
         lane = self._lanes.get(origin)
-        return lane is not None and lane.is_ready()
+        if lane is None:
+            lane = self._lanes[origin] = Lane(self, origin)
+        return lane
 
-    def send_now(
-        self,
-        origin: Origin,
-        method: bytes,
-        target: bytes,
-        headers: Sequence[tuple[bytes, bytes]],
-        body: bytes,
-        *,
-        timeouts: Timeouts,
-        now_s: float,
-        heard: Callable[[], None],
-    ) -> Pushed:
-        """Send a request over a connection that rests; `heard` is called whenever there is news.
+    async def connect(self, origin: Origin, *, timeouts: Timeouts) -> None:
+        """Have one more connection to `origin` at rest.
 
         Raises:
-            UpstreamUnreachable: None rests.
-            InvalidRequest: The request cannot be sent as it stands.
+            UpstreamUnreachable: There is no way to connect.
+            UpstreamTimeout: It took too long.
         """
-        lane = self._lanes.get(origin)
-        request = lane.encode(method, target, headers, body) if lane is not None else b""
-        connection = lane.take() if lane is not None else None
-        if connection is None:
-            raise UpstreamUnreachable(f"no connection to {origin.authority} rests")
-        return connection.ask_now(request, timeouts=timeouts, now_s=now_s, heard=heard)
+        lane = self.lane(origin)
+        lane.returned(await self._connect(lane, timeouts))
 
     @property
     def connections(self) -> int:
@@ -128,7 +113,7 @@ class Transport:
             self._emptied = asyncio.get_running_loop().create_future()
             await self._emptied
 
-    async def _connect(self, lane: _Lane, timeouts: Timeouts) -> Connection:
+    async def _connect(self, lane: Lane, timeouts: Timeouts) -> Connection:
         if self._is_closed:
             raise UpstreamUnreachable("the transport is closed")
         context = None
@@ -180,7 +165,7 @@ class Transport:
         return self._max_idle
 
 
-class _Lane:
+class Lane:
     """What is known about one origin: the way there, and the connections at rest."""
 
     def __init__(self, transport: Transport, origin: Origin) -> None:
@@ -198,6 +183,11 @@ class _Lane:
     def encode(
         self, method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes
     ) -> bytes:
+        """Return the bytes of a request.
+
+        Raises:
+            InvalidRequest: The request cannot be sent as it stands.
+        """
         if self._extra:
             headers = [*headers, *self._extra]
         head = request_head(
@@ -206,12 +196,14 @@ class _Lane:
         return head + body
 
     def is_ready(self) -> bool:
+        """Tell whether a connection rests."""
         idle = self._idle
         while idle and not idle[-1].is_open:
             idle.pop()
         return bool(idle)
 
     def take(self) -> Connection | None:
+        """Take a connection that rests, if there is one."""
         idle = self._idle
         while idle:
             connection = idle.pop()
@@ -220,12 +212,14 @@ class _Lane:
         return None
 
     def returned(self, connection: Connection) -> None:
+        """Let a connection rest."""
         if len(self._idle) < self._transport.max_idle_per_origin:
             self._idle.append(connection)
         else:
             connection.drop()
 
     def lost(self, connection: Connection) -> None:
+        """Forget a connection: it is closed."""
         if connection in self._idle:
             self._idle.remove(connection)
         self._transport.forget(connection)

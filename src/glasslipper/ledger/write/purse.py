@@ -207,8 +207,12 @@ class Purse:
 
     def settle(self, hold: BudgetHold, charged_nanousd: int) -> None:
         """Turn a hold into a charge; what it did not need can be held again at once."""
+        left = hold.nanousd - charged_nanousd
         for account in hold.accounts:
-            self._grant(account).used -= hold.nanousd - charged_nanousd
+            grant = self._grants.get(account)
+            if grant is None:
+                grant = self._grant(account)
+            grant.used -= left
 
     def release(self, hold: BudgetHold) -> None:
         """Give a hold back without charging it: no intent was written under it."""

@@ -25,15 +25,29 @@ class Charged(Protocol):
     """What counters and budgets want to know of a generation; a generation is one."""
 
     @property
-    def created_ms(self) -> int: ...
+    def created_ms(self) -> int:
+        """When it began, in Unix ms."""
+        ...
+
     @property
-    def accounts(self) -> tuple[str, ...]: ...
+    def accounts(self) -> tuple[str, ...]:
+        """Whom it is counted for."""
+        ...
+
     @property
-    def charged_nanousd(self) -> int: ...
+    def charged_nanousd(self) -> int:
+        """What budgets pay."""
+        ...
+
     @property
-    def billed_nanousd(self) -> int: ...
+    def billed_nanousd(self) -> int:
+        """What the provider asks for."""
+        ...
+
     @property
-    def is_byok(self) -> bool: ...
+    def is_byok(self) -> bool:
+        """Whether the provider's key is the caller's own."""
+        ...
 
 
 Noted = Callable[[int, Charged | None, BudgetHold], None]

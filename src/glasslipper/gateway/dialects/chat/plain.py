@@ -60,10 +60,7 @@ def request_of(ask: PlainRequest) -> Request:
     return Request(
         model=ask.model,
         messages=tuple(
-            [
-                Message(role=turn.role, parts=(TextPart(text=turn.content),))
-                for turn in ask.messages
-            ]
+            [Message(role=turn.role, parts=(TextPart(text=turn.content),)) for turn in ask.messages]
         ),
         stream=bool(ask.stream),
         sampling=Sampling(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import cached_property
 
 from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder
@@ -21,8 +22,14 @@ from glasslipper.gateway.providers.openai.request import encode_request, write_j
 from glasslipper.gateway.providers.openai.usage import usage_of
 from glasslipper.gateway.providers.openai.wire import Embeddings
 from glasslipper.gateway.providers.table import Provider
-from glasslipper.gateway.transport import Origin, Pushed, Reply, Timeouts, Transport
-from glasslipper.kernel.errors import GlasslipperError, SetupMissing, StreamBroken, UpstreamFailed
+from glasslipper.gateway.transport import Lane, Origin, Pushed, Reply, Timeouts, Transport
+from glasslipper.kernel.errors import (
+    GlasslipperError,
+    SetupMissing,
+    StreamBroken,
+    UpstreamFailed,
+    UpstreamUnreachable,
+)
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.ports import Attempted, EmbeddingResult
@@ -34,6 +41,7 @@ MAX_REFUSAL_BYTES = 64 * 1024
 LINGER_S = 0.05
 """How long the end of a body may follow the end of a stream for the connection to be kept."""
 
+_MARK = b"glasslipper-request-id"
 _USER_AGENT = f"glasslipper/{__version__}".encode()
 _embeddings = Decoder(Embeddings)
 
@@ -112,7 +120,15 @@ class OpenAICompatible:
     @property
     def is_ready(self) -> bool:
         """Whether a connection rests, so that `ask_now` may be used."""
-        return self._transport.is_ready(self._origin)
+        return self._lane.is_ready()
+
+    async def connect(self) -> None:
+        """Have one more connection at rest.
+
+        Raises:
+            UpstreamFailed: There is no way to connect, or it took too long.
+        """
+        await self._transport.connect(self._origin, timeouts=self._timeouts)
 
     def write(self, ask: PlainRequest, upstream_model: str) -> bytes | None:
         """Return a plain request as this provider wants it; changes `ask`."""
@@ -129,22 +145,37 @@ class OpenAICompatible:
     ) -> Pushed:
         """Send a body over a connection that rests; `heard` is called whenever there is news.
 
+        `request_id` holds nothing but letters, digits and hyphens.
+
         Raises:
             UpstreamUnreachable: No connection rests any more.
         """
-        return self._transport.send_now(
-            self._origin,
-            b"POST",
-            self._chat,
-            [
-                *(self._stream_headers if streams else self._whole_headers),
-                (b"x-request-id", request_id),
-            ],
-            body,
-            timeouts=self._timeouts,
-            now_s=now_s,
-            heard=heard,
+        connection = self._lane.take()
+        if connection is None:
+            raise UpstreamUnreachable(f"no connection to {self.provider.name} rests")
+        head = self._stream_head if streams else self._whole_head
+        request = head % (request_id, len(body), body)
+        return connection.ask_now(request, timeouts=self._timeouts, now_s=now_s, heard=heard)
+
+    def _head(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Return the head of every request, with places for its id, its length and its body."""
+        asked = [*headers, (b"x-request-id", _MARK)]
+        head = self._lane.encode(b"POST", self._chat, asked, b"").replace(b"%", b"%%")
+        return head.replace(_MARK, b"%b").replace(
+            b"content-length: 0\r\n\r\n", b"content-length: %d\r\n\r\n%b"
         )
+
+    @cached_property
+    def _lane(self) -> Lane:
+        return self._transport.lane(self._origin)
+
+    @cached_property
+    def _whole_head(self) -> bytes:
+        return self._head(self._whole_headers)
+
+    @cached_property
+    def _stream_head(self) -> bytes:
+        return self._head(self._stream_headers)
 
     def reading(self, attempt: Attempted) -> Reading:
         """Return what turns the answer to an attempt into events."""
