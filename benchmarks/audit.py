@@ -94,6 +94,17 @@ def committed_nanousd(home: Path, account: str) -> tuple[int, int]:
     return int(charged), int(held)
 
 
+def all_committed_nanousd(home: Path) -> dict[str, tuple[int, int]]:
+    """Return what every account was charged and what is held of it, all at one moment."""
+    with _reading(home / "state.sqlite") as state:
+        rows = state.execute(
+            """SELECT account, sum(charged), sum(held) FROM (
+                SELECT account, charged_nanousd AS charged, 0 AS held FROM counters
+                UNION ALL SELECT account, 0, held_nanousd FROM holds) GROUP BY account"""
+        )
+        return {str(account): (int(charged), int(held)) for account, charged, held in rows}
+
+
 def books(home: Path) -> Books:
     """Return what counters and generations say."""
     with _reading(home / "state.sqlite") as state:

@@ -7,7 +7,9 @@ runs: one and two gateway processes on one home, the requests split between them
   liar     of the price, at a provider that then reports two and a half times as much;
   widowed  as ample, but one of two gateways is killed (SIGKILL) with requests in flight;
   retired  as ample, but one of two gateways is told to end (SIGTERM) with requests in flight.
-While a run lasts, what is charged and held is read from the disk again and again.
+While a run lasts, what is charged and held is read from the disk again and again. Two more runs
+spend a whole *tree* of budgets, from the organisation down to sessions, at providers that fail in
+every way, lie about usage and overcharge; in one of them a gateway is killed (`budget_tree`).
 
     make budget-test
     make budget-test ARGS="--quick"      # 250 clients
@@ -23,6 +25,7 @@ them, with these besides:
     orphans_after_5s         holds of the gateway that ended which were not given back 5 s later
     wrong_refusals           refusals that are not 402, or do not say how much is left
     difference_nanousd       what clients were told they paid, against counters and generations
+    tree                     the run of the tree; `lost` and `duplicates` are over both of them
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 import audit
+from budget_tree import TreeOutcome, run_tree
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
 from load import Answer, Target, allow_many_connections, ask
@@ -326,24 +330,36 @@ def main() -> None:
     given = arguments()
     allow_many_connections()
     folder = Path(tempfile.mkdtemp(prefix="glasslipper-budget-"))
-    progress = Progress("budget", len(PLANS))
+    progress = Progress("budget", len(PLANS) + 2)
     outcomes: list[Outcome] = []
+    trees: list[TreeOutcome] = []
     try:
         for plan in PLANS:
             outcomes.append(asyncio.run(run(plan, folder, concurrent=given.concurrent)))
             progress.step(f"{plan.name}, {plan.processes} processes")
+        for ends in ("", "SIGKILL"):
+            concurrent = given.concurrent if ends else 2 * given.concurrent
+            trees.append(
+                asyncio.run(run_tree(folder, concurrent=concurrent, processes=2, ends=ends))
+            )
+            progress.step(f"{trees[-1].name}, 2 processes")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     names = Outcome.__struct_fields__
     table(["", *[""] * len(outcomes)], [[n, *[getattr(o, n) for o in outcomes]] for n in names])
+    names = TreeOutcome.__struct_fields__
+    table(["", *[""] * len(trees)], [[n, *[getattr(o, n) for o in trees]] for n in names])
     (headline,) = [each for each in outcomes if (each.name, each.processes) == ("exact", 2)]
     conclude(
         {
             **structs.asdict(headline),
             "price_nanousd": PRICE_NANOUSD,
-            "worst_overshoot_nanousd": max(each.overshoot_nanousd for each in outcomes),
-            "still_held_nanousd": sum(each.held_nanousd for each in outcomes),
-            "runs": [structs.asdict(each) for each in outcomes],
+            "worst_overshoot_nanousd": max(o.overshoot_nanousd for o in [*outcomes, *trees]),
+            "still_held_nanousd": sum(o.held_nanousd for o in [*outcomes, *trees]),
+            "lost": sum(tree.lost for tree in trees),
+            "duplicates": sum(tree.duplicates for tree in trees),
+            "tree": structs.asdict(trees[0]),
+            "runs": [structs.asdict(each) for each in [*outcomes, *trees]],
         }
     )
 

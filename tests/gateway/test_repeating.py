@@ -1,5 +1,6 @@
 """Idempotency keys and feedback, over HTTP to a real gateway process."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from glasslipper.gateway.http import Http, Message
+from glasslipper.gateway.idempotency import Recorded, Replay
 from glasslipper.ledger.read import LedgerHistory
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
@@ -122,3 +125,24 @@ def test_another_key_may_not_judge_what_it_did_not_ask(gateway: Served) -> None:
     other = gateway.make_key("other")
     body = {"generation_id": identity, "reward": 1}
     assert gateway.call("POST", "/v1/generation/feedback", body, key=other)[0] == 404
+
+
+def test_an_answer_that_is_kept_counts_as_begun_for_whoever_explains_errors() -> None:
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    sent: list[Message] = []
+    scope: Message = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    http = Http(scope, receive, send, NeverGone())
+    recorded = Recorded(http, Replay(b""))
+    asyncio.run(recorded.start_stream())
+    assert http.started
+    assert [message["type"] for message in sent] == ["http.response.start"]
+
+
+class NeverGone:
+    gone = False
+    on_gone = None

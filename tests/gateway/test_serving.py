@@ -33,6 +33,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) ->
         "GLASSLIPPER_HEADER_TIMEOUT_S": "1",
         "GLASSLIPPER_BODY_TIMEOUT_S": "1",
         "GLASSLIPPER_BETWEEN_BYTES_TIMEOUT_S": "2",
+        "GLASSLIPPER_WRITE_TIMEOUT_S": "1",
     }
     with Served(home, environ=environ) as served:
         served.add_model("fake/plain", upstream.url, upstream_model="fake")
@@ -454,3 +455,25 @@ def test_a_session_key_ends_with_the_key_that_made_it(gateway: Served) -> None:
     gateway.call("DELETE", f"/v1/keys/{found['id']}")
     status, answer = gateway.call("GET", "/v1/key", key=child)
     assert (status, answer["error"]["code"]) == (401, "key_disabled")
+
+
+@pytest.mark.parametrize("script", ["tokens=400000", "fault=huge_frame&huge_bytes=30000000"])
+def test_a_client_that_never_reads_keeps_no_upstream(
+    gateway: Served, upstream: FakeUpstream, script: str
+) -> None:
+    model = offer(gateway, upstream, script)
+    key = gateway.make_key(script[:40])
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    host, _, port = gateway.host.partition(":")
+    connection.connect((host, int(port)))
+    body = json.dumps({"model": model, "messages": SAY_HI, "stream": True}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
+    connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+
+    def spent() -> dict[str, Any]:
+        return gateway.call("GET", "/api/v1/key", key=key)[1]["data"]
+
+    eventually(lambda: spent()["generations"] == 1, within_s=20)
+    connection.close()
+    assert lives(gateway)

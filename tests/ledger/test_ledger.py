@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glasslipper.kernel.errors import BudgetExhausted
+from glasslipper.kernel.errors import BudgetExhausted, InvalidRequest
 from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.money import Price
 from glasslipper.kernel.record import (
@@ -26,7 +27,7 @@ from glasslipper.kernel.record import (
 )
 from glasslipper.kernel.usage import Usage
 from glasslipper.ledger.read import Accounts, LedgerHistory
-from glasslipper.ledger.write import Ledger
+from glasslipper.ledger.write import Ledger, keys
 from glasslipper.ledger.write.keys import NewKey, create, set_budget
 from glasslipper.ledger.write.purse import BudgetHold
 
@@ -355,3 +356,22 @@ def test_a_request_that_leaves_while_it_waits_for_a_hold_keeps_nothing(tmp_path:
                 assert (await ledger.purse.hold(account, 1_000)).nanousd == 1_000
 
         asyncio.run(calls())
+
+
+def test_a_key_has_only_so_many_working_keys_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "MOST_BELOW", 3)
+    with Ledger(tmp_path) as ledger:
+        parent = make_key(ledger).key_id
+        now_ms = ledger.clock.now_ms()
+        brief = [make_key(ledger, parent=parent, expires_ms=now_ms + 1) for _ in range(3)]
+        time.sleep(0.01)
+        lasting = [make_key(ledger, parent=parent) for _ in range(3)]
+        with pytest.raises(InvalidRequest, match="stand below"):
+            make_key(ledger, parent=parent)
+        assert len({account.key_id for account in (*brief, *lasting)}) == 6
+        ledger.change_now(lambda db: keys.set_disabled(db, lasting[0].key_id, disabled=True))
+        make_key(ledger, parent=parent)
+        for _ in range(5):
+            make_key(ledger)

@@ -10,10 +10,11 @@ from glasslipper.local import LocalModels
 from glasslipper.store import places
 
 
-async def open_house(settings: Settings, ledger: Ledger) -> House:
+async def open_house(settings: Settings, ledger: Ledger, *, engine_at: str | None = None) -> House:
     """Return a gateway over the ledger, with everything on offer that there is.
 
-    Close the house before the ledger.
+    Local models run in this process or a child of it, or in the keeper, whose Unix socket is
+    `engine_at`. Close the house before the ledger.
     """
     local = LocalModels(
         folder=places.models(),
@@ -21,6 +22,7 @@ async def open_house(settings: Settings, ledger: Ledger) -> House:
         threads=settings.threads,
         slots=settings.slots,
         queue=settings.queue,
+        shared_at=engine_at,
     )
     suppliers = Suppliers(settings, ledger=ledger, local=local)
     house = House(settings=settings, ledger=ledger, suppliers=suppliers, clock=ledger.clock)

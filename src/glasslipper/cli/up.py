@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from glasslipper.kernel.clock import SystemClock
 from glasslipper.store import places
 
 if TYPE_CHECKING:
-    from glasslipper.gateway.house import House
     from glasslipper.gateway.settings import Settings
     from glasslipper.ledger.write import Ledger
 
@@ -26,7 +26,7 @@ DEFAULT_MODELS = ("local/smol", "local/static-256")
 """A model that answers and one that embeds: what works with no key."""
 
 
-@options.example("glasslipper up --port 8080")
+@options.example("glasslipper up --port 8080", "glasslipper up --workers 4")
 @click.command()
 @click.option("--host", help="Address to listen on.  [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for any.  [7331]")
@@ -40,6 +40,11 @@ DEFAULT_MODELS = ("local/smol", "local/static-256")
     type=click.Choice(["thread", "process"]),
     help="Where local models run.  [thread]",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Gateway processes that share the port; local models then run in a keeper.  [1]",
+)
 @click.option("--no-fetch", is_flag=True, help=f"Do not fetch {' and '.join(DEFAULT_MODELS)}.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line once ready.")
 def up(
@@ -48,6 +53,7 @@ def up(
     port: int | None,
     durability: str | None,
     engine: str | None,
+    workers: int | None,
     no_fetch: bool,
     as_json: bool,
 ) -> None:
@@ -55,7 +61,9 @@ def up(
     from glasslipper.gateway import settings as settings_file
 
     home = places.home()
-    settings = settings_file.load(home, host=host, port=port, durability=durability, engine=engine)
+    settings = settings_file.load(
+        home, host=host, port=port, durability=durability, engine=engine, workers=workers
+    )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     if not no_fetch:
         _fetch_default(quiet=as_json)
@@ -70,56 +78,36 @@ def _fetch_default(*, quiet: bool) -> None:
 
 
 def _serve(home: Path, settings: Settings, *, as_json: bool) -> None:
-    import uvloop
-
+    from glasslipper.cli.serving import run_house
     from glasslipper.gateway.server import listen
     from glasslipper.ledger.write import Ledger
     from glasslipper.ledger.write.sealing import Sealing
 
     listener = listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def ready(models: list[str]) -> None:
+        _announce(models, url, first, as_json=as_json)
+
+    if settings.workers > 1:
+        from glasslipper.cli.workers import supervise
+
+        with Ledger(home, durability=settings.durability, clock=SystemClock()) as ledger:
+            first = _first_key(home, ledger)
+        with _note(home, url):
+            supervise(home, settings, listener, ready=ready)
+        return
     with (
         Ledger(home, durability=settings.durability, clock=SystemClock()) as ledger,
         Sealing(home),
     ):
         first = _first_key(home, ledger)
-        host, port = listener.getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        note = _leave_note(home, url)
-        try:
-            uvloop.run(_run(settings, ledger, listener, url, first, as_json=as_json))
-        finally:
-            note.unlink(missing_ok=True)
+        with _note(home, url):
+            run_house(settings, ledger, listener, ready=ready)
 
 
-async def _run(
-    settings: Settings,
-    ledger: Ledger,
-    listener: object,
-    url: str,
-    first: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    from glasslipper.cli.assembly import open_house
-    from glasslipper.gateway.server import serve
-
-    house = await open_house(settings, ledger)
-    # What is there now stays for good: the collector need not walk it again and again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-    def ready() -> None:
-        _announce(house, url, first, as_json=as_json)
-
-    try:
-        await serve(house, listener, ready=ready)  # type: ignore[arg-type]
-    finally:
-        await house.close()
-
-
-def _announce(house: House, url: str, first: str | None, *, as_json: bool) -> None:
-    models = [model for model, _ in house.offer]
+def _announce(models: list[str], url: str, first: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(
             json.dumps({"url": f"{url}/api/v1", "pid": os.getpid(), "key": first, "models": models})
@@ -165,8 +153,9 @@ def _first_key(home: Path, ledger: Ledger) -> str | None:
     return first
 
 
-def _leave_note(home: Path, url: str) -> Path:
-    """Say where this server is, so that other commands find it."""
+@contextmanager
+def _note(home: Path, url: str) -> Generator[None]:
+    """Say where this server is, so that other commands find it, as long as it serves."""
     from glasslipper.cli.servers import SERVERS
 
     folder = home / SERVERS
@@ -175,4 +164,7 @@ def _leave_note(home: Path, url: str) -> Path:
     temporary = note.with_suffix(".new")
     temporary.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
     temporary.replace(note)
-    return note
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)

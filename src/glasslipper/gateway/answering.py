@@ -19,7 +19,7 @@ from glasslipper.gateway.house import House
 from glasslipper.gateway.http import EVENTS, Headers, Http
 from glasslipper.gateway.idempotency import Recorded, place_of
 from glasslipper.gateway.routing import choices
-from glasslipper.kernel.errors import GlasslipperError
+from glasslipper.kernel.errors import GlasslipperError, ModelUnknown
 from glasslipper.kernel.events import Answer, Event
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.record import Dialect
@@ -111,11 +111,17 @@ async def answer(house: House, http: Http, heard: Heard) -> None:
 async def _serve(house: House, http: Http, heard: Heard) -> bool:
     """Serve a request; tell whether its answer is whole."""
     request = _as_heard(heard.request, heard.dialect, http)
+    try:
+        offered = choices(house.offer, request)
+    except ModelUnknown:
+        if not await house.suppliers.catch_up():
+            raise
+        offered = choices(house.offer, request)
     async with Exchange(
         house.desk,
         heard.caller,
         request,
-        offered=choices(house.offer, request),
+        offered=offered,
         caption=caption_of(http, heard.dialect),
     ) as exchange:
         await exchange.begin()

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from glasslipper.gateway.api import (
     account,
+    accounts,
     admin,
     byok,
     chat,
@@ -64,6 +65,8 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/byok"): byok.list_keys,
     ("POST", "/byok"): byok.create,
     ("POST", "/byok/rotate"): byok.rotate,
+    ("GET", "/admin/accounts"): accounts.listing,
+    ("POST", "/admin/accounts"): accounts.create,
     ("GET", "/admin/prices"): pricelist.listing,
     ("GET", "/admin/spend"): admin.spend,
     ("POST", "/admin/models"): admin.add_model,
@@ -80,6 +83,8 @@ ITEMS: dict[tuple[str, str], Callable[[House, Http, str], Awaitable[None]]] = {
     ("GET", "/keys/"): admin.show_key,
     ("PATCH", "/keys/"): admin.change_key,
     ("DELETE", "/keys/"): admin.delete_key,
+    ("GET", "/admin/accounts/"): accounts.show,
+    ("PATCH", "/admin/accounts/"): accounts.change,
     ("DELETE", "/admin/models/"): admin.remove_model,
     ("GET", "/byok/"): byok.show,
     ("PATCH", "/byok/"): byok.change,
@@ -168,12 +173,13 @@ class App:
             ),
             "",
         )
-        for (method, start), handler in ITEMS.items():
-            if method == http.method and path.startswith(start) and len(path) > len(start):
-                await handler(self._house, http, path.removeprefix(start))
-                return
-        methods = {method for method, known in self._handlers if known == http.path}
-        methods |= {method for method, start in ITEMS if path.startswith(start)}
+        exact = {method for method, known in self._handlers if known == http.path}
+        if not exact:
+            for (method, start), handler in ITEMS.items():
+                if method == http.method and path.startswith(start) and len(path) > len(start):
+                    await handler(self._house, http, path.removeprefix(start))
+                    return
+        methods = exact or {method for method, start in ITEMS if path.startswith(start)}
         if methods and http.path not in UNBUILT:
             allowed = tuple(sorted(methods))
             raise WrongMethod(

@@ -24,7 +24,7 @@ from glasslipper.gateway.endpoints import Endpoint
 from glasslipper.gateway.keyring import Keyring, own_keys_first
 from glasslipper.gateway.routing import Result, Router, ToolWatch, with_thinking
 from glasslipper.gateway.tally import Tally
-from glasslipper.kernel.clock import Clock
+from glasslipper.kernel.clock import Clock, day_of
 from glasslipper.kernel.errors import (
     ContextTooLong,
     GlasslipperError,
@@ -284,6 +284,9 @@ class Exchange:
         self._hold = await self._desk.ledger.purse.hold(
             self._caller.account, ceiling, least_nanousd=least
         )
+        now_ms = self._desk.clock.now_ms()
+        if day_of(now_ms) != day_of(self.created_ms):
+            self.created_ms = now_ms  # it waited past midnight: the new day's budget pays
         if self._hold.limited and self._hold.nanousd < ceiling:
             self._shrink()
 

@@ -1,7 +1,7 @@
 """The server's side of one client connection: uvicorn's, with what a public face needs besides.
 
-A client has a limited time for its header and for its body, and a limited size for its header;
-whoever serves it learns at once when it leaves. A client that closes its sending half counts as
+A client has a limited time for its header and for its body, to read what it is sent, and a
+limited size for its header; whoever serves it learns at once when it leaves. A client that closes its sending half counts as
 gone, because TCP cannot tell it from one that closed both. What is written within one turn of
 the event loop goes out in one piece.
 """
@@ -65,13 +65,18 @@ class Errand(Protocol):
 
 
 def guarded(
-    *, header_timeout_s: float, body_timeout_s: float, by: Shortcut | None = None
+    *,
+    header_timeout_s: float,
+    body_timeout_s: float,
+    write_timeout_s: float = 120.0,
+    by: Shortcut | None = None
 ) -> type[HttpToolsProtocol]:
     """Return the protocol class for connections with these limits, and with a shortcut."""
 
     class Guarded(GuardedConnection):
         header_s = header_timeout_s
         body_s = body_timeout_s
+        write_s = write_timeout_s
         shortcut = by
 
     return Guarded
@@ -127,6 +132,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     header_s: float = 20.0
     body_s: float = 60.0
+    write_s: float = 120.0
     shortcut: Shortcut | None = None
 
     def __init__(self, *args: Any, **more: Any) -> None:
@@ -134,6 +140,7 @@ class GuardedConnection(HttpToolsProtocol):
         self.gone = False
         self.on_gone: Callable[[], object] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._phase: Literal["header", "body", "answer"] = "header"
         self._kept: list[bytes] | None = None
@@ -156,6 +163,7 @@ class GuardedConnection(HttpToolsProtocol):
         """Tell whoever serves the client that it is gone."""
         self.gone = True
         self._rest()
+        self._heed()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         super().connection_lost(exc)
@@ -379,13 +387,25 @@ class GuardedConnection(HttpToolsProtocol):
         else:
             super().shutdown()
 
+    def pause_writing(self) -> None:
+        """Stop: the client does not read; give it some time to begin again."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.write_s, self.transport.abort)
+
     def resume_writing(self) -> None:
         """Go on: the client reads again."""
+        self._heed()
         super().resume_writing()
         if self._errand is not None:
             self._errand.go_on()
 
     # limits
+
+    def _heed(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _watch(self) -> None:
         limit_s = self.body_s if self._phase == "body" else self.header_s

@@ -57,11 +57,12 @@ class Replay:
 class Recorded(Http):
     """A request whose answer is kept while it is given."""
 
-    __slots__ = ("replay",)
+    __slots__ = ("outer", "replay")
 
     def __init__(self, http: Http, replay: Replay) -> None:
         """Answer `http`, and keep the answer in `replay`."""
         super().__init__(http.scope, http.receive, http.send, http.guard)
+        self.outer = http
         self.replay = replay
 
     async def reply(
@@ -70,12 +71,14 @@ class Recorded(Http):
         """Send a whole response."""
         kept = self.replay
         kept.status, kept.kind, kept.headers, kept.pieces = status, kind, list(headers), [body]
+        self.outer.started = True
         await super().reply(status, body, headers, kind=kind)
 
     async def start_stream(self, headers: Headers = (), *, kind: bytes = EVENTS) -> None:
         """Send the header of a stream."""
         kept = self.replay
         kept.status, kept.kind, kept.headers, kept.streamed = 200, kind, list(headers), True
+        self.outer.started = True
         await super().start_stream(headers, kind=kind)
 
     async def write(self, data: bytes) -> None:

@@ -60,6 +60,7 @@ async def serve(
         http=guarded(
             header_timeout_s=settings.header_timeout_s,
             body_timeout_s=settings.body_timeout_s,
+            write_timeout_s=settings.write_timeout_s,
             by=Express(house, app.serving, StreamErrand),
         ),
         ws="none",

@@ -9,10 +9,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from glasslipper.kernel.errors import SetupMissing
 from glasslipper.store.database import Durability
@@ -26,6 +26,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         host: The address to listen on.
         port: The port to listen on; 0 takes any free one.
+        workers: How many gateway processes share the port; more than one have a keeper beside
+            them, which runs what must be single.
         durability: What an acknowledged record survives: `process` or `power`.
         engine: Whether local models run in a `thread` of the gateway or in a child `process`.
         threads: Threads that one local model computes with.
@@ -36,6 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         max_body_bytes: The largest request body.
         header_timeout_s: How long a client may take to send a request's header.
         body_timeout_s: How long a client may take to send a request's body.
+        write_timeout_s: How long a client may leave unread what it was sent.
         connect_timeout_s: How long an upstream may take to accept a connection.
         first_byte_timeout_s: How long an upstream may take to begin its answer.
         between_bytes_timeout_s: How long an upstream's stream may be silent.
@@ -45,6 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     port: int = 7331
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
     durability: Durability = "process"
     engine: Literal["thread", "process"] = "thread"
     threads: int = 1
@@ -55,6 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_body_bytes: int = 32 << 20
     header_timeout_s: float = 20.0
     body_timeout_s: float = 60.0
+    write_timeout_s: float = 120.0
     connect_timeout_s: float = 10.0
     first_byte_timeout_s: float = 120.0
     between_bytes_timeout_s: float = 120.0

@@ -46,6 +46,7 @@ from glasslipper.local import MODELS, LocalModels, Offered
 __all__ = ["AddedModel", "Suppliers"]
 
 LOOK_EVERY_S = 60.0
+CATCH_UP_EVERY_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class Suppliers:
         self.keyring = Keyring(self.vault, self._connector)
         self.own_port: int | None = None
         self._sizes: dict[str, int] = {}
+        self._told: dict[str, AddedModel] = {}
+        self._seen = ""
         self._catalogues: dict[str, catalogue.Catalogue] = {}
         self._today = iso(ledger.clock.now_ms())[:10]
 
@@ -100,20 +103,45 @@ class Suppliers:
         """Look again at what there is, other servers excepted."""
         accounts = Accounts(self._ledger.home)
         try:
+            self._seen = accounts.offered_mark()
             added, keys = accounts.models(), accounts.provider_keys()
         finally:
             accounts.close()
         self.keyring.load(keys)
         self._offer_providers()
-        for place, body in added.items():
+        told = {place: msgspec.json.decode(body, type=AddedModel) for place, body in added.items()}
+        await self._forget(told)
+        for place, model in told.items():
             try:
-                self._offer_added(msgspec.json.decode(body, type=AddedModel))
+                self._offer_added(model)
             except GlasslipperError as error:
                 _log.warning("%s is not offered: %s", place, error)
         if self._local is not None:
             for model in self._local.offered():
                 if model.is_present:
                     self._offer_local(model)
+
+    async def catch_up(self) -> bool:
+        """Look again if another process has changed what is offered; tell whether it had."""
+        accounts = Accounts(self._ledger.home)
+        try:
+            changed = accounts.offered_mark() != self._seen
+        finally:
+            accounts.close()
+        if changed:
+            await self.refresh()
+        return changed
+
+    async def _forget(self, told: Mapping[str, AddedModel]) -> None:
+        """Offer no more what was added and is no longer told of."""
+        gone = {place: model for place, model in self._told.items() if place not in told}
+        self._told = dict(told)
+        for model in gone.values():
+            ends = {model.endpoint if model.path is None else f"{model.id}@{LOCAL}"}
+            self.offer.discard(lambda end, ends=ends: end.id in ends)
+            if model.path is not None and self._local is not None:
+                with contextlib.suppress(ModelUnknown):
+                    await self._local.remove(model.id)
 
     async def look_around(self) -> None:
         """Ask the model servers of this machine, and those named by the user, what they have."""
@@ -128,13 +156,18 @@ class Suppliers:
                 self._offer_found(server, server.models)
 
     async def watch(self) -> None:
-        """Look around now, and then every `LOOK_EVERY_S`, until cancelled."""
+        """Look around every `LOOK_EVERY_S`, and more often at what others changed."""
         while True:
             try:
                 await self.look_around()
             except GlasslipperError as error:
                 _log.warning("looking for model servers failed: %s", error)
-            await asyncio.sleep(LOOK_EVERY_S)
+            for _ in range(int(LOOK_EVERY_S / CATCH_UP_EVERY_S)):
+                await asyncio.sleep(CATCH_UP_EVERY_S)
+                try:
+                    await self.catch_up()
+                except GlasslipperError as error:
+                    _log.warning("reading what is offered failed: %s", error)
 
     async def add(self, model: AddedModel) -> None:
         """Offer a model from now on, also after a restart.

@@ -27,7 +27,8 @@ class Price(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What each usage class costs, in nano-USD per million units.
 
     A class that is `None` falls back to the class it is a kind of: a cached read to `input`,
-    reasoning to `output`, and so on. `requests`, `searches` and `cpu_us` fall back to free.
+    a write for an hour to one for five minutes, reasoning to `output`, and so on. `requests`,
+    `searches` and `cpu_us` fall back to free.
     """
 
     input: int
@@ -49,6 +50,8 @@ class Price(Struct, frozen=True, kw_only=True, omit_defaults=True):
         own: int | None = getattr(self, usage_class)
         if own is not None:
             return own
+        if usage_class == "cache_write_1h" and self.cache_write is not None:
+            return self.cache_write
         return self.input if usage_class in INPUT_CLASSES else self.output
 
 

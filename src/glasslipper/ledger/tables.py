@@ -88,6 +88,7 @@ STATE = (
         ) WITHOUT ROWID""",
     ),
     ("ALTER TABLE counters ADD COLUMN byok_nanousd INTEGER NOT NULL DEFAULT 0",),
+    ("CREATE INDEX accounts_by_parent ON accounts (parent)",),
 )
 
 SCALARS: tuple[str, ...] = (

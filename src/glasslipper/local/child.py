@@ -41,13 +41,16 @@ def main() -> None:
             line.send(Opened(fault=Fault.of(error)))
         else:
             line.send(Opened())
-            _Child(line, engine).serve()
+            Service(line, engine).serve()
             engine.close()
     os._exit(0)  # at once: the runtime's threads may be deep in a batch that nobody wants now
 
 
-class _Child:
+class Service:
+    """Obeys one gateway that wants answers of an engine."""
+
     def __init__(self, line: Line, engine: LocalEngine) -> None:
+        """Take orders from a line."""
         self._line = line
         self._engine = engine
         self._runs: dict[int, Run] = {}
@@ -67,6 +70,8 @@ class _Child:
                     self._line.send(self._count(order))
                 case Open():
                     continue
+        for run in list(self._runs.values()):
+            run.close()
 
     def _tell(self, number: int, run: Run) -> None:
         fault: Fault | None = None

@@ -1,7 +1,8 @@
-"""The other side of `child`: an engine that runs in a child process, as an engine like any other.
+"""The other side of `child` and of `shared`: an engine in another process, like any other.
 
-The child is started when it is first needed and again after it died. A death costs the runs in
-flight an `EngineCrashed` and nothing else.
+That process is a child, started when it is first needed and again after it died; or it is one
+that several gateways share, and is connected to. A death costs the runs in flight an
+`EngineCrashed` and nothing else.
 """
 
 from __future__ import annotations
@@ -34,25 +35,27 @@ _FAREWELL_S = 10.0
 
 
 class RemoteEngine:
-    """A model loaded in a child process."""
+    """A model loaded in another process."""
 
-    def __init__(self, options: Options) -> None:
-        """Start the child and load the model.
+    def __init__(self, options: Options, *, shared_at: str | None = None) -> None:
+        """Start a child, or connect to the socket at `shared_at`, and have the model loaded.
 
         Raises:
             UpstreamFailed: The engine does not take the file.
-            EngineCrashed: The child died over it.
+            EngineCrashed: The process died over it, or is not there.
         """
         self._options = options
+        self._shared_at = shared_at
         self._starting = threading.Lock()
         self._numbers = itertools.count(1)
         self._closed = False
-        self._child: _Child | None = _Child(options)
+        self._child: _Child | None = _Child(options, shared_at)
 
     @property
     def process_id(self) -> int | None:
         """The id of the child process, where there is one."""
-        return self._child.process.pid if self._child is not None else None
+        child = self._child
+        return child.process.pid if child is not None and child.process is not None else None
 
     def generate(self, prompt: Prompt, sampling: Choices) -> Run:
         """Return a run that starts when its first piece is asked for."""
@@ -80,7 +83,7 @@ class RemoteEngine:
             if self._closed:
                 raise UpstreamFailed("The engine has been closed.")
             if self._child is None or self._child.is_dead:
-                self._child = _Child(self._options)
+                self._child = _Child(self._options, self._shared_at)
             return self._child
 
 
@@ -109,21 +112,23 @@ class _RemoteRun(Run):
             self._child.cancel(self._number)
 
 
-class _Child:
-    """One life of the child process."""
+def _connected(path: str) -> socket.socket:
+    link = socket.socket(socket.AF_UNIX)
+    try:
+        link.connect(path)
+    except OSError as error:
+        link.close()
+        raise EngineCrashed("The process that runs local models is not there.") from error
+    return link
 
-    def __init__(self, options: Options) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-m", "glasslipper.local.child", str(theirs.fileno())]
-            self.process = subprocess.Popen(  # noqa: S603 - ourselves
-                command,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._line = Line(ours)
+
+class _Child:
+    """One life of the other process, as far as we see it."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def __init__(self, options: Options, shared_at: str | None) -> None:
+        self._line = Line(self._spawned() if shared_at is None else _connected(shared_at))
         self._lock = threading.Lock()
         self._dead: GlasslipperError | None = None
         self._runs: dict[int, Run] = {}
@@ -134,10 +139,25 @@ class _Child:
         )
         self._listener.start()
 
+    def _spawned(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "glasslipper.local.child", str(theirs.fileno())]
+            self.process = subprocess.Popen(  # noqa: S603 - ourselves
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        return ours
+
     @property
     def is_dead(self) -> bool:
         """Whether the process has ended."""
-        return self._dead is not None or self.process.poll() is not None
+        if self._dead is not None:
+            return True
+        return self.process is not None and self.process.poll() is not None
 
     def generate(self, number: int, run: Run, *, prompt: Prompt, sampling: Choices) -> None:
         """Start a run; what becomes of it goes into `run`."""
@@ -226,6 +246,8 @@ class _Child:
             count.set_exception(death)
 
     def _await_death(self) -> EngineCrashed:
+        if self.process is None:
+            return EngineCrashed("The process that runs local models ended.")
         try:
             code = self.process.wait(_FAREWELL_S)
         except subprocess.TimeoutExpired:

@@ -78,15 +78,18 @@ class LocalModels:
         queue: int = 32,
         context_tokens: int | None = None,
         files: Mapping[str, Path] | None = None,
+        shared_at: str | None = None,
     ) -> None:
         """Serve the models in `folder`, and the GGUF files in `files` by their ids.
 
-        `engine` says where models run: in this process or in a child of it for each. `threads`
-        work on a model; `slots` answers are made at once, each with a context of
-        `context_tokens`, and `queue` more may wait.
+        `engine` says where models run: in this process or in a child of it for each; with
+        `shared_at`, in a process that several share, at that Unix socket. `threads` on a
+        model; `slots` answers are made at once, each with a context of `context_tokens`, and
+        `queue` more may wait.
         """
         self._folder = folder
-        self._engine = LlamaEngine if engine == "thread" else RemoteEngine
+        self._is_remote = engine == "process" or shared_at is not None
+        self._shared_at = shared_at
         self._threads = threads
         self._slots = slots
         self._queue = queue
@@ -279,7 +282,9 @@ class LocalModels:
             return host
 
     def _open(self, options: Options) -> LocalEngine:
-        return self._engine(options)
+        if self._is_remote:
+            return RemoteEngine(options, shared_at=self._shared_at)
+        return LlamaEngine(options)
 
     def _options(self, model_id: str) -> Options:
         if model_id not in self._files and catalogue.find(model_id).kind != "chat":

@@ -108,9 +108,9 @@ class GroupCommit:
                 try:
                     with database.savepoint():
                         done.append((future, change(database), None))
-                except StoreFailed:
-                    raise
-                except Exception as error:  # noqa: BLE001 - whatever a change raises is its caller's
+                except Exception as error:
+                    if isinstance(error, StoreFailed) and not database.is_in_transaction:
+                        raise
                     done.append((future, None, error))
         for future, value, error in done:
             if error is None:

@@ -107,6 +107,11 @@ class Database:
                 self._roll_back()
                 raise
 
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction is open; some failures end it."""
+        return self._connection.in_transaction
+
     @contextmanager
     def savepoint(self) -> Generator[None]:
         """Undo only what happens inside, if it fails, and keep the transaction around it."""

@@ -120,9 +120,9 @@ async def create_key(house: House, http: Http) -> None:
     wish = parse(await read_body(house, http), _key_wishes)
     now_ms = house.clock.now_ms()
     new = keys.NewKey(
-        name=_named(wish.name),
+        name=name_of(wish.name),
         parent=wish.parent or keys.PROJECT,
-        limit_nanousd=_limit(wish.limit, wish.limit_nanousd),
+        limit_nanousd=limit_of(wish.limit, wish.limit_nanousd),
         period=wish.limit_reset or "never",
         expires_ms=_expiry(wish.expires_at, wish.ttl_s, now_ms),
         management=wish.management,
@@ -136,9 +136,9 @@ async def create_session_key(house: House, http: Http) -> None:
     caller = house.gatekeeper.admit(http.header(b"authorization"))
     wish = parse(await read_body(house, http), _session_wishes)
     new = keys.NewKey(
-        name=_named(wish.name),
+        name=name_of(wish.name),
         parent=caller.key.id,
-        limit_nanousd=_limit(wish.limit, wish.limit_nanousd),
+        limit_nanousd=limit_of(wish.limit, wish.limit_nanousd),
         expires_ms=_expiry(None, wish.ttl_s, house.clock.now_ms()),
         labels={**caller.key.labels, **_labels(wish.labels)},
     )
@@ -171,12 +171,12 @@ async def change_key(house: House, http: Http, key_id: str) -> None:
 
 def _change(db: Database, key: KeyRecord, change: KeyChange) -> None:
     if change.name is not UNSET:
-        keys.rename(db, key.id, _named(change.name))
+        keys.rename(db, key.id, name_of(change.name))
     if change.disabled is not UNSET:
         keys.set_disabled(db, key.id, disabled=change.disabled)
     limit, period = key.limit_nanousd, key.period
     if change.limit is not UNSET or change.limit_nanousd is not UNSET:
-        limit = _limit(_given(change.limit), _given(change.limit_nanousd))
+        limit = limit_of(given(change.limit), given(change.limit_nanousd))
     if change.limit_reset is not UNSET:
         period: Period = change.limit_reset or "never"
     if (limit, period) != (key.limit_nanousd, key.period):
@@ -273,11 +273,17 @@ def _by_hash(text: str, look_up: Callable[[bytes], T | None]) -> T | None:
         return None
 
 
-def _given(value: T | UnsetType | None) -> T | None:
+def given(value: T | UnsetType | None) -> T | None:
+    """Return what was given, nothing being none."""
     return None if value is UNSET else value
 
 
-def _limit(limit: float | str | None, exact: int | None) -> int | None:
+def limit_of(limit: float | str | None, exact: int | None) -> int | None:
+    """Return a limit in nano-USD.
+
+    Raises:
+        InvalidRequest: It is no amount.
+    """
     if exact is not None or limit is None:
         return exact
     try:
@@ -303,7 +309,12 @@ def _expiry(expires_at: str | None, ttl_s: int | None, now_ms: int) -> int | Non
         ) from error
 
 
-def _named(name: str) -> str:
+def name_of(name: str) -> str:
+    """Return a name that people may give.
+
+    Raises:
+        InvalidRequest: It is empty or too long.
+    """
     if not 0 < len(name) <= 200:
         raise InvalidRequest("A name has 1 to 200 letters.", param="$.name")
     return name

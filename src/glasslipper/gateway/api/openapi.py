@@ -14,7 +14,7 @@ import msgspec
 
 from glasslipper import __version__
 from glasslipper.gateway.added import AddedModel
-from glasslipper.gateway.api import admin, byok, feedback, offered, pricelist, shapes
+from glasslipper.gateway.api import accounts, admin, byok, feedback, offered, pricelist, shapes
 from glasslipper.gateway.dialects import embeddings, errors
 from glasslipper.gateway.dialects.chat import answer as chat_answer
 from glasslipper.gateway.dialects.chat import wire as chat_wire
@@ -98,6 +98,14 @@ OPERATIONS = (
     Operation("patch", f"{_P}/byok/{{id}}", "Change a provider key",
               byok.ProviderKeyChange, byok.ProviderKeyAnswer),
     Operation("delete", f"{_P}/byok/{{id}}", "Take a provider key away", answers=shapes.Deleted),
+    Operation("get", f"{_P}/admin/accounts", "List the accounts above the keys",
+              answers=accounts.AccountsAnswer),
+    Operation("post", f"{_P}/admin/accounts", "Make a workspace or a project",
+              accounts.AccountWish, accounts.AccountAnswer, status="201"),
+    Operation("get", f"{_P}/admin/accounts/{{id}}", "Show an account",
+              answers=accounts.AccountAnswer),
+    Operation("patch", f"{_P}/admin/accounts/{{id}}", "Change an account or its budget",
+              accounts.AccountChange, accounts.AccountAnswer),
     Operation("get", f"{_P}/admin/spend", "Show what was spent", answers=shapes.SpentAnswer),
     Operation("get", f"{_P}/admin/prices", "Show prices, their sources and ages",
               answers=pricelist.PricesAnswer),

@@ -7,10 +7,17 @@ make tables, its `seal` writes a query's rows as a segment, with its rollups.
 """
 
 from glasslipper.ledger.byok import ProviderKey
-from glasslipper.ledger.read.accounts import Accounts, KeptPrice, KeyRecord, Spending
+from glasslipper.ledger.read.accounts import (
+    AccountRecord,
+    Accounts,
+    KeptPrice,
+    KeyRecord,
+    Spending,
+)
 from glasslipper.ledger.read.history import LedgerHistory, SpendRow
 
 __all__ = [
+    "AccountRecord",
     "Accounts",
     "KeptPrice",
     "KeyRecord",

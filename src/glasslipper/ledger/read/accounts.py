@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -43,6 +44,18 @@ class KeyRecord(Struct, frozen=True, kw_only=True):
 
     budgets: tuple[str, ...]
     """Those accounts of the path that have a budget."""
+
+
+class AccountRecord(Struct, frozen=True, kw_only=True):
+    """An account that is no key, with its own budget."""
+
+    id: str
+    kind: str
+    name: str
+    parent: str | None
+    created_ms: int
+    limit_nanousd: int | None
+    period: Period
 
 
 class Byok(Struct, frozen=True, kw_only=True):
@@ -192,6 +205,25 @@ class Accounts:
         sql = "SELECT sum(byok_nanousd) FROM counters WHERE account = ? AND day >= ?"
         return self._sum(sql, account, since_day)
 
+    def accounts(self) -> list[AccountRecord]:
+        """Return every account but the keys, oldest first."""
+        sql = """
+            SELECT a.id, a.kind, a.name, a.parent, a.created_ms, b.limit_nanousd, b.period
+            FROM accounts AS a LEFT JOIN budgets AS b ON b.account = a.id
+            WHERE a.kind <> 'key' ORDER BY a.created_ms, a.kind, a.id"""
+        return [
+            AccountRecord(
+                id=str(account),
+                kind=str(kind),
+                name=str(name),
+                parent=cast("str | None", parent),
+                created_ms=cast("int", created_ms),
+                limit_nanousd=cast("int | None", limit),
+                period=cast("Period", period or "never"),
+            )
+            for account, kind, name, parent, created_ms, limit, period in self._db.rows(sql)
+        ]
+
     def kinds(self, accounts: Sequence[str]) -> dict[str, str]:
         """Return what each of these accounts is: `key`, `project`, `workspace`, `organisation`."""
         names = msgspec.json.encode(accounts).decode()
@@ -201,6 +233,16 @@ class Accounts:
     def _sum(self, sql: str, *values: str | int) -> int:
         row = self._db.row(sql, values)
         return cast("int", row[0] or 0) if row else 0
+
+    def offered_mark(self) -> str:
+        """Return what changes when the models that users added or the brought keys do."""
+        row = self._db.row(
+            """SELECT (SELECT json_group_array(id || ' ' || added_ms || ' ' || body) FROM models),
+                (SELECT json_group_array(id || disabled || counts || allowed_models || name)
+                FROM byok)"""
+        )
+        text = msgspec.json.encode([str(value) for value in row or ()])
+        return hashlib.sha256(text).hexdigest()
 
     def models(self) -> dict[str, bytes]:
         """Return the models that users have added, as JSON by id."""

@@ -20,6 +20,14 @@ from glasslipper.store.database import Database
 MOST_DEEP = 16
 """How deep an account may stand: every one above it is charged with each call."""
 
+MOST_BELOW = 10_000
+"""How many keys that work may stand right below one key."""
+
+_LIVING = """
+    SELECT count(*) FROM accounts AS a JOIN keys AS k ON k.id = a.id
+    WHERE a.parent = ? AND NOT k.disabled AND (k.expires_ms IS NULL OR k.expires_ms > ?)
+        AND EXISTS (SELECT 1 FROM keys WHERE id = a.parent)"""
+
 _DEPTH = """
     WITH RECURSIVE up (id, depth) AS (
         SELECT ?, 1
@@ -74,7 +82,7 @@ def create(db: Database, key: NewKey, now_ms: int, secret: Secret | None = None)
 
     Raises:
         NotFound: There is no such parent.
-        InvalidRequest: The limit is negative or the period unknown.
+        InvalidRequest: The limit is negative, the period unknown, or too much stands there.
     """
     if db.row("SELECT 1 FROM accounts WHERE id = ?", (key.parent,)) is None:
         raise NotFound(f"There is no account {key.parent}.")
@@ -82,6 +90,12 @@ def create(db: Database, key: NewKey, now_ms: int, secret: Secret | None = None)
     if deep is not None and int(deep[0] or 0) >= MOST_DEEP:
         raise InvalidRequest(
             f"Accounts stand at most {MOST_DEEP} deep below each other.", param="$.parent"
+        )
+    living = db.row(_LIVING, (key.parent, now_ms))
+    if living is not None and int(living[0] or 0) >= MOST_BELOW:
+        raise InvalidRequest(
+            f"{MOST_BELOW:,} keys that work stand below this one.",
+            hint="Let some expire, or disable them; a shorter `ttl_s` helps.",
         )
     secret = secret or new_secret()
     key_id = new_id("key", now_ms)

@@ -6,11 +6,14 @@ exact integer.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
+from glasslipper import __version__
 from glasslipper.gateway.dialects.chat.thoughts import Detail, details_of
 from glasslipper.gateway.dialects.envelope import Bill, Head, known_tier
 from glasslipper.kernel.events import Answer, TokenLogprob
@@ -127,7 +130,7 @@ class Completion(Struct):
     service_tier: str | UnsetType = UNSET
     usage: UsageObject | UnsetType = UNSET
     object: str = field(default="chat.completion")
-    system_fingerprint: str | None = None
+    system_fingerprint: str = ""
 
 
 _encoder = msgspec.json.Encoder()
@@ -154,8 +157,20 @@ def encode_answer(
         choices=[choice],
         service_tier=known_tier(answer.service_tier) or UNSET,
         usage=UNSET if bill is None else usage_object(bill),
+        system_fingerprint=fingerprint(head.provider, head.model),
     )
     return _encoder.encode(body)
+
+
+@lru_cache(maxsize=1024)
+def fingerprint(provider: str, model: str) -> str:
+    """Return what tells one backend from another: the model, who runs it, and our own version.
+
+    Clients of OpenRouter and OpenAI's schema both demand one; of what is behind a provider
+    nothing is known here.
+    """
+    served_by = f"{provider} {model} {__version__}".encode("utf-8", "surrogatepass")
+    return f"fp_{hashlib.sha256(served_by).hexdigest()[:10]}"
 
 
 def _reply(answer: Answer, thoughts: Sequence[ReasoningPart]) -> Reply:
