@@ -48,15 +48,15 @@ def retention(study: Study) -> Result | Missing:
                 )  # fmt: skip
         later = _pooled(found, 3)
         if later.n:
-            best.append((later.value, model, later))
+            best.append((later.low, model, later))
     charts = [
         (words.short(model), lines.cohorts({one.name: _curve(one) for one in models[model]}))
         for model in chosen
     ]
     if best:
-        value, model, rate = max(best, key=lambda one: (one[0], one[1]))
+        _, model, rate = max(best, key=lambda one: (one[0], one[1]))
         claim = (
-            f"{words.short(model)} keeps the most: {words.percent(value)} of its new"
+            f"{words.short(model)} keeps the most: {words.percent(rate.value)} of its new"
             f" {study.options.unit}s use it three months later {words.span(rate)}"
         )
     else:

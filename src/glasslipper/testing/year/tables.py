@@ -108,7 +108,7 @@ _FACTS = f"""
         {_GENERATION} AS generation_id, '{{"reward":' || r.reward || '}}' AS body
     {_FROM} WHERE r.reward >= 0
     UNION ALL
-    SELECT {_id("fact", "r.true_ms + 60000", "r.number * 2 + 1")} AS id, 'judge' AS kind,
+    SELECT {_id("fact", "r.true_ms + 60000", "r.number * 2 + 1")} AS id, 'judged' AS kind,
         r.true_ms + 60000 AS noted_ms, w.key_id, {_GENERATION} AS generation_id,
         '{{"task":"' || w.task || '","language":"' || w.language
             || '","confidence":1,"classifier":"judge/demo"}}' AS body

@@ -1,0 +1,262 @@
+"""Adds up the requests of a generated year, for the truth that a study's sums must equal.
+
+Independent of the ledger and of its SQL: it works on the arrays that the rows are made of. Rows
+count as they were delivered: twice where they were, and on the day that their clock said.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glasslipper.testing.year import rows as requests
+from glasslipper.testing.year.models import MODELS
+from glasslipper.testing.year.world import COUNTRIES, LANGUAGES, TASKS, TAG_NAMES, TAGS, WEEKS, World
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+_EDGE = 4
+"""Weeks that the first and last values of a series are means of."""
+
+REGIONS = {"US": "North America", "DE": "Europe", "GB": "Europe", "SG": "Asia", "IN": "Asia",
+           "JP": "Asia", "BR": "South America", "FR": "Europe", "AU": "Oceania", "ZA": "Africa"}  # fmt: skip
+
+
+class Sums:
+    """Cubes over week × model × label, and a few counts."""
+
+    def __init__(self, world: World) -> None:
+        """Start from nothing."""
+        self.world = world
+        shape = (WEEKS, len(MODELS), len(TASKS) + 1)
+        self.requests, self.prompt, self.completion, self.cost = (np.zeros(shape) for _ in range(4))
+        self.tools, self.offered, self.thought = (np.zeros(shape) for _ in range(3))
+        self.country = np.zeros((WEEKS, len(COUNTRIES), 2))
+        self.language = np.zeros(len(LANGUAGES))
+        self.tag = np.zeros((len(TASKS), len(TAG_NAMES)))
+        self.counts = dict.fromkeys(
+            ("rows", "failed", "duplicates", "early", "wasted", "excess", "repeated", "cached",
+             "sessions", "session_calls", "weekend"), 0.0)  # fmt: skip
+
+    def add(self, rows: requests.Rows) -> None:
+        """Add the requests of a block."""
+        world = self.world
+        day = rows["created_ms"] // requests.DAY_MS - requests.EPOCH_DAY
+        task = np.where(rows["task"] < 0, len(TASKS), rows["task"])
+        place = (np.minimum(day // 7, WEEKS - 1), rows["model"], task)
+        flat = np.ravel_multi_index(place, self.requests.shape)
+        tokens = rows["prompt"] + rows["output"] + rows["reasoning"]
+        billed = rows["billed"] + rows["wasted"]
+        self._into(self.requests, flat, np.ones(len(flat)))
+        self._into(self.prompt, flat, rows["prompt"])
+        self._into(self.completion, flat, rows["output"] + rows["reasoning"])
+        self._into(self.cost, flat, billed)
+        self._into(self.thought, flat, rows["reasoning"])
+        self._into(self.tools, flat, np.where(rows["finish"] == requests.TOOLS, tokens, 0))
+        self._into(self.offered, flat, np.where(rows["tools_offered"] > 0, tokens, 0))
+        country = np.ravel_multi_index((place[0], world.country[rows["w"]]), self.country.shape[:2])
+        for index, value in enumerate((tokens, billed)):
+            sums = np.bincount(country, value, minlength=self.country[..., 0].size)
+            self.country[..., index] += sums.reshape(self.country.shape[:2])
+        labelled = world.language[rows["w"]]
+        self.language += np.bincount(labelled, tokens, minlength=len(LANGUAGES))
+        self._add_tags(rows, tokens)
+        self._add_counts(rows, day)
+
+    def _into(self, cube: Floats, flat: Ints, values: NDArray[np.generic]) -> None:
+        cube += np.bincount(flat, values, minlength=cube.size).reshape(cube.shape)
+
+    def _add_tags(self, rows: requests.Rows, tokens: Ints) -> None:
+        known = rows["task"] >= 0
+        table = np.array([[TAG_NAMES.index(TAGS[name][min(i, len(TAGS[name]) - 1)]) for i in range(8)]
+                          for name in TASKS])  # fmt: skip
+        task = rows["task"][known]
+        tag = table[task, rows["tag"][known]]
+        flat = task * len(TAG_NAMES) + tag
+        self.tag += np.bincount(flat, tokens[known], minlength=self.tag.size).reshape(self.tag.shape)
+
+    def _add_counts(self, rows: requests.Rows, day: Ints) -> None:
+        counts = self.counts
+        failed = rows["status"] == requests.ERROR
+        counts["rows"] += len(day)
+        counts["failed"] += float(failed.sum() + rows["retried"].sum())
+        counts["wasted"] += float(rows["wasted"].sum())
+        counts["excess"] += float((rows["billed"] - rows["due"]).sum())
+        counts["duplicates"] += float(rows["copy"].sum())
+        ends = rows["created_ms"] + rows["duration_ms"]
+        noted = rows["true_ms"] + rows["duration_ms"] + rows["reply_ms"]
+        counts["early"] += float(((rows["reward"] >= 0) & (noted < ends)).sum())
+        counts["weekend"] += float((day % 7 >= 5).sum())
+        counts["cached"] += float(rows["cache_read"].sum())
+        self._add_sessions(rows, ~failed)
+
+    def _add_sessions(self, rows: requests.Rows, kept: NDArray[np.bool_]) -> None:
+        """Add sessions × models: all but the longest prompt of each came again."""
+        w, day, number, model, prompt = (
+            rows[name][kept] for name in ("w", "day", "session", "model", "prompt")
+        )
+        key = ((w * 1_000 + day) * 4_096 + np.minimum(number, 4_095)) * 32 + model
+        order = np.argsort(key, kind="stable")
+        key, prompt = key[order], prompt[order]
+        starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+        longest = np.maximum.reduceat(prompt, starts) if len(starts) else np.zeros(0)
+        self.counts["repeated"] += float(prompt.sum() - longest.sum())
+        self.counts["sessions"] += len(starts)
+        self.counts["session_calls"] += len(key)
+
+    def numbers(self) -> dict[str, dict[str, float]]:
+        """Return what each section that only adds up should find."""
+        tokens = self.prompt + self.completion
+        known = tokens[..., : len(TASKS)]
+        by_model = tokens.sum(axis=(0, 2))
+        by_week = tokens.sum(axis=(1, 2))
+        is_open = np.array([model.open_weights for model in MODELS])
+        china = is_open & np.array([model.country == "CN" for model in MODELS])
+        reasons = np.array([model.reasoning for model in MODELS])
+        task = {name: index for index, name in enumerate(TASKS)}
+        programming = known[..., task["programming"]]
+        totals = by_model.sum()
+        found: dict[str, dict[str, float]] = {
+            "open-share": self._ends(tokens.sum(axis=2), is_open, "open_share"),
+            "weekly-tokens": {"tokens": totals, "first_weeks": by_week[:_EDGE].mean(),
+                              "last_weeks": by_week[-_EDGE:].mean()},
+            "china-share": {"share": by_model[china].sum() / totals},
+            "open-authors": {f"tokens/{author}": by_model[is_open & self._of(author)].sum()
+                             for author in {m.author for m in MODELS if m.open_weights}},
+            "open-models": {"largest_share": by_model[is_open].max() / by_model[is_open].sum()},
+            "size-classes": self._sizes(by_model, is_open),
+            "models-per-size": {"last": float(((tokens[-1].sum(axis=1) > 0) & is_open).sum())},
+            "open-tasks": self._mix(known[:, is_open], ["roleplay", "programming"]),
+            "china-tasks": self._mix(known[:, china], ["roleplay", "programming"]),
+            "programming-sources": {"share/Closed": programming[:, ~is_open].sum() / programming.sum()},
+            "roleplay-sources": {"share/Closed": known[..., 1][:, ~is_open].sum() / known[..., 1].sum()},
+            "programming-share": {"share": programming.sum() / known.sum()},
+            "programming-authors": {"share/kestrel": programming[:, self._of("kestrel")].sum()
+                                    / programming.sum()},
+            "author-tasks": {"share/kestrel/programming":
+                             programming[:, self._of("kestrel")].sum() / known[:, self._of("kestrel")].sum()},
+            "reasoning-share": self._ends(tokens.sum(axis=2), reasons, "share"),
+            "reasoning-models": {f"share/{MODELS[i].id}": by_model[i] / by_model[reasons].sum()
+                                 for i in np.flatnonzero(reasons)},
+            "tool-calls": {"share": self.tools.sum() / totals},
+            "tools-offered": {f"share/{MODELS[0].id}": self.offered[:, 0].sum() / self.offered.sum()},
+            "prompt-length": self._means(self.prompt),
+            "completion-length": self._means(self.completion),
+            "sequence-length": self._means(tokens),
+            "prompt-by-task": {"mean/programming": self.prompt[..., 0].sum() / self.requests[..., 0].sum()},
+            "sequence-programming": {"programming": programming.sum() / self.requests[..., 0].sum()},
+            "spend-regions": self._regions(1),
+            "continents": self._regions(0),
+            "countries": {f"share/{name}": self.country[:, i, 0].sum() / totals
+                          for i, name in enumerate(COUNTRIES)},
+            "languages": {f"share/{name}": self.language[i] / totals for i, name in enumerate(LANGUAGES)},
+            "thinking": {"share": self._thinking(reasons)},
+        }  # fmt: skip
+        return found | self._tag_shares() | self._money(by_model, totals) | self._counted()
+
+    def _of(self, author: str) -> NDArray[np.bool_]:
+        return np.array([model.author == author for model in MODELS])
+
+    def _ends(self, weekly: Floats, chosen: NDArray[np.bool_], name: str) -> dict[str, float]:
+        mine = weekly[:, chosen].sum(axis=1)
+        every = weekly.sum(axis=1)
+        return {
+            name: mine.sum() / every.sum(),
+            "first_weeks": mine[:_EDGE].sum() / every[:_EDGE].sum(),
+            "last_weeks": mine[-_EDGE:].sum() / every[-_EDGE:].sum(),
+        }
+
+    def _means(self, cube: Floats) -> dict[str, float]:
+        weekly = cube.sum(axis=(1, 2)) / self.requests.sum(axis=(1, 2))
+        return {
+            "mean": cube.sum() / self.requests.sum(),
+            "first_weeks": weekly[:_EDGE].mean(),
+            "last_weeks": weekly[-_EDGE:].mean(),
+        }
+
+    def _mix(self, cube: Floats, names: list[str]) -> dict[str, float]:
+        by_task = cube.sum(axis=(0, 1))
+        largest = set(np.argsort(-by_task)[:7])
+        indices = {name: TASKS.index(name) for name in names}
+        return {f"share/{n}": by_task[i] / by_task.sum() for n, i in indices.items() if i in largest}
+
+    def _sizes(self, by_model: Floats, is_open: NDArray[np.bool_]) -> dict[str, float]:
+        sizes = np.array([model.parameters_b or 0 for model in MODELS])
+        large = is_open & (sizes >= 70)
+        return {"share/Large, ≥ 70B": by_model[large].sum() / by_model[is_open].sum()}
+
+    def _regions(self, index: int) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for place, name in enumerate(COUNTRIES):
+            region = REGIONS[name]
+            sums[region] = sums.get(region, 0.0) + self.country[:, place, index].sum()
+        total = sum(sums.values())
+        return {f"share/{region}": value / total for region, value in sums.items()}
+
+    def _thinking(self, reasons: NDArray[np.bool_]) -> float:
+        known = slice(0, len(TASKS))
+        return (
+            self.thought[:, reasons, known].sum() / self.completion[:, reasons, known].sum()
+        )
+
+    def _tag_shares(self) -> dict[str, dict[str, float]]:
+        by_task = self.tag.sum(axis=1)
+        order = np.argsort(-by_task, kind="stable")
+        found: dict[str, dict[str, float]] = {}
+        for section, chosen in (("subtags-large", order[:6]), ("subtags-small", order[6:12])):
+            found[section] = {
+                f"share/{TASKS[t]}/{tag}": self.tag[t, TAG_NAMES.index(tag)] / by_task[t]
+                for t in chosen
+                for tag in TAGS[TASKS[t]]
+            }
+        return found
+
+    def _money(self, by_model: Floats, totals: float) -> dict[str, dict[str, float]]:
+        known = (self.prompt + self.completion)[..., : len(TASKS)].sum(axis=(0, 1))
+        cost = self.cost[..., : len(TASKS)].sum(axis=(0, 1))
+        spent = self.cost.sum(axis=(0, 2))
+        price = cost / 1e9 / known * 1e6
+        used = by_model > 0
+        x = np.log10(spent[used] / 1e9 / by_model[used] * 1e6)
+        slope = float(np.polyfit(x, np.log10(by_model[used]), 1)[0])
+        return {
+            "task-quadrants": {"split": float(np.median(price)), "price/programming": price[0]},
+            "price-map": {"slope": slope},
+            "market-map": {"spend_share/kestrel": spent[self._of("kestrel")].sum() / spent.sum()},
+            "concentration": {"first_weeks": self._herfindahl(slice(None, _EDGE)),
+                              "last_weeks": self._herfindahl(slice(-_EDGE, None))},
+        }  # fmt: skip
+
+    def _herfindahl(self, weeks: slice) -> float:
+        weekly = (self.prompt + self.completion).sum(axis=2)[weeks]
+        authors = sorted({model.author for model in MODELS})
+        shares = np.stack([weekly[:, self._of(author)].sum(axis=1) for author in authors])
+        shares = shares / shares.sum(axis=0)
+        return float((shares**2).sum(axis=0).mean())
+
+    def _counted(self) -> dict[str, dict[str, float]]:
+        counts = self.counts
+        return {
+            "failures": {"failed": counts["failed"], "wasted_nanousd": counts["wasted"]},
+            "cache-missed": {"repeated_tokens": counts["repeated"], "cached_tokens": counts["cached"]},
+            "sessions": {"sessions": counts["sessions"],
+                         "calls_a_session": counts["session_calls"] / counts["sessions"]},
+            "rhythm": {"weekend": counts["weekend"] / counts["rows"]},
+            "data-quality": {"duplicates": counts["duplicates"], "early_replies": counts["early"],
+                             "excess_nanousd": counts["excess"]},
+            "invoice": {"difference_nanousd": counts["excess"]},
+        }  # fmt: skip
+
+
+def finite(numbers: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return plain floats, and only those that are numbers."""
+    return {
+        section: {name: float(value) for name, value in found.items() if math.isfinite(value)}
+        for section, found in numbers.items()
+    }
