@@ -97,3 +97,11 @@ referees: $(STAMPS)/test ## Let suites and clients written by others judge a run
 .PHONY: fuzz
 fuzz: $(STAMPS)/test ## Throw hostile bodies and cut streams at a gateway; count what it drops
 	@PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(ARGS)
+
+.PHONY: train-classify
+train-classify: $(STAMPS)/run ## Train the classifier's heads anew from the labelled prompts
+	@$(BIN)/python benchmarks/classify_train.py $(ARGS)
+
+.PHONY: bench-classify
+bench-classify: $(STAMPS)/run ## Label prompts of sources that the classifier never saw
+	@$(BIN)/python benchmarks/classify.py $(ARGS)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import cast
 
 from msgspec import Struct, structs
@@ -99,6 +99,8 @@ class Desk:
         self.router = Router(clock, chance or random.Random())  # noqa: S311 - it balances load
         self.tally = Tally()
         self.running: set[Exchange] = set()
+        self.on_settled: Callable[[Generation, Request], None] | None = None
+        """Told of each exchange whose record is written; must return at once and not raise."""
 
 
 class _Try:
@@ -483,6 +485,8 @@ class Exchange:
             record = self._generation(status, error, outcome)
             self._desk.tally.note(record)
             await self._desk.ledger.recorder.settle(record)
+            if self._desk.on_settled is not None:
+                self._desk.on_settled(record, self.request)
         elif self._hold.limited:
             self._desk.ledger.purse.release(self._hold)
 
