@@ -1,7 +1,8 @@
 """The tables of the ledger's two kinds of file. Knows their columns, runs nothing.
 
 *State* (`state.sqlite`, one for all processes): accounts, keys, budgets, prices, counters, holds,
-and the providers' keys that accounts bring along (`byok`, sealed).
+and the providers' keys that accounts bring along (`byok`, sealed). Of what is billed, a
+counter's `byok_nanousd` is what such a key was billed for.
 *Rows* (`journal/NAME/rows.sqlite`, one for each journal): intents that are open, generations,
 attempts, candidates, late facts.
 
@@ -86,6 +87,7 @@ STATE = (
             created_ms INTEGER NOT NULL
         ) WITHOUT ROWID""",
     ),
+    ("ALTER TABLE counters ADD COLUMN byok_nanousd INTEGER NOT NULL DEFAULT 0",),
 )
 
 SCALARS: tuple[str, ...] = (

@@ -97,6 +97,26 @@ class LedgerHistory:
                 setattr(row, name, getattr(row, name) + cast("int", number or 0))
         return sorted(groups.values(), key=lambda row: (-row.charged_nanousd, row.group))
 
+    def last_used(self, key_ids: Sequence[str]) -> dict[str, int]:
+        """Return when each key's last exchange began, in Unix ms, for those that had any."""
+        names = msgspec.json.encode(key_ids).decode()
+        sql = """
+            SELECT value, (
+                SELECT max(created_ms) FROM records WHERE key_id = value AND seq > ?)
+            FROM json_each(?)"""
+        with hot.held(self._home) as moment:
+            rows = [
+                (key, used)
+                for one in moment.hot
+                for key, used in one.table.rows(sql, (one.after, names))
+            ]
+            rows += self._sealed.last_used(moment.segments, key_ids)
+        found: dict[str, int] = {}
+        for key_id, used_ms in rows:
+            if used_ms is not None:
+                found[str(key_id)] = max(found.get(str(key_id), 0), cast("int", used_ms))
+        return found
+
     def late_facts(
         self, *, generation_id: str | None = None, session_id: str | None = None
     ) -> list[LateFact]:

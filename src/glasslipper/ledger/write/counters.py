@@ -31,6 +31,7 @@ class _Settled(NamedTuple):
     accounts: tuple[str, ...]
     charged: int
     billed: int
+    byok: int
     budgets: tuple[str, ...]
 
 
@@ -55,6 +56,7 @@ class Live:
                 generation.accounts,
                 generation.charged_nanousd,
                 generation.billed_nanousd,
+                generation.billed_nanousd if generation.is_byok else 0,
                 budgets,
             )
         )
@@ -69,17 +71,8 @@ class Live:
         fresh = [one for one in list(self._settled) if position < one.position <= until]
         if not fresh:
             return position
-        charged, billed = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
-        generations = Counter[tuple[str, int]]()
-        for one in fresh:
-            for account in one.accounts:
-                where = (account, one.day)
-                charged[where] += one.charged
-                billed[where] += one.billed
-                generations[where] += 1
-        for (account, day), number in generations.items():
-            where = (account, day)
-            db.change(_ADD, (account, day, charged[where], billed[where], number))
+        for (account, day), sums in _sums(fresh).items():
+            db.change(_ADD, (account, day, *sums))
         for account, amount in _charges(fresh):
             db.change(_TAKE, (amount, self._journal, account))
         _set_counted(db, self._journal, fresh[-1].position)
@@ -99,6 +92,31 @@ class Live:
         if counted:
             del self._settled[: len(counted)]
             self._counted(_charges(counted))
+
+
+def _sums(settled: list[_Settled]) -> dict[tuple[str, int], list[int]]:
+    """Return charged, billed, how many, and billed to keys of accounts, by account and day.
+
+    First by whole path: there are far fewer of those than there are generations.
+    """
+    by_path: dict[tuple[tuple[str, ...], int], list[int]] = {}
+    for one in settled:
+        where = (one.accounts, one.day)
+        sums = by_path.get(where)
+        if sums is None:
+            by_path[where] = [one.charged, one.billed, 1, one.byok]
+        else:
+            sums[0] += one.charged
+            sums[1] += one.billed
+            sums[2] += 1
+            sums[3] += one.byok
+    by_account: dict[tuple[str, int], list[int]] = {}
+    for (accounts, day), more in by_path.items():
+        for account in accounts:
+            sums = by_account.setdefault((account, day), [0, 0, 0, 0])
+            for number, value in enumerate(more):
+                sums[number] += value
+    return by_account
 
 
 def _charges(settled: list[_Settled]) -> Charges:
@@ -161,21 +179,24 @@ _ON_CONFLICT = """
     ON CONFLICT (account, day) DO UPDATE SET
         charged_nanousd = charged_nanousd + excluded.charged_nanousd,
         billed_nanousd = billed_nanousd + excluded.billed_nanousd,
-        generations = generations + excluded.generations"""
+        generations = generations + excluded.generations,
+        byok_nanousd = byok_nanousd + excluded.byok_nanousd"""
 
 _ADD = f"""
-    INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations)
-    VALUES (?, ?, ?, ?, ?) {_ON_CONFLICT}"""  # noqa: S608
+    INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations, byok_nanousd)
+    VALUES (?, ?, ?, ?, ?, ?) {_ON_CONFLICT}"""  # noqa: S608
 
 _TAKE = """
     UPDATE holds SET held_nanousd = held_nanousd - ? WHERE journal = ? AND account = ?"""
 
 _ADD_LINES = f"""
-    INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations)
+    INSERT INTO counters (account, day, charged_nanousd, billed_nanousd, generations, byok_nanousd)
     SELECT a.value, json_extract(g.value, '$.created_ms') / {DAY_MS},
         sum(coalesce(json_extract(g.value, '$.charged_nanousd'), 0)),
         sum(coalesce(json_extract(g.value, '$.billed_nanousd'), 0)),
-        count(*)
+        count(*),
+        sum(iif(json_extract(g.value, '$.is_byok'),
+            coalesce(json_extract(g.value, '$.billed_nanousd'), 0), 0))
     FROM json_each(?) AS g, json_each(g.value, '$.accounts') AS a
     WHERE true
     GROUP BY 1, 2 {_ON_CONFLICT}"""  # noqa: S608

@@ -22,11 +22,12 @@ from glasslipper.store.migrate import migrate
 ROWS_FILE = "rows.sqlite"
 
 _MANY_LINES = 2_000
+_PAGE_BYTES = 16_384
 
 
 def open_rows(folder: Path, durability: Durability = "process") -> Database:
     """Open the table file of the journal in `folder`, with its tables up to date."""
-    db = Database(folder / ROWS_FILE, durability=durability)
+    db = Database(folder / ROWS_FILE, durability=durability, page_bytes=_PAGE_BYTES)
     migrate(db, tables.ROWS)
     _heed_segments(db, folder)
     return db
