@@ -86,6 +86,10 @@ budget-test: $(STAMPS)/test ## Ask for more than a key may spend, from a thousan
 bench-start: $(STAMPS)/test ## Measure import, start, idle memory, and the size of the wheel
 	@$(BIN)/python benchmarks/start.py $(ARGS)
 
+.PHONY: bench-ledger
+bench-ledger: $(STAMPS)/test ## Record, seal and kill: measure what the ledger costs and loses
+	@$(BIN)/python benchmarks/ledger.py $(ARGS)
+
 .PHONY: bench-gateway
 bench-gateway: $(STAMPS)/test ## Measure CPU, throughput, latency, streams and memory beside other gateways
 	@$(BIN)/python benchmarks/gateway.py $(ARGS)
