@@ -39,7 +39,9 @@ def demo(*, folder: Path, rows: int, seed: int, everything: bool, as_json: bool)
 
     if folder.exists() and any(folder.iterdir()):
         raise Refusal(
-            f"{folder} is not empty.", code="not_empty", hint="Name a folder that does not exist yet."
+            f"{folder} is not empty.",
+            code="not_empty",
+            hint="Name a folder that does not exist yet.",
         )
     with studying.watched(quiet=as_json) as watch:
         year, truth = generate(folder, rows=rows, seed=seed, everything=everything, watch=watch)

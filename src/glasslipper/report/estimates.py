@@ -50,9 +50,7 @@ def share(hits: float, n: float, *, level: float = LEVEL) -> Estimate:
     p = hits / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Estimate(
-        value=p, low=max(0.0, middle - half), high=min(1.0, middle + half), n=round(n)
-    )
+    return Estimate(value=p, low=max(0.0, middle - half), high=min(1.0, middle + half), n=round(n))
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:
@@ -200,4 +198,6 @@ def corrected_share(
     variance = (only_judge + only_model) / n - off * off
     half = student(round(n) - 1) * math.sqrt(variance / (n - 1) + plain * (1 - plain) / total)
     value = plain + off
-    return Estimate(value=value, low=max(0.0, value - half), high=min(1.0, value + half), n=round(n))
+    return Estimate(
+        value=value, low=max(0.0, value - half), high=min(1.0, value + half), n=round(n)
+    )

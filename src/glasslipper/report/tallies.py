@@ -11,7 +11,7 @@ import hashlib
 from importlib import resources
 from pathlib import Path
 
-from glasslipper.ledger.lake import views
+from glasslipper.ledger.lake import columns, views
 from glasslipper.ledger.lake.segments import Segment
 from glasslipper.ledger.read.scan import Lake
 from glasslipper.store.duck import text, texts
@@ -32,7 +32,10 @@ def make(lake: Lake) -> None:
         for name, path in _of_segment(lake, folder, segment).items():
             files[name].append(path)
     for name in NAMES:
-        fresh = sql(name, generations="fresh_generations", feedback="feedback", topics="topics")
+        fresh = sql(
+            name, generations="fresh_generations", attempts="fresh_attempts", feedback="feedback",
+            topics="topics",
+        )  # fmt: skip
         lake.run(f"CREATE TABLE fresh_{name} AS {fresh}")
         sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "
         lake.run(
@@ -41,10 +44,12 @@ def make(lake: Lake) -> None:
     _forget(folder, {path for paths in files.values() for path in paths})
 
 
-def sql(name: str, *, generations: str, feedback: str, topics: str) -> str:
+def sql(name: str, *, generations: str, attempts: str, feedback: str, topics: str) -> str:
     """Return the SQL of a tally over tables of these names."""
     plain = (_SQL / f"{name}.sql").read_text(encoding="utf-8")
-    return plain.format(generations=generations, feedback=feedback, topics=topics)
+    return plain.format(
+        generations=generations, attempts=attempts, feedback=feedback, topics=topics
+    )
 
 
 def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
@@ -58,16 +63,20 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     if not wanted:
         return paths
     source = f"read_parquet({text(stored)})"
+    more = segment.file("attempts")
+    beside = f"read_parquet({text(more)})" if more else f"({columns.empty(columns.ATTEMPTS)})"
     near = f"generation_id BETWEEN '{segment.manifest.span.first_id}' AND '{segment.manifest.span.last_id}'"
     lake.run(
         f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"
+        f"CREATE OR REPLACE TEMP VIEW one_attempts AS {views.attempts(source, beside)};"
         f"CREATE OR REPLACE TEMP VIEW one_feedback AS SELECT * FROM feedback WHERE {near};"
         f"CREATE OR REPLACE TEMP VIEW one_topics AS SELECT * FROM topics WHERE {near}"
     )
     for name in wanted:
         query = sql(
-            name, generations="one_generations", feedback="one_feedback", topics="one_topics"
-        )
+            name, generations="one_generations", attempts="one_attempts", feedback="one_feedback",
+            topics="one_topics",
+        )  # fmt: skip
         part = paths[name].with_suffix(".part")
         lake.run(f"COPY ({query}) TO {text(part)} (FORMAT parquet, COMPRESSION zstd)")
         part.rename(paths[name])

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from glasslipper.kernel.money import NANO
 from glasslipper.report.estimates import Estimate
 
+NBSP = "\u00a0"
+
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
 
 
@@ -30,15 +32,17 @@ def _short(value: float) -> str:
 def percent(value: float) -> str:
     """Return a share.
 
-    >>> percent(0.4216), percent(0.0123), percent(0.0004)
-    ('42 %', '1.2 %', '0.04 %')
+    Number and sign are kept together by a space that does not break.
+
+    >>> percent(0.4216) == "42\u00a0%", percent(0.0123) == "1.2\u00a0%"
+    (True, True)
     """
     if math.isnan(value):
         return "n/a"
     points = value * 100
     if abs(points) >= 10 or points == 0:
-        return f"{points:.0f} %"
-    return f"{points:.1f} %" if abs(points) >= 0.1 else f"{points:.1g} %"
+        return f"{points:.0f}{NBSP}%"
+    return f"{points:.1f}{NBSP}%" if abs(points) >= 0.1 else f"{points:.1g}{NBSP}%"
 
 
 def points(value: float) -> str:
@@ -65,7 +69,7 @@ def usd(nanousd: float) -> str:
 def span(estimate: Estimate, form: str = "%") -> str:
     """Return an interval in brackets, as shares or as plain numbers."""
     show = percent if form == "%" else usd if form == "$" else lambda v: f"{v:.2f}"
-    return f"(95 %: {show(estimate.low)} to {show(estimate.high)})"
+    return f"(95{NBSP}%: {show(estimate.low)} to {show(estimate.high)})"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
@@ -74,7 +78,9 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     rest = len(names) - len(shown)
     if rest > 0:
         shown.append(f"{rest} more")
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+    return (
+        shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+    )
 
 
 def short(model: str) -> str:
@@ -82,7 +88,7 @@ def short(model: str) -> str:
     return model.partition("/")[2] or model
 
 
-TITLES = {"seo": "SEO", "": "Unclassified"}
+TITLES = {"seo": "SEO", "": "Unclassified", "other": "Other topics"}
 
 
 def title(word: str) -> str:

@@ -23,8 +23,13 @@ GAP_PX = 15
 
 
 def shares(
-    weeks: Sequence[str], names: Sequence[str], values: Sequence[Sequence[float]],
-    *, width: int = WIDTH, height: int = HEIGHT, title: str = "Share of tokens",
+    weeks: Sequence[str],
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    *,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    title: str = "Share of tokens",
 ) -> Spec:
     """Return shares over time: `values` has a row for each name, each week's shares add up to 1."""
     if len(weeks) < 3:
@@ -36,7 +41,7 @@ def shares(
                 "data": {"values": data},
                 "mark": mark("area", stroke=PAPER, strokeWidth=0.7, interpolate="monotone"),
                 "encoding": {
-                    "x": time_axis(weeks=len(weeks)),
+                    "x": time_axis(weeks=len(weeks), width=width),
                     "y": value_axis(title, ".0%", domain=[0, 1]),
                     "y2": {"field": "y2"},
                     "color": colours(names),
@@ -50,8 +55,13 @@ def shares(
 
 
 def stacks(
-    weeks: Sequence[str], names: Sequence[str], values: Sequence[Sequence[float]],
-    *, title: str, form: str = "~s", top: float | None = None,
+    weeks: Sequence[str],
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    *,
+    title: str,
+    form: str = "~s",
+    top: float | None = None,
 ) -> Spec:
     """Return amounts over time as stacked bars."""
     data, middles = _stacked(weeks, names, values)

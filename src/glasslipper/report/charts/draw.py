@@ -27,9 +27,7 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
     """
     import vl_convert
 
-    drawn: str = vl_convert.vegalite_to_svg(
-        json.dumps(spec, sort_keys=True), vl_version=VEGA_LITE
-    )
+    drawn: str = vl_convert.vegalite_to_svg(json.dumps(spec, sort_keys=True), vl_version=VEGA_LITE)
     drawn = _ROLES.sub("", drawn)
     drawn = _COLOUR.sub(_themed, drawn)
     drawn = _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), drawn)

@@ -70,13 +70,13 @@ def mark(kind: str, **more: object) -> Spec:
     return {"type": kind, "aria": False, "clip": False, **more}
 
 
-def time_axis(*, weeks: int) -> Spec:
+def time_axis(*, weeks: int, width: int = WIDTH) -> Spec:
     """Return the x channel of a time series with so many weeks."""
-    form = "%b %Y" if weeks > 30 else "%d %b"
+    form = "%b %Y" if weeks > 11 else "%d %b"
     return {
         "field": "x",
         "type": "temporal",
-        "axis": {"format": form, "title": None, "labelFlush": True, "tickCount": 6,
+        "axis": {"format": form, "title": None, "labelFlush": True, "tickCount": max(2, width // 105),
                  "labelOverlap": "greedy"},
     }  # fmt: skip
 

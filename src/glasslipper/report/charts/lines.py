@@ -21,8 +21,13 @@ from glasslipper.report.charts.frame import (
 
 
 def over_weeks(
-    weeks: Sequence[str], series: Mapping[str, Sequence[float | None]], *, title: str,
-    form: str = "~s", top: float | None = None, market: Sequence[Datum] = (),
+    weeks: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    title: str,
+    form: str = "~s",
+    top: float | None = None,
+    market: Sequence[Datum] = (),
 ) -> Spec:
     """Return lines over time from zero up; `None` leaves a gap, `market` is a thin dashed line."""
     names = list(series)
@@ -64,8 +69,12 @@ def _market(market: Sequence[Datum]) -> Spec:
 
 
 def cohorts(
-    curves: Mapping[str, Sequence[float]], *, marked: Sequence[str] = (), height: int = 190,
-    width: int = 270, title: str = "Still active",
+    curves: Mapping[str, Sequence[float]],
+    *,
+    marked: Sequence[str] = (),
+    height: int = 190,
+    width: int = 270,
+    title: str = "Still active",
 ) -> Spec:
     """Return a line for each cohort by months since its start; those `marked` stand out."""
     data = [
@@ -110,17 +119,21 @@ def cohorts(
 
 
 def forecast(
-    days: Sequence[str], values: Sequence[float], ahead: Sequence[str],
-    expected: Sequence[float], low: Sequence[float], high: Sequence[float], *, title: str,
+    days: Sequence[str],
+    values: Sequence[float],
+    ahead: Sequence[str],
+    expected: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    *,
+    title: str,
 ) -> Spec:
     """Return what was, what is to come, and how far that may be off."""
     x = time_axis(weeks=len(days))
     top = max([*values, *high]) * 1.05 or 1.0
     y = value_axis(title, "$~s", domain=[0, top], nice=False)
     past = [{"x": day, "y": value} for day, value in zip(days, values, strict=True)]
-    band = [
-        {"x": day, "y": a, "y2": b} for day, a, b in zip(ahead, low, high, strict=True)
-    ]
+    band = [{"x": day, "y": a, "y2": b} for day, a, b in zip(ahead, low, high, strict=True)]
     line = [{"x": day, "y": value} for day, value in zip(ahead, expected, strict=True)]
     return framed(
         [

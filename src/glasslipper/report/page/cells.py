@@ -76,7 +76,10 @@ def as_csv(table: Table) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        [heading(text) + (" (USD)" if mark == "$" else "") for text, mark in zip(table.headings, marks, strict=True)]
+        [
+            heading(text) + (" (USD)" if mark == "$" else "")
+            for text, mark in zip(table.headings, marks, strict=True)
+        ]
     )
     for row in table.rows:
         writer.writerow(

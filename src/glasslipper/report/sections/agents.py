@@ -21,7 +21,9 @@ def reasoning_share(study: Study) -> Result | Missing:
     before, after = forms.ends(weeks, "True")
     return Result(
         claim=f"Reasoning models {forms.moved(before, after)} of all tokens",
-        chart=lines.over_weeks(weeks.weeks, {"Reasoning": shares}, title="Share of tokens", form=".0%"),
+        chart=lines.over_weeks(
+            weeks.weeks, {"Reasoning": shares}, title="Share of tokens", form=".0%"
+        ),
         table=Table(
             headings=("Week", "Reasoning models%"),
             rows=[[w, round(v, 4)] for w, v in zip(weeks.weeks, shares, strict=True)],
@@ -47,7 +49,12 @@ def reasoning_models(study: Study) -> Result | Missing:
         table=Table(
             headings=("Model", "Tokens#", "Share%", "Reasoning tokens of its output%"),
             rows=[
-                [r["model"], int(r["t"]), round(v, 4), round(float(r["z"]) / max(float(r["o"]), 1), 4)]
+                [
+                    r["model"],
+                    int(r["t"]),
+                    round(v, 4),
+                    round(float(r["z"]) / max(float(r["o"]), 1), 4),
+                ]
                 for r, v in zip(rows, values, strict=True)
             ],
         ),
@@ -102,7 +109,9 @@ def tools_offered(study: Study) -> Result | Missing:
     )  # fmt: skip
 
 
-def _means(rows: Sequence[Row], value: Callable[[Row], float]) -> tuple[list[str], list[float | None]]:
+def _means(
+    rows: Sequence[Row], value: Callable[[Row], float]
+) -> tuple[list[str], list[float | None]]:
     """Return the mean per request of each week."""
     weeks = forms.full_weeks(row["week"] for row in rows)
     sums = {week: [0.0, 0.0] for week in weeks}
@@ -136,7 +145,9 @@ def _length(study: Study, value: Callable[[Row], float], what: str) -> Result | 
         chart=lines.over_weeks(weeks, {what: means}, title="Tokens a request"),
         table=Table(
             headings=("Week", f"Mean {what}, tokens#"),
-            rows=[[w, None if v is None else round(v, 1)] for w, v in zip(weeks, means, strict=True)],
+            rows=[
+                [w, None if v is None else round(v, 1)] for w, v in zip(weeks, means, strict=True)
+            ],
         ),
         findings={"mean": overall, "first_weeks": before, "last_weeks": after},
     )
@@ -174,7 +185,9 @@ def prompt_by_task(study: Study) -> Result | Missing:
     weeks = forms.full_weeks(row["week"] for row in rows)
     series: dict[str, list[float | None]] = {}
     for task in shown:
-        found = dict(zip(*_means([row for row in rows if row["task"] == task], _prompt), strict=True))
+        found = dict(
+            zip(*_means([row for row in rows if row["task"] == task], _prompt), strict=True)
+        )
         series[words.title(task)] = [found.get(week) for week in weeks]
     rest = sum(v[0] for t, v in sums.items() if t != longest) / max(
         sum(v[1] for t, v in sums.items() if t != longest), 1

@@ -23,6 +23,10 @@ NO_COST = Missing(
 )
 
 
+FEWEST_DAYS = 20
+"""Days that a month needs to be held against another."""
+
+
 def usd_per_million(row: Row) -> float:
     """Return the dollars paid for a million tokens."""
     return float(row["c"]) / NANO / float(row["t"]) * 1e6
@@ -80,7 +84,7 @@ def price_map(study: Study) -> Result | Missing:
         slope = estimates.slope(x, y)
     found = slope.value if slope else math.nan
     said = (
-        f"Across models, a tenth off the price goes with {abs((0.9 ** found - 1)):.1%}"
+        f"Across models, a tenth off the price goes with {abs((0.9**found - 1)):.1%}"
         f" {'more' if found < 0 else 'less'} use".replace("%", " %")
         if slope
         else f"{words.plural(len(rows), 'model')} is too few for a trend between price and use"
@@ -102,7 +106,10 @@ def price_map(study: Study) -> Result | Missing:
 def _map_table(rows: Sequence[Row], heading: str, name: str) -> Table:
     return Table(
         headings=("Model", heading, "$ per million#", "Tokens#", "Spent$"),
-        rows=[[r["model"], r[name], round(usd_per_million(r), 4), int(r["t"]), int(r["c"])] for r in rows],
+        rows=[
+            [r["model"], r[name], round(usd_per_million(r), 4), int(r["t"]), int(r["c"])]
+            for r in rows
+        ],
     )
 
 
@@ -165,7 +172,10 @@ def exemplars(study: Study) -> Result | Missing:
                           round(math.log10(tokens), 2)])  # fmt: skip
     giant = tops.get("efficient giant")
     leader = tops.get("premium leader")
-    said = [f"{giant} is the efficient giant" if giant else "", f"{leader} the premium leader" if leader else ""]
+    said = [
+        f"{giant} is the efficient giant" if giant else "",
+        f"{leader} the premium leader" if leader else "",
+    ]
     return Result(
         claim=" and ".join(filter(None, said)) or f"{words.plural(len(rows), 'model')} on the map",
         table=Table(
@@ -198,7 +208,9 @@ def elasticity(study: Study) -> Result | Missing:
             claim="Price elasticity: not identified, because the prices of one model hardly differ",
             table=Table(
                 headings=("Model", "Providers#", "Verdict"),
-                rows=[[m, len({r["provider"] for r in rows_of[m]}), "not identified"] for m in found],
+                rows=[
+                    [m, len({r["provider"] for r in rows_of[m]}), "not identified"] for m in found
+                ],
             ),
             findings={"verdict": "not identified"},
         )
@@ -236,7 +248,9 @@ def _within(rows: Sequence[Row]) -> Estimate | None:
         cell = cells.setdefault((row["provider"], int(row["month_number"])), [0.0, 0.0])
         cell[0] += float(row["n"])
         cell[1] += float(row["n"]) * price
-    used = [(key, n, weighted / n) for key, (n, weighted) in cells.items() if n >= 1 and weighted > 0]
+    used = [
+        (key, n, weighted / n) for key, (n, weighted) in cells.items() if n >= 1 and weighted > 0
+    ]
     if len(used) < 8:
         return None
     x = np.log([price for _, _, price in used])
@@ -249,23 +263,32 @@ def _within(rows: Sequence[Row]) -> Estimate | None:
 
 def price_index(study: Study) -> Result | Missing:
     """Chain a Fisher index of the prices paid."""
+    rows = study.ask("price_index")
+    days: dict[int, int] = {}
+    for row in rows:
+        days[row["month_number"]] = max(days.get(row["month_number"], 0), int(row["days"]))
     months: dict[int, dict[tuple[str, str], tuple[float, float]]] = {}
-    for row in study.ask("price_index"):
+    for row in rows:
         tokens, cost = float(row["t"]), float(row["c"])
-        if cost > 0:
-            months.setdefault(int(row["month_number"]), {})[row["model"], row["provider"] or ""] = (
-                tokens, cost / tokens,
-            )  # fmt: skip
+        if cost > 0 and days[row["month_number"]] >= FEWEST_DAYS:
+            endpoint = (row["model"], row["provider"] or "")
+            months.setdefault(int(row["month_number"]), {})[endpoint] = (tokens, cost / tokens)
     if len(months) < 2:
-        return Missing(what="Prices need two months to be compared.", how="Wait, or widen `--from`.")
+        return Missing(
+            what="Prices need two months to be compared.", how="Wait, or widen `--from`."
+        )
     index, levels = 1.0, [1.0]
     names = sorted(months)
     for before, after in zip(names, names[1:], strict=False):
         both = months[before].keys() & months[after].keys()
         if both:
             old, new = months[before], months[after]
-            laspeyres = sum(old[k][0] * new[k][1] for k in sorted(both)) / sum(old[k][0] * old[k][1] for k in sorted(both))
-            paasche = sum(new[k][0] * new[k][1] for k in sorted(both)) / sum(new[k][0] * old[k][1] for k in sorted(both))
+            laspeyres = sum(old[k][0] * new[k][1] for k in sorted(both)) / sum(
+                old[k][0] * old[k][1] for k in sorted(both)
+            )
+            paasche = sum(new[k][0] * new[k][1] for k in sorted(both)) / sum(
+                new[k][0] * old[k][1] for k in sorted(both)
+            )
             index *= math.sqrt(laspeyres * paasche)
         levels.append(index)
     change = levels[-1] - 1

@@ -49,7 +49,11 @@ def task_fit(study: Study) -> Result | Missing:
     top = tasks[0]
     rate, model = best[top]
     low, other = worst[top]
-    gap = f"; {words.short(other)} fits it least, {words.percent(low.value)}" if other != model else ""
+    gap = (
+        f"; {words.short(other)} fits it least, {words.percent(low.value)}"
+        if other != model
+        else ""
+    )
     return Result(
         claim=f"{words.short(model)} fits {top} best: {words.percent(rate.value)} of its answers are"
         f" accepted {words.span(rate)}{gap}",
@@ -88,7 +92,12 @@ def task_shares(study: Study) -> Result | Missing:
         said = sum(float(row["times"]) for row in gold if row["labelled"] == task)
         true = sum(float(row["times"]) for row in gold if row["judged"] == task)
         share = estimates.corrected_share(
-            counts.get(task, 0.0), total, both=both, only_judge=true - both, only_model=said - both, n=n
+            counts.get(task, 0.0),
+            total,
+            both=both,
+            only_judge=true - both,
+            only_model=said - both,
+            n=n,
         )
         findings[f"share/{task}"] = share
         table.append([task, round(counts.get(task, 0.0) / total, 4), round(share.value, 4),

@@ -52,7 +52,12 @@ class Weeks(Struct, frozen=True, kw_only=True):
 
 
 def by_week(
-    rows: Iterable[Row], name: str, value: str = "t", *, order: Sequence[str] = (), most: int = 7,
+    rows: Iterable[Row],
+    name: str,
+    value: str = "t",
+    *,
+    order: Sequence[str] = (),
+    most: int = 7,
     label: Callable[[str], str] = str,
 ) -> Weeks:
     """Return amounts by week; the largest `most` names keep theirs, the others become `Other`.
@@ -62,7 +67,7 @@ def by_week(
     rows = list(rows)
     sums: dict[str, float] = {}
     for row in rows:
-        key = label(str(row[name] or ""))
+        key = label(_text(row[name]))
         sums[key] = sums.get(key, 0.0) + float(row[value])
     if order:
         kept = [one for one in order if sums.get(one)]
@@ -75,10 +80,14 @@ def by_week(
     names = [*kept, "Other"] if others else kept
     amounts = {key: [0.0] * len(weeks) for key in names}
     for row in rows:
-        key = label(str(row[name] or ""))
+        key = label(_text(row[name]))
         if key in amounts or others:
             amounts[key if key in kept else "Other"][place[row["week"]]] += float(row[value])
     return Weeks(weeks=weeks, names=names, amounts=amounts)
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell)
 
 
 def full_weeks(found: Iterable[str]) -> list[str]:
@@ -109,8 +118,8 @@ def ends(weeks: Weeks, name: str) -> tuple[float, float]:
 def moved(before: float, after: float) -> str:
     """Return how a share changed, in words.
 
-    >>> moved(0.2, 0.5), moved(0.5, 0.5)
-    ('rose from 20 % to 50 %', 'held at 50 %')
+    >>> moved(0.2, 0.5) == f"rose from {words.percent(0.2)} to {words.percent(0.5)}"
+    True
     """
     if abs(after - before) < 0.01:
         return f"held at {words.percent(after)}"

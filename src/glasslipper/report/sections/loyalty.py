@@ -220,9 +220,27 @@ def boomerang(study: Study) -> Result | Missing:
         claim=claim,
         chart=lines.cohorts({**curves, "all": pooled}, marked=("all",), width=520, height=240),
         table=Table(
-            headings=("Model", "Month#", "Came back#", "Left#", "Before%", "After%", "p#", "Verdict"),
+            headings=(
+                "Model",
+                "Month#",
+                "Came back#",
+                "Left#",
+                "Before%",
+                "After%",
+                "p#",
+                "Verdict",
+            ),
             rows=[
-                [m, k, g, lo, round(d.value, 4), round(a.value, 4), round(p, 6), "boomerang" if s else ""]
+                [
+                    m,
+                    k,
+                    g,
+                    lo,
+                    round(d.value, 4),
+                    round(a.value, 4),
+                    round(p, 6),
+                    "boomerang" if s else "",
+                ]
                 for (m, k, g, lo, d, a, p), s in zip(tests, stands, strict=True)
             ],
         ),
@@ -250,13 +268,15 @@ def switches(study: Study) -> Result | Missing:
         row = [cells.get((a, b)) for b in names]
         counts = [int(one["n"]) if one and int(one["units_moved"]) >= small else 0 for one in row]
         values.append([float(n) for n in counts])
-        texts.append([str(n) if n else "·" if one else "" for n, one in zip(counts, row, strict=True)])
+        texts.append(
+            [str(n) if n else "·" if one else "" for n, one in zip(counts, row, strict=True)]
+        )
     claim, findings = _launch_claim(found, moves)
     return Result(
         claim=claim,
         chart=matrix.tinted(
             [words.short(n) for n in names], [words.short(n) for n in names], values, texts,
-            row_title="from", column_title="to",
+            column_title="",
         ),
         table=Table(
             headings=("Launch", "Week", "Came from", "Units#", "Moved#", "Share%", "Low%", "High%", "p#",
@@ -269,7 +289,7 @@ def switches(study: Study) -> Result | Missing:
             ],
         ),
         findings=findings,
-        notes=(f"Cells of fewer than {small} {study.options.unit}s are hidden (·). The table tests"
+        notes=(f"Each row is where units came from, each column where they went. Cells of fewer than {small} {study.options.unit}s are hidden (·). The table tests"
                " each launch: the main model in the four weeks before and after.",),
     )  # fmt: skip
 
@@ -349,7 +369,9 @@ def multi_homing(study: Study) -> Result | Missing:
     total = sum(int(row["n"]) for row in rows)
     several = sum(int(row["n"]) for row in rows if int(row["models_used"]) > 1)
     mean = sum(int(row["n"]) * int(row["models_used"]) for row in rows) / total
-    names = [f"{row['models_used']} models" if row["models_used"] > 1 else "1 model" for row in rows]
+    names = [
+        f"{row['models_used']} models" if row["models_used"] > 1 else "1 model" for row in rows
+    ]
     shares = [int(row["n"]) / total for row in rows]
     return Result(
         claim=f"{words.percent(several / total)} of {study.options.unit}s use more than one model,"
@@ -357,7 +379,9 @@ def multi_homing(study: Study) -> Result | Missing:
         chart=bars.ranked(names, shares, [words.percent(v) for v in shares], marked=0),
         table=Table(
             headings=("Models#", "Units#", "Share%"),
-            rows=[[r["models_used"], r["n"], round(v, 4)] for r, v in zip(rows, shares, strict=True)],
+            rows=[
+                [r["models_used"], r["n"], round(v, 4)] for r, v in zip(rows, shares, strict=True)
+            ],
         ),
         findings={"several": several / total, "mean": mean},
     )

@@ -27,7 +27,10 @@ def spend_regions(study: Study) -> Result | Missing:
     return Result(
         claim=f"{name} {forms.moved(before, after)} of spending",
         chart=areas.shares(
-            weeks.weeks, weeks.names, [weeks.share(n) for n in weeks.names], title="Share of spending"
+            weeks.weeks,
+            weeks.names,
+            [weeks.share(n) for n in weeks.names],
+            title="Share of spending",
         ),
         table=forms.share_table(weeks, "Nano-USD"),
         findings={f"share/{one}": weeks.overall(one) for one in weeks.names},

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from glasslipper.report import words
 from glasslipper.report.charts import bars, lines, matrix
+from glasslipper.report.estimates import Estimate
 from glasslipper.report.section import Cell, Finding, Missing, Part, Result, Section, Table
 from glasslipper.report.sections import forms
 from glasslipper.report.study import Study
@@ -14,7 +15,11 @@ PER_OCTAVE = 8
 """Buckets of the ledger's latency histograms in a doubling."""
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-NAMES = {"first_token_ms": "first token", "duration_ms": "whole answer", "token_us": "each further token"}
+NAMES = {
+    "first_token_ms": "first token",
+    "duration_ms": "whole answer",
+    "token_us": "each further token",
+}
 
 
 def latency(study: Study) -> Result | Missing:
@@ -44,15 +49,21 @@ def latency(study: Study) -> Result | Missing:
         else f"Half of all answers take less than {spans[order[0]][0]:.0f} ms ({what})",
         chart=bars.intervals(
             order, [(spans[p][0], spans[p][1], spans[p][2]) for p in order],
-            title=f"Time to {what}, ms: median, and from the 5th to the 95th percentile", form="~s",
+            title=f"Time to {what}, ms: median, and from the 5th to the 95th percentile", form=",.0f",
         ),
         table=Table(
             headings=("Provider", "Measure", "Answers#", "Median#", "95th percentile#", "99th percentile#", "Unit"),
             rows=table,
         ),
-        findings={f"p50/{p}": spans[p][0] for p in order},
+        findings={f"p50/{p}": _around(spans[p][0]) for p in order},
         notes=("From histograms whose buckets are 9 % wide.",),
     )  # fmt: skip
+
+
+def _around(value: float) -> Estimate:
+    """Return a value that is known to within its bucket."""
+    step = 2.0 ** (1 / PER_OCTAVE)
+    return Estimate(value=value, low=value / step, high=value * step)
 
 
 def _quantile(histogram: Mapping[int, float], q: float) -> float:
@@ -121,13 +132,15 @@ def rhythm(study: Study) -> Result | Missing:
     for row in rows:
         grid[int(row["weekday"])][int(row["hour_of_day"])] += float(row["n"])
     total = sum(map(sum, grid))
-    day, hour = max(((d, h) for d in range(7) for h in range(24)), key=lambda at: grid[at[0]][at[1]])
+    day, hour = max(
+        ((d, h) for d in range(7) for h in range(24)), key=lambda at: grid[at[0]][at[1]]
+    )
     weekend = sum(map(sum, grid[5:])) / total
     return Result(
         claim=f"The busiest hour is {WEEKDAYS[day]} {hour:02d}:00 UTC; the weekend has"
         f" {words.percent(weekend)} of requests",
         chart=matrix.tinted(WEEKDAYS, [str(h) for h in range(24)], grid, [[""] * 24 for _ in WEEKDAYS],
-                            row_title="", column_title="hour, UTC", cell=26),
+                            column_title="hour, UTC", cell=26),
         table=Table(
             headings=("Hour, UTC#", *(f"{name}#" for name in WEEKDAYS)),
             rows=[[h, *(int(grid[d][h]) for d in range(7))] for h in range(24)],
@@ -141,7 +154,9 @@ def thinking(study: Study) -> Result | Missing:
     rows = [row for row in study.ask("thinking") if row["o"]]
     total = sum(float(row["z"]) for row in rows)
     if not total:
-        return Missing(what="No reasoning tokens were counted.", how="Use a model that reasons and reports it.")
+        return Missing(
+            what="No reasoning tokens were counted.", how="Use a model that reasons and reports it."
+        )
     shares = {row["task"]: float(row["z"]) / float(row["o"]) for row in rows}
     ranked = forms.largest(shares)
     overall = total / sum(float(row["o"]) for row in rows)
@@ -186,7 +201,9 @@ def data_quality(study: Study) -> Result | Missing:
     if clocks:
         issues.append(f"a clock {ahead_ms / 3_600_000:.1f} h ahead at {words.listed(wrong_keys)}")
     if mispriced:
-        issues.append(f"{words.usd(excess)} billed beyond the price rows of {words.listed([words.short(m) for m in mispriced])}")
+        issues.append(
+            f"{words.usd(excess)} billed beyond the price rows of {words.listed([words.short(m) for m in mispriced])}"
+        )
     findings: dict[str, Finding] = {
         "duplicates": float(extra), "clock_keys": ", ".join(wrong_keys) or "none", "early_replies": float(early),
         "clock_ahead_ms": float(ahead_ms), "mispriced": ", ".join(mispriced) or "none", "excess_nanousd": excess,
@@ -209,7 +226,9 @@ def data_quality(study: Study) -> Result | Missing:
 
 def _persists(row: Mapping[str, object], errors: list[dict[str, object]]) -> bool:
     """Tell whether a wrong price is no single week's oddity, such as one retry that was billed."""
-    same = [one for one in errors if (one["model"], one["provider"]) == (row["model"], row["provider"])]
+    same = [
+        one for one in errors if (one["model"], one["provider"]) == (row["model"], row["provider"])
+    ]
     return len(same) >= 2
 
 

@@ -29,7 +29,9 @@ def open_share(study: Study) -> Result | Missing:
     overall = sum(weeks.overall(name) for name in weeks.names if name.startswith("Open"))
     unknown = weeks.overall("Unknown")
     notes = (
-        (f"{words.percent(unknown)} of the tokens went to models of whose weights nothing is known.",)
+        (
+            f"{words.percent(unknown)} of the tokens went to models of whose weights nothing is known.",
+        )
         if unknown
         else ()
     )
@@ -106,7 +108,13 @@ def open_authors(study: Study) -> Result | Missing:
         table=Table(
             headings=("Author", "Source", "Tokens#", "Share%", "Cost$"),
             rows=[
-                [r["author"], r["source"], int(r["t"]), round(float(r["t"]) / total, 4), int(r["c"])]
+                [
+                    r["author"],
+                    r["source"],
+                    int(r["t"]),
+                    round(float(r["t"]) / total, 4),
+                    int(r["c"]),
+                ]
                 for r in rows
             ],
         ),

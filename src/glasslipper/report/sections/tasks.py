@@ -21,7 +21,9 @@ def _mix(rows: Sequence[Row], whose: str) -> Result | Missing:
         )
     named = [name for name in weeks.names if name != "Other"]
     ranked = sorted(named, key=lambda name: -weeks.overall(name))
-    second = f", {ranked[1].lower()} {words.percent(weeks.overall(ranked[1]))}" if ranked[1:] else ""
+    second = (
+        f", {ranked[1].lower()} {words.percent(weeks.overall(ranked[1]))}" if ranked[1:] else ""
+    )
     return Result(
         claim=f"{ranked[0]} makes up {words.percent(weeks.overall(ranked[0]))} of what {whose}"
         f" are asked{second}",
@@ -135,7 +137,11 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
             table.append([task, row["tag"] or "untagged", int(row["t"]), round(share, 4)])
             findings[f"share/{task}/{row['tag']}"] = share
     top, most = max(
-        ((row, findings[f"share/{row['task']}/{row['tag']}"]) for row in rows if row["task"] == chosen[0]),
+        (
+            (row, findings[f"share/{row['task']}/{row['tag']}"])
+            for row in rows
+            if row["task"] == chosen[0]
+        ),
         key=lambda one: one[1],
     )
     return Result(

@@ -76,6 +76,7 @@ class Year:
         parameters = planting.parameters(self.world, self._expected)
         ahead = planting.spend_ahead(self.world, self._expected, self._daily)
         parameters["spend-forecast"] = {"next_28_days": ahead}
+        parameters |= self._sums.outcomes()
         return Truth(
             seed=self.wish.seed,
             rows=int(self._sums.counts["rows"]),
@@ -90,7 +91,9 @@ class Year:
     def _bill(self, found: rows.Rows) -> None:
         """Add to what the provider of the wrongly priced model asks for: the right amounts."""
         day = found["created_ms"] // rows.DAY_MS - rows.EPOCH_DAY
-        spent = np.bincount(np.minimum(day, DAYS - 1), found["billed"] + found["wasted"], minlength=DAYS)
+        spent = np.bincount(
+            np.minimum(day, DAYS - 1), found["billed"] + found["wasted"], minlength=DAYS
+        )
         self._daily += spent
         author = MODELS[rows.PRICE_ERROR_MODEL].author
         for model, one in enumerate(MODELS):

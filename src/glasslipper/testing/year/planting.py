@@ -18,7 +18,9 @@ from glasslipper.testing.year.world import (
 )
 
 
-def parameters(world: World, expected: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> dict[str, dict[str, float]]:
+def parameters(
+    world: World, expected: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+) -> dict[str, dict[str, float]]:
     """Return the true values of estimates, by section and finding."""
     planted = world.planted
     found: dict[str, dict[str, float]] = {
@@ -34,7 +36,9 @@ def parameters(world: World, expected: np.ndarray[tuple[int, int], np.dtype[np.f
     if planted.founder_retention is not None:
         model = named("founder")[0]
         month = int(month_of_week()[MODELS[model].released_week])
-        found["glass-slipper"] = {f"{MODELS[model].id}/{month_name(month)}": planted.founder_retention}
+        found["glass-slipper"] = {
+            f"{MODELS[model].id}/{month_name(month)}": planted.founder_retention
+        }
     if planted.boomerang is not None:
         model = MODELS[named("boomerang")[0]].id
         found["boomerang"] = {f"{model}/3": planted.boomerang[2] - planted.boomerang[1]}
@@ -70,7 +74,11 @@ def _task_shares(
     }
 
 
-def spend_ahead(world: World, expected: np.ndarray[tuple[int, int], np.dtype[np.float64]], daily_cost: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def spend_ahead(
+    world: World,
+    expected: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+    daily_cost: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> float:
     """Return what the four weeks after the year would cost: their requests, at the last weeks' cost of one."""
     recent = slice(DAYS - AHEAD, DAYS)
     each = daily_cost[recent].sum() / expected[:, recent].sum()

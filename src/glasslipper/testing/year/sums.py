@@ -6,20 +6,43 @@ count as they were delivered: twice where they were, and on the day that their c
 
 from __future__ import annotations
 
+import itertools
 import math
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glasslipper.testing.year import rows as requests
-from glasslipper.testing.year.models import MODELS
-from glasslipper.testing.year.world import COUNTRIES, LANGUAGES, TASKS, TAG_NAMES, TAGS, WEEKS, World
+from glasslipper.testing.year.models import MODELS, named
+from glasslipper.testing.year.world import (
+    COUNTRIES,
+    FIRST_DAY,
+    LANGUAGES,
+    TAG_NAMES,
+    TAGS,
+    TASKS,
+    WEEKS,
+    World,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
+
+CHEAP = named("pool_closed")[0]
+MOST_MS = 30_000
+PROVIDERS = sorted({name for model in MODELS for name in model.providers})
+PROVIDER_OF = np.array([[PROVIDERS.index(m.providers[min(i, len(m.providers) - 1)])
+                         for i in range(8)] for m in MODELS])  # fmt: skip
+CALENDAR = np.array(
+    [(d.year - FIRST_DAY.year) * 12 + d.month - FIRST_DAY.month
+     for d in (FIRST_DAY + timedelta(days=day) for day in range(WEEKS * 7))]
+)  # fmt: skip
+MONTHS = int(CALENDAR[-2]) + 1
+"""Months that are whole, or nearly so: the year's last day begins another."""
 
 _EDGE = 4
 """Weeks that the first and last values of a series are means of."""
@@ -40,8 +63,14 @@ class Sums:
         self.country = np.zeros((WEEKS, len(COUNTRIES), 2))
         self.language = np.zeros(len(LANGUAGES))
         self.tag = np.zeros((len(TASKS), len(TAG_NAMES)))
+        self.homes = np.zeros((world.size, len(MODELS)), bool)
+        self.rewards = np.zeros((2, len(MODELS), len(TASKS)))
+        self.units = np.zeros((3, len(MODELS)))
+        self.priced = np.zeros((2, MONTHS + 1, len(MODELS), 8))
+        self.first_token = np.zeros((len(PROVIDERS), MOST_MS))
+        self.dear = np.zeros(3)
         self.counts = dict.fromkeys(
-            ("rows", "failed", "duplicates", "early", "wasted", "excess", "repeated", "cached",
+            ("rows", "failed", "duplicates", "early", "wasted", "excess", "excess_once", "repeated", "cached",
              "sessions", "session_calls", "weekend"), 0.0)  # fmt: skip
 
     def add(self, rows: requests.Rows) -> None:
@@ -67,6 +96,8 @@ class Sums:
         labelled = world.language[rows["w"]]
         self.language += np.bincount(labelled, tokens, minlength=len(LANGUAGES))
         self._add_tags(rows, tokens)
+        self._add_units(rows, tokens, billed, day)
+        self._add_outcomes(rows)
         self._add_counts(rows, day)
 
     def _into(self, cube: Floats, flat: Ints, values: NDArray[np.generic]) -> None:
@@ -79,7 +110,41 @@ class Sums:
         task = rows["task"][known]
         tag = table[task, rows["tag"][known]]
         flat = task * len(TAG_NAMES) + tag
-        self.tag += np.bincount(flat, tokens[known], minlength=self.tag.size).reshape(self.tag.shape)
+        self.tag += np.bincount(flat, tokens[known], minlength=self.tag.size).reshape(
+            self.tag.shape
+        )
+
+    def _add_units(self, rows: requests.Rows, tokens: Ints, billed: Ints, day: Ints) -> None:
+        """Add what each workload uses, what each model is sent, and how fast providers are."""
+        model, provider = rows["model"], rows["provider"]
+        self.homes[rows["w"], model] = True
+        fresh = rows["prompt"] - rows["cache_read"]
+        came_out = rows["output"] + rows["reasoning"]
+        for index, value in enumerate((fresh, rows["cache_read"], came_out)):
+            self.units[index] += np.bincount(model, value, minlength=len(MODELS))
+        month = CALENDAR[np.minimum(day, len(CALENDAR) - 1)]
+        flat = np.ravel_multi_index((month, model, provider), self.priced.shape[1:])
+        for index, value in enumerate((tokens, billed)):
+            sums = np.bincount(flat, value, minlength=self.priced[0].size)
+            self.priced[index] += sums.reshape(self.priced.shape[1:])
+        well = rows["status"] == requests.OK
+        name = PROVIDER_OF[model, provider][well]
+        ms = np.minimum(rows["first_token_ms"][well], MOST_MS - 1)
+        flat = name * MOST_MS + ms
+        sums = np.bincount(flat, minlength=self.first_token.size)
+        self.first_token += sums.reshape(self.first_token.shape)
+        mine = self.world.dear[rows["w"]] & (model == 0)
+        self.dear += [billed[mine].sum(), rows["prompt"][mine].sum(), came_out[mine].sum()]
+
+    def _add_outcomes(self, rows: requests.Rows) -> None:
+        """Add how many answers were judged and how many of them should have been accepted."""
+        judged = (rows["reward"] >= 0) & (rows["task"] >= 0)
+        model, task = rows["model"][judged], rows["task"][judged]
+        good = requests.quality(self.world, model, rows["w"][judged])
+        flat = model * len(TASKS) + task
+        shape = self.rewards.shape[1:]
+        self.rewards[0] += np.bincount(flat, minlength=self.rewards[0].size).reshape(shape)
+        self.rewards[1] += np.bincount(flat, good, minlength=self.rewards[0].size).reshape(shape)
 
     def _add_counts(self, rows: requests.Rows, day: Ints) -> None:
         counts = self.counts
@@ -87,7 +152,9 @@ class Sums:
         counts["rows"] += len(day)
         counts["failed"] += float(failed.sum() + rows["retried"].sum())
         counts["wasted"] += float(rows["wasted"].sum())
-        counts["excess"] += float((rows["billed"] - rows["due"]).sum())
+        excess = (rows["billed"] - rows["due"]).astype(np.float64)
+        counts["excess"] += float(excess.sum())
+        counts["excess_once"] += float(excess[rows["retried"] == 0].sum())
         counts["duplicates"] += float(rows["copy"].sum())
         ends = rows["created_ms"] + rows["duration_ms"]
         noted = rows["true_ms"] + rows["duration_ms"] + rows["reply_ms"]
@@ -184,7 +251,9 @@ class Sums:
         by_task = cube.sum(axis=(0, 1))
         largest = set(np.argsort(-by_task)[:7])
         indices = {name: TASKS.index(name) for name in names}
-        return {f"share/{n}": by_task[i] / by_task.sum() for n, i in indices.items() if i in largest}
+        return {
+            f"share/{n}": by_task[i] / by_task.sum() for n, i in indices.items() if i in largest
+        }
 
     def _sizes(self, by_model: Floats, is_open: NDArray[np.bool_]) -> dict[str, float]:
         sizes = np.array([model.parameters_b or 0 for model in MODELS])
@@ -201,9 +270,7 @@ class Sums:
 
     def _thinking(self, reasons: NDArray[np.bool_]) -> float:
         known = slice(0, len(TASKS))
-        return (
-            self.thought[:, reasons, known].sum() / self.completion[:, reasons, known].sum()
-        )
+        return self.thought[:, reasons, known].sum() / self.completion[:, reasons, known].sum()
 
     def _tag_shares(self) -> dict[str, dict[str, float]]:
         by_task = self.tag.sum(axis=1)
@@ -228,10 +295,51 @@ class Sums:
         return {
             "task-quadrants": {"split": float(np.median(price)), "price/programming": price[0]},
             "price-map": {"slope": slope},
+            "price-index": {"last": self._index()},
+            "what-if": {f"{MODELS[0].id}→{MODELS[CHEAP].id}": self._at_price_of(CHEAP, self.units[:, 0])},
+            "multi-homing": {"mean": float(self.homes.sum(axis=1)[self.homes.any(axis=1)].mean())},
             "market-map": {"spend_share/kestrel": spent[self._of("kestrel")].sum() / spent.sum()},
             "concentration": {"first_weeks": self._herfindahl(slice(None, _EDGE)),
                               "last_weeks": self._herfindahl(slice(-_EDGE, None))},
         }  # fmt: skip
+
+    def _at_price_of(self, model: int, units: Floats) -> float:
+        """Return what fresh, cached and answered tokens would cost at a model's prices."""
+        one = MODELS[model]
+        return float(units @ np.array([one.usd_in, one.usd_in * 0.1, one.usd_out])) * 1e3
+
+    def _index(self) -> float:
+        """Return a chained Fisher index of prices over whole months."""
+        index = 1.0
+        tokens, cost = (cube.reshape(MONTHS + 1, -1)[:MONTHS] for cube in self.priced)
+        for before, after in itertools.pairwise(range(MONTHS)):
+            both = (cost[before] > 0) & (cost[after] > 0)
+            old, new = tokens[before, both], tokens[after, both]
+            old_price, new_price = cost[before, both] / old, cost[after, both] / new
+            index *= math.sqrt(
+                (old @ new_price) / (old @ old_price) * ((new @ new_price) / (new @ old_price))
+            )
+        return index
+
+    def outcomes(self) -> dict[str, dict[str, float]]:
+        """Return rates that estimates from rewards should cover, and medians from histograms."""
+        n, good = self.rewards
+        fit = {
+            f"{MODELS[m].id}/{TASKS[t]}": good[m, t] / n[m, t]
+            for m, t in zip(*np.nonzero(n >= 1), strict=True)
+        }
+        middles: dict[str, float] = {}
+        for index, name in enumerate(PROVIDERS):
+            cumulated = np.cumsum(self.first_token[index])
+            if cumulated[-1]:
+                middles[f"p50/{name}"] = float(np.searchsorted(cumulated, cumulated[-1] / 2))
+        found = {"task-fit": fit, "latency": middles}
+        if self.world.planted.cheap_suffices:
+            spent, prompt, came_out = self.dear
+            would = self._at_price_of(CHEAP, np.array([prompt, 0.0, came_out]))
+            pair = f"{MODELS[0].id}/translation/{MODELS[CHEAP].id}"
+            found["overpaying"] = {pair: spent - would, f"behind/{pair}": 0.0}
+        return found
 
     def _herfindahl(self, weeks: slice) -> float:
         weekly = (self.prompt + self.completion).sum(axis=2)[weeks]
@@ -249,7 +357,7 @@ class Sums:
                          "calls_a_session": counts["session_calls"] / counts["sessions"]},
             "rhythm": {"weekend": counts["weekend"] / counts["rows"]},
             "data-quality": {"duplicates": counts["duplicates"], "early_replies": counts["early"],
-                             "excess_nanousd": counts["excess"]},
+                             "excess_nanousd": counts["excess_once"]},
             "invoice": {"difference_nanousd": counts["excess"]},
         }  # fmt: skip
 

@@ -42,7 +42,12 @@ class Writer(Protocol):
         ...
 
     def seal(
-        self, source: str, name: str, *, generations: str = "", attempts: str = "",
+        self,
+        source: str,
+        name: str,
+        *,
+        generations: str = "",
+        attempts: str = "",
         late_facts: str = "",
     ) -> object:
         """Write the rows of queries."""
