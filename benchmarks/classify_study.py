@@ -30,7 +30,7 @@ MOST_OF_A_LABEL = 250
 
 GRID = tuple(
     Knobs(pull=pull, prior_scale=1.0, seed_weight=seeds)
-    for pull, seeds in itertools.product((0.01, 0.03, 0.1), (3.0, 10.0))
+    for pull, seeds in itertools.product((0.003, 0.01, 0.03), (4.0, 10.0))
 )
 
 

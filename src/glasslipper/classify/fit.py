@@ -33,9 +33,9 @@ _LEAST_STEP = 1e-6
 class Knobs(NamedTuple):
     """What inner validation chooses: the pull of the prior, its size, the weight of our seeds."""
 
-    pull: float = 0.03
+    pull: float = 0.01
     prior_scale: float = 1.0
-    seed_weight: float = 6.0
+    seed_weight: float = 10.0
 
 
 class Examples(NamedTuple):

@@ -9,6 +9,7 @@ Only reads and applies; `fit` trains.
 from __future__ import annotations
 
 import json
+import zipfile
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -72,7 +73,7 @@ def load(folder: Path | None = None) -> Heads:
             topics = arrays["topics"].astype(np.float32)
             tags = arrays["tags"].astype(np.float32)
             temperatures = arrays["temperatures"]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SetupMissing(
             f"The classifier's head cannot be read: {error}.", hint="Run `make train-classify`."
         ) from error

@@ -83,9 +83,6 @@ NAMES: tuple[str, ...] = (
     "names_code",
     "persona",
     "error",
-    "latin",
-    "cjk",
-    "cyrillic",
     "few_words",
     "first_person",
     "first_person_singular_start",
@@ -104,10 +101,9 @@ def signals(text: str) -> list[float]:
     hits = sum(topics) + _SHRINK
     first = _LEXICON.tasks.counts(words[:_EDGE_WORDS])
     last = _LEXICON.tasks.counts(words[-_EDGE_WORDS:])
-    scripts = _scripts(text)
-    has_cjk = scripts[1] > 0
-    pieces = _LEXICON.pieces.values()
-    hints = [float(has_cjk and any(term in text for term in terms)) for terms in pieces]
+    hints = [0.0] * len(_LEXICON.pieces)
+    if not text.isascii():
+        hints = [float(_has(lower, pieces)) for pieces in _LEXICON.pieces.values()]
     return [
         *(math.log1p(min(count, _MOST_HITS)) / math.log1p(_MOST_HITS) for count in topics),
         *(count / hits for count in topics),
@@ -118,7 +114,6 @@ def signals(text: str) -> list[float]:
         float(not _CODE_NAMES.isdisjoint(distinct) or _has(lower, _CODE_SPELLINGS)),
         float(_has(lower, _PERSONAS)),
         float(_has(lower, _ERRORS)),
-        *scripts,
         float(total < 6),
         min(sum(word in {"i", "my", "me", "i'm", "i've"} for word in words) / total * 10, 1.0),
         float(bool(words) and words[0] in {"i", "my", "i'm"}),
@@ -157,16 +152,3 @@ def _has(text: str, any_of: tuple[str, ...]) -> bool:
 
 def _count(raw: bytes, of: bytes) -> int:
     return len(raw) - len(raw.translate(None, of))
-
-
-def _scripts(text: str) -> list[float]:
-    """Return the shares of Latin, East Asian and Cyrillic letters."""
-    if text.isascii():
-        return [1.0, 0.0, 0.0]
-    letters = [ord(letter) for letter in text if letter.isalpha()] or [0]
-    total = len(letters)
-    return [
-        sum(code < 0x250 for code in letters) / total,
-        sum(0x3040 <= code <= 0x9FFF or 0xAC00 <= code <= 0xD7AF for code in letters) / total,
-        sum(0x400 <= code <= 0x52F for code in letters) / total,
-    ]

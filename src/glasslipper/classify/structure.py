@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from glasslipper.kernel.messages import Request
 
-_STRONG = 4.0
+_STRONG = 6.0
 _MILD = 1.5
 
 _CALLED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
