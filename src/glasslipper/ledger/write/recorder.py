@@ -12,6 +12,7 @@ from collections.abc import Callable
 from glasslipper.kernel.errors import StoreFailed
 from glasslipper.kernel.record import Generation, Intent, LateFact
 from glasslipper.ledger import lines
+from glasslipper.ledger.write.fresh import Fresh
 from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 from glasslipper.store.cells import Cells
 from glasslipper.store.journal import Journal
@@ -26,10 +27,14 @@ Noted = Callable[[int, Generation | None, BudgetHold], None]
 class Recorder:
     """The writing end of one journal. Its methods run in one event loop."""
 
-    def __init__(self, journal: Journal, cells: Cells, *, noted: Noted) -> None:
-        """Record into `journal`; tell `noted` of each generation, and `None` of other facts."""
+    def __init__(self, journal: Journal, cells: Cells, *, fresh: Fresh, noted: Noted) -> None:
+        """Record into `journal`; tell `noted` of each generation, and `None` of other facts.
+
+        Every line appended is also given to `fresh`.
+        """
         self._journal = journal
         self._cells = cells
+        self._fresh = fresh
         self._noted = noted
         self._open: dict[str, _Open] = {}
         self.relayed = cells.values
@@ -75,6 +80,7 @@ class Recorder:
         except StoreFailed:
             self._journal.unreserve(room)
             raise
+        self._fresh.add(position, line, intent)
         if known is None:
             self._open[intent.generation_id] = _Open(room, hold)
         else:
@@ -91,7 +97,9 @@ class Recorder:
         known = self._open.get(generation.id)
         if known is None:
             return
-        position = self._journal.append(lines.encode(generation))
+        line = lines.encode(generation)
+        position = self._journal.append(line)
+        self._fresh.add(position, line, generation)
         del self._open[generation.id]
         self._journal.unreserve(known.room_bytes)
         self._noted(position, generation, known.hold)
@@ -109,6 +117,7 @@ class Recorder:
             position = self._journal.append(line)
         finally:
             self._journal.unreserve(len(line) + 1)
+        self._fresh.add(position, line, fact)
         self._noted(position, None, NO_HOLD)
         await self._journal.durable(position)
 
