@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from glasslipper.cli.report_demo import generate
 from glasslipper.ledger.lake import columns, rollups, segments, views
@@ -87,7 +87,7 @@ def large(home: Path, rows: int, *, seed: int) -> Json:
     say(f"… in {time.monotonic() - started:.0f} s, {size_of(home / 'lake') / 1e6:,.0f} MB")
     again = rollups_again(home)
     first, found, page = build(home)
-    later, second, page_again = build(home)
+    later, _, page_again = build(home)
     if page != page_again:
         raise SystemExit("Two reports of the same ledger differ.")
     truth: Json = json.loads((home / "truth.json").read_bytes())
@@ -141,9 +141,16 @@ def build(home: Path) -> tuple[Json, Json, bytes]:
     """Run `glasslipper report` as a process; return its seconds and memory, findings, and page."""
     page = home / "bench.html"
     command = [
-        sys.executable, "-m", "glasslipper", "report", "--json", "--out", str(page),
-        "--invoice", str(home / "invoice.csv"),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "glasslipper",
+        "report",
+        "--json",
+        "--out",
+        str(page),
+        "--invoice",
+        str(home / "invoice.csv"),
+    ]
     started = time.monotonic()
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, env=os.environ | {"GLASSLIPPER_HOME": str(home)}
@@ -167,7 +174,8 @@ def findings_of(found: Json) -> dict[str, Json]:
 def holds(finding: object, truth: float) -> bool | None:
     """Tell whether a finding holds the true value; `None` where there is no finding."""
     if isinstance(finding, dict):
-        return finding["low"] - 1e-9 <= truth <= finding["high"] + 1e-9
+        span = cast("Json", finding)
+        return bool(span["low"] - 1e-9 <= truth <= span["high"] + 1e-9)
     if isinstance(finding, int | float):
         return math.isclose(finding, truth, rel_tol=1e-6, abs_tol=1e-6)
     return None
@@ -193,7 +201,7 @@ def compare(truth: Json, found: Json) -> dict[str, list[bool]]:
 
 
 def _equal(finding: object, truth: float) -> bool:
-    value = finding["value"] if isinstance(finding, dict) else finding
+    value: object = cast("Json", finding)["value"] if isinstance(finding, dict) else finding
     return isinstance(value, int | float) and math.isclose(value, truth, rel_tol=1e-6, abs_tol=1e-6)
 
 

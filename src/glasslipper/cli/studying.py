@@ -21,8 +21,17 @@ from glasslipper.store import places
 OWN_MODELS = Path("report") / "models.json"
 """Where a home keeps facts about its models, unless `--models` says otherwise."""
 
-HIGHLIGHTS = ("open-share", "programming-share", "glass-slipper", "switches", "overpaying",
-              "what-if", "failures", "spend-forecast", "data-quality")  # fmt: skip
+HIGHLIGHTS = (
+    "open-share",
+    "programming-share",
+    "glass-slipper",
+    "switches",
+    "overpaying",
+    "what-if",
+    "failures",
+    "spend-forecast",
+    "data-quality",
+)
 
 Watch = Callable[[str, int, int], None]
 """Is told what is being done, how much of it is done, and how much there is."""
@@ -88,9 +97,15 @@ def _catalogue(used: list[str]) -> tuple[list[ModelFacts], list[Offer]]:
             if card.tariff is not None:
                 price = card.tariff.price_at(now_ms, 0)
                 offers.append(
-                    Offer(model=card.id, provider=provider, input=price.input, output=price.output,
-                          cache_read=price.rate("cache_read"), source=card.tariff.source)
-                )  # fmt: skip
+                    Offer(
+                        model=card.id,
+                        provider=provider,
+                        input=price.input,
+                        output=price.output,
+                        cache_read=price.rate("cache_read"),
+                        source=card.tariff.source,
+                    )
+                )
     return list(facts.values()), offers
 
 
@@ -128,9 +143,12 @@ def watched(*, quiet: bool) -> Generator[Watch]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
-        BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"),
-        console=console(errors=True), transient=True,
-    )  # fmt: skip
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console(errors=True),
+        transient=True,
+    )
     task = bar.add_task("", total=None)
 
     def watch(what: str, done: int, total: int) -> None:

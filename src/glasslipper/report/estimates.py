@@ -95,10 +95,13 @@ def binomial_tail(hits: int, n: int, p: float) -> float:
     if p <= 0 or p >= 1:
         return float(p >= 1)
     logs = [
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        + k * math.log(p) + (n - k) * math.log1p(-p)
+        math.lgamma(n + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(n - k + 1)
+        + k * math.log(p)
+        + (n - k) * math.log1p(-p)
         for k in range(hits, n + 1)
-    ]  # fmt: skip
+    ]
     return min(1.0, sum(map(math.exp, logs)))
 
 

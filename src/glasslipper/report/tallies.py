@@ -5,6 +5,8 @@ facts that they saw: a new fact or a new version makes a new file, and the old o
 not sealed yet is summed up each time. They may be deleted at any time.
 """
 
+# Every name in these statements is ours. ruff: noqa: S608
+
 from __future__ import annotations
 
 import hashlib
@@ -33,13 +35,16 @@ def make(lake: Lake) -> None:
             files[name].append(path)
     for name in NAMES:
         fresh = sql(
-            name, generations="fresh_generations", attempts="fresh_attempts", feedback="feedback",
+            name,
+            generations="fresh_generations",
+            attempts="fresh_attempts",
+            feedback="feedback",
             topics="topics",
-        )  # fmt: skip
+        )
         lake.run(f"CREATE TABLE fresh_{name} AS {fresh}")
-        sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "
+        sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "  # noqa: S608
         lake.run(
-            f"CREATE VIEW tally_{name} AS {sealed if files[name] else ''}SELECT * FROM fresh_{name}"
+            f"CREATE VIEW tally_{name} AS {sealed if files[name] else ''}SELECT * FROM fresh_{name}"  # noqa: S608
         )
     _forget(folder, {path for paths in files.values() for path in paths})
 
@@ -65,18 +70,24 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     source = f"read_parquet({text(stored)})"
     more = segment.file("attempts")
     beside = f"read_parquet({text(more)})" if more else f"({columns.empty(columns.ATTEMPTS)})"
-    near = f"generation_id BETWEEN '{segment.manifest.span.first_id}' AND '{segment.manifest.span.last_id}'"
+    near = (
+        f"generation_id BETWEEN '{segment.manifest.span.first_id}' AND "
+        f"'{segment.manifest.span.last_id}'"
+    )
     lake.run(
-        f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"
+        f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"  # noqa: S608
         f"CREATE OR REPLACE TEMP VIEW one_attempts AS {views.attempts(source, beside)};"
         f"CREATE OR REPLACE TEMP VIEW one_feedback AS SELECT * FROM feedback WHERE {near};"
         f"CREATE OR REPLACE TEMP VIEW one_topics AS SELECT * FROM topics WHERE {near}"
     )
     for name in wanted:
         query = sql(
-            name, generations="one_generations", attempts="one_attempts", feedback="one_feedback",
+            name,
+            generations="one_generations",
+            attempts="one_attempts",
+            feedback="one_feedback",
             topics="one_topics",
-        )  # fmt: skip
+        )
         part = paths[name].with_suffix(".part")
         lake.run(f"COPY ({query}) TO {text(part)} (FORMAT parquet, COMPRESSION zstd)")
         part.rename(paths[name])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from glasslipper.kernel.money import NANO
 from glasslipper.report.estimates import Estimate
 
-NBSP = "\u00a0"
+NBSP, MINUS = "\u00a0", "\u2212"
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
 
@@ -47,7 +47,7 @@ def percent(value: float) -> str:
 
 def points(value: float) -> str:
     """Return a change of a share in percentage points, with its sign."""
-    return f"{value * 100:+.1f} points".replace("-", "−")
+    return f"{value * 100:+.1f} points".replace("-", MINUS)
 
 
 def usd(nanousd: float) -> str:
@@ -60,16 +60,20 @@ def usd(nanousd: float) -> str:
     if value == 0:
         return "$0"
     if abs(value) >= 100:
-        return f"${value:,.0f}".replace("$-", "−$")
+        return f"${value:,.0f}".replace("$-", MINUS + "$")
     if abs(value) >= 1:
-        return f"${value:,.2f}".replace("$-", "−$")
-    return f"${value:.2g}".replace("$-", "−$")
+        return f"${value:,.2f}".replace("$-", MINUS + "$")
+    return f"${value:.2g}".replace("$-", MINUS + "$")
 
 
 def span(estimate: Estimate, form: str = "%") -> str:
     """Return an interval in brackets, as shares or as plain numbers."""
-    show = percent if form == "%" else usd if form == "$" else lambda v: f"{v:.2f}"
+    show = {"%": percent, "$": usd}.get(form, _plain)
     return f"(95{NBSP}%: {show(estimate.low)} to {show(estimate.high)})"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

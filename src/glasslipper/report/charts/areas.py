@@ -51,7 +51,7 @@ def shares(
         ],
         width=width,
         height=height,
-    )  # fmt: skip
+    )
 
 
 def stacks(
@@ -105,9 +105,13 @@ def _stacked(
 
 
 def _end_labels(
-    names: Sequence[str], places: Sequence[float], top: float, width: int, height: int,
+    names: Sequence[str],
+    places: Sequence[float],
+    top: float,
+    width: int,
+    height: int,
     dx: float = 8,
-) -> list[Spec]:  # fmt: skip
+) -> list[Spec]:
     """Return names at the right edge, beside a mark in the series' colour."""
     moved = labels.spread(places, GAP_PX * top / height, 0.0, top)
     data = [

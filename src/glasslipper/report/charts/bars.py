@@ -54,8 +54,10 @@ def ranked(
                 "encoding": {
                     "x": x,
                     "y": y,
-                    "color": {"condition": {"test": "datum.bright", "value": SERIES[0]},
-                              "value": SERIES[8]},
+                    "color": {
+                        "condition": {"test": "datum.bright", "value": SERIES[0]},
+                        "value": SERIES[8],
+                    },
                 },
             },
             {
@@ -66,7 +68,7 @@ def ranked(
         ],
         width=width,
         height=ROW_PX * max(len(data), 1),
-    )  # fmt: skip
+    )
 
 
 def intervals(
@@ -116,4 +118,4 @@ def intervals(
                 "encoding": {"x": {"field": "x", "type": "quantitative"}},
             },
         )
-    return framed(layers, width=width, height=ROW_PX * max(len(data), 1))  # fmt: skip
+    return framed(layers, width=width, height=ROW_PX * max(len(data), 1))

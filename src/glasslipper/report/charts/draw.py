@@ -16,8 +16,10 @@ VEGA_LITE = "6.4"
 
 _COLOUR = re.compile(r' (fill|stroke)="(#0[0-9a-f]{5})"')
 _NUMBER = re.compile(r"-?\d+\.\d{2,}")
-_ROLES = re.compile(r' (?:role="graphics-[a-z]+"|aria-(?:roledescription|hidden)="[^"]*"'
-                    r'|pointer-events="none"|class="[^"]*")')  # fmt: skip
+_ROLES = re.compile(
+    r' (?:role="graphics-[a-z]+"|aria-(?:roledescription|hidden)="[^"]*"'
+    r'|pointer-events="none"|class="[^"]*")'
+)
 
 
 def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:

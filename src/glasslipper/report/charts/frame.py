@@ -57,12 +57,18 @@ CONFIG: Spec = {
         "labelPadding": 6,
         "gridWidth": 1,
     },
-    "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleY": -10,
-              "titleX": 0, "titleBaseline": "bottom"},
+    "axisY": {
+        "titleAngle": 0,
+        "titleAlign": "left",
+        "titleAnchor": "end",
+        "titleY": -10,
+        "titleX": 0,
+        "titleBaseline": "bottom",
+    },
     "axisX": {"grid": False},
     "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "labelFontWeight": 600},
     "text": {"color": INK, "fontSize": LABEL_PX},
-}  # fmt: skip
+}
 
 
 def mark(kind: str, **more: object) -> Spec:
@@ -76,9 +82,14 @@ def time_axis(*, weeks: int, width: int = WIDTH) -> Spec:
     return {
         "field": "x",
         "type": "temporal",
-        "axis": {"format": form, "title": None, "labelFlush": True, "tickCount": max(2, width // 105),
-                 "labelOverlap": "greedy"},
-    }  # fmt: skip
+        "axis": {
+            "format": form,
+            "title": None,
+            "labelFlush": True,
+            "tickCount": max(2, width // 105),
+            "labelOverlap": "greedy",
+        },
+    }
 
 
 def value_axis(title: str, form: str = "", **scale: object) -> Spec:

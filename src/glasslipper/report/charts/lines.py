@@ -54,7 +54,7 @@ def over_weeks(
         layers += end_labels(names, ends, high, WIDTH, HEIGHT)
     if market:
         layers.append(_market(market))
-    return framed(layers)  # fmt: skip
+    return framed(layers)
 
 
 def _market(market: Sequence[Datum]) -> Spec:
@@ -115,7 +115,7 @@ def cohorts(
                 "encoding": {"x": x, "y": y, "text": {"field": "t"}},
             }
         )
-    return framed(layers, width=width, height=height)  # fmt: skip
+    return framed(layers, width=width, height=height)
 
 
 def forecast(
@@ -137,11 +137,20 @@ def forecast(
     line = [{"x": day, "y": value} for day, value in zip(ahead, expected, strict=True)]
     return framed(
         [
-            {"data": {"values": past}, "mark": mark("line", color=MUTED, strokeWidth=1.6),
-             "encoding": {"x": x, "y": y}},
-            {"data": {"values": band}, "mark": mark("area", color=ACCENT, opacity=0.22),
-             "encoding": {"x": x, "y": y, "y2": {"field": "y2"}}},
-            {"data": {"values": line}, "mark": mark("line", color=ACCENT, strokeWidth=2.2),
-             "encoding": {"x": x, "y": y}},
+            {
+                "data": {"values": past},
+                "mark": mark("line", color=MUTED, strokeWidth=1.6),
+                "encoding": {"x": x, "y": y},
+            },
+            {
+                "data": {"values": band},
+                "mark": mark("area", color=ACCENT, opacity=0.22),
+                "encoding": {"x": x, "y": y, "y2": {"field": "y2"}},
+            },
+            {
+                "data": {"values": line},
+                "mark": mark("line", color=ACCENT, strokeWidth=2.2),
+                "encoding": {"x": x, "y": y},
+            },
         ]
-    )  # fmt: skip
+    )

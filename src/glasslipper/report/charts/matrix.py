@@ -45,11 +45,17 @@ def tinted(
     opacity: Spec = {"field": "v", "type": "quantitative", "scale": None, "legend": None}
     return framed(
         [
-            {"data": {"values": data}, "mark": mark("rect", color=SERIES[0]),
-             "encoding": {"x": x, "y": y, "opacity": opacity}},
-            {"data": {"values": data}, "mark": mark("text", color=INK),
-             "encoding": {"x": x, "y": y, "text": {"field": "text"}}},
+            {
+                "data": {"values": data},
+                "mark": mark("rect", color=SERIES[0]),
+                "encoding": {"x": x, "y": y, "opacity": opacity},
+            },
+            {
+                "data": {"values": data},
+                "mark": mark("text", color=INK),
+                "encoding": {"x": x, "y": y, "text": {"field": "text"}},
+            },
         ],
         width=cell * max(len(columns), 1),
         height=26 * max(len(rows), 1),
-    )  # fmt: skip
+    )

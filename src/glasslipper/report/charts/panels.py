@@ -28,4 +28,4 @@ def grid(charts: Sequence[tuple[str, Spec]], *, columns: int = 2) -> Spec:
         "spacing": 28,
         "config": CONFIG,
         "resolve": {"scale": {"x": "independent", "y": "independent", "color": "independent"}},
-    }  # fmt: skip
+    }

@@ -94,7 +94,7 @@ def log_map(
     ]
     if len(names) > 1:
         layers += _key(names)
-    return framed(layers)  # fmt: skip
+    return framed(layers)
 
 
 def _key(names: Sequence[str]) -> list[Spec]:
@@ -106,12 +106,21 @@ def _key(names: Sequence[str]) -> list[Spec]:
         start += 26 + 6.8 * len(name)
     x: Spec = {"field": "at", "type": "quantitative", "scale": None, "axis": None}
     return [
-        {"data": {"values": data}, "mark": mark("circle", size=80, opacity=1, yOffset=-38),
-         "encoding": {"x": {"field": "at", "type": "quantitative", "scale": None}, "y": {"value": 0},
-                      "color": colours(names)}},
-        {"data": {"values": data}, "mark": mark("text", align="left", dx=8, dy=-38, color=MUTED),
-         "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "series"}}},
-    ]  # fmt: skip
+        {
+            "data": {"values": data},
+            "mark": mark("circle", size=80, opacity=1, yOffset=-38),
+            "encoding": {
+                "x": {"field": "at", "type": "quantitative", "scale": None},
+                "y": {"value": 0},
+                "color": colours(names),
+            },
+        },
+        {
+            "data": {"values": data},
+            "mark": mark("text", align="left", dx=8, dy=-38, color=MUTED),
+            "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "series"}},
+        },
+    ]
 
 
 def steps(low: float, high: float) -> list[float]:
@@ -144,5 +153,9 @@ def _log(field: str, title: str, ends: tuple[float, float], form: str) -> Spec:
         "values": steps(*ends),
         "labelOverlap": "greedy",
     }
-    return {"field": field, "type": "quantitative", "axis": axis,
-            "scale": {"type": "log", "domain": list(ends), "nice": False}}  # fmt: skip
+    return {
+        "field": field,
+        "type": "quantitative",
+        "axis": axis,
+        "scale": {"type": "log", "domain": list(ends), "nice": False},
+    }

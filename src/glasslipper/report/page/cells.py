@@ -24,7 +24,7 @@ def heading(text: str) -> str:
 def shown(cell: Cell, mark: str) -> str:
     """Return a cell as people read it."""
     if cell is None:
-        return "–"
+        return "\u2013"
     if isinstance(cell, str):
         return cell
     if mark == "%":
@@ -83,7 +83,9 @@ def as_csv(table: Table) -> str:
     )
     for row in table.rows:
         writer.writerow(
-            [cell / NANO if mark == "$" and isinstance(cell, int | float) else cell
-             for cell, mark in zip(row, marks, strict=True)]
-        )  # fmt: skip
+            [
+                cell / NANO if mark == "$" and isinstance(cell, int | float) else cell
+                for cell, mark in zip(row, marks, strict=True)
+            ]
+        )
     return out.getvalue()

@@ -50,12 +50,16 @@ def _head(report: Report) -> str:
     )
     numbers = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in sums)
     generated = (
-        '<p class="banner">This ledger was generated. Its models, users and effects are invented.</p>'
+        (
+            '<p class="banner">This ledger was generated. Its models, users and effects are '
+            "invented.</p>"
+        )
         if report.generated
         else ""
     )
     return (
-        f'<header><p class="kicker">Glasslipper report</p><h1>The state of AI of your own traffic</h1>'
+        '<header><p class="kicker">Glasslipper report</p><h1>The state of AI of your own '
+        "traffic</h1>"
         f"<p>{report.first} to {report.last}, UTC</p>{generated}<dl>{numbers}</dl></header>"
     )
 
@@ -131,7 +135,8 @@ def _foot(report: Report) -> str:
     cited = f"<p>Market: {html.escape(report.cited)}.</p>" if report.cited else ""
     unit = html.escape(report.options.unit)
     return (
-        f"<footer><p>Made from the ledger's rows by <code>glasslipper report</code>. Units of cohorts:"
+        "<footer><p>Made from the ledger's rows by <code>glasslipper report</code>. Units "
+        "of cohorts:"
         f" {unit}s; cells of fewer than {report.options.least} are hidden; intervals are 95 %."
         " Figures 1 to 36 follow “State of AI: An Empirical 100 Trillion Token Study”"
         f" (Aubakirova et al., 2025, arXiv 2601.10088).</p>{cited}</footer>"

@@ -101,12 +101,14 @@ def tools_offered(study: Study) -> Result | Missing:
         claim=f"{words.short(top)} serves {words.percent(weeks.overall(top))} of the tokens of"
         " requests that offer tools",
         chart=areas.shares(
-            weeks.weeks, [words.short(name) for name in weeks.names],
-            [weeks.share(name) for name in weeks.names], title="Share of tokens with tools offered",
+            weeks.weeks,
+            [words.short(name) for name in weeks.names],
+            [weeks.share(name) for name in weeks.names],
+            title="Share of tokens with tools offered",
         ),
         table=forms.share_table(weeks),
         findings={f"share/{name}": weeks.overall(name) for name in named},
-    )  # fmt: skip
+    )
 
 
 def _means(
@@ -219,7 +221,8 @@ def sequence_programming(study: Study) -> Result | Missing:
         claim=f"Programming sequences are {a / b:.1f} times as long as the average:"
         f" {words.count(a)} against {words.count(b)} tokens",
         chart=lines.over_weeks(
-            weeks, {"Programming": [found.get(w) for w in weeks], "All": means},
+            weeks,
+            {"Programming": [found.get(w) for w in weeks], "All": means},
             title="Tokens a request",
         ),
         table=Table(
@@ -227,7 +230,7 @@ def sequence_programming(study: Study) -> Result | Missing:
             rows=[[w, _round(found.get(w)), _round(v)] for w, v in zip(weeks, means, strict=True)],
         ),
         findings={"programming": a, "all": b},
-    )  # fmt: skip
+    )
 
 
 def _round(value: float | None) -> float | None:
@@ -240,24 +243,79 @@ PART = Part(
     name="How",
     about="Reasoning, tools, and the length of what goes in and comes out.",
     sections=(
-        Section(number=12, id="reasoning-share", name="Reasoning models", sql="reasoning_weeks",
-                method="Tokens served by models that reason, weekly.", study=reasoning_share),
-        Section(number=13, id="reasoning-models", name="Leading reasoning models", sql="reasoning_models",
-                method="Shares of the tokens of reasoning models, the whole span.", study=reasoning_models),
-        Section(number=14, id="tool-calls", name="Tool calls", sql="tool_calls",
-                method="Tokens of requests whose finish reason is a tool call: made, not merely offered.",
-                study=tool_calls),
-        Section(number=15, id="tools-offered", name="Models that are offered tools", sql="tools_offered",
-                method="Weekly shares of the tokens of requests that offer tools.", study=tools_offered),
-        Section(number=16, id="prompt-length", name="Prompt length", sql="lengths", method=_MEAN,
-                study=prompt_length),
-        Section(number=17, id="completion-length", name="Answer length", sql="lengths", method=_MEAN,
-                study=completion_length),
-        Section(number=18, id="prompt-by-task", name="Prompt length by task", sql="lengths", method=_MEAN,
-                study=prompt_by_task),
-        Section(number=19, id="sequence-length", name="Sequence length", sql="lengths",
-                method="Prompt and answer together. " + _MEAN, study=sequence_length),
-        Section(number=20, id="sequence-programming", name="Programming against all", sql="lengths",
-                method="Prompt and answer together. " + _MEAN, study=sequence_programming),
+        Section(
+            number=12,
+            id="reasoning-share",
+            name="Reasoning models",
+            sql="reasoning_weeks",
+            method="Tokens served by models that reason, weekly.",
+            study=reasoning_share,
+        ),
+        Section(
+            number=13,
+            id="reasoning-models",
+            name="Leading reasoning models",
+            sql="reasoning_models",
+            method="Shares of the tokens of reasoning models, the whole span.",
+            study=reasoning_models,
+        ),
+        Section(
+            number=14,
+            id="tool-calls",
+            name="Tool calls",
+            sql="tool_calls",
+            method=(
+                "Tokens of requests whose finish reason is a tool call: made, not merely offered."
+            ),
+            study=tool_calls,
+        ),
+        Section(
+            number=15,
+            id="tools-offered",
+            name="Models that are offered tools",
+            sql="tools_offered",
+            method="Weekly shares of the tokens of requests that offer tools.",
+            study=tools_offered,
+        ),
+        Section(
+            number=16,
+            id="prompt-length",
+            name="Prompt length",
+            sql="lengths",
+            method=_MEAN,
+            study=prompt_length,
+        ),
+        Section(
+            number=17,
+            id="completion-length",
+            name="Answer length",
+            sql="lengths",
+            method=_MEAN,
+            study=completion_length,
+        ),
+        Section(
+            number=18,
+            id="prompt-by-task",
+            name="Prompt length by task",
+            sql="lengths",
+            method=_MEAN,
+            study=prompt_by_task,
+        ),
+        Section(
+            number=19,
+            id="sequence-length",
+            name="Sequence length",
+            sql="lengths",
+            method="Prompt and answer together. " + _MEAN,
+            study=sequence_length,
+        ),
+        Section(
+            number=20,
+            id="sequence-programming",
+            name="Programming against all",
+            sql="lengths",
+            method="Prompt and answer together. " + _MEAN,
+            study=sequence_programming,
+        ),
     ),
-)  # fmt: skip
+)

@@ -16,7 +16,10 @@ from glasslipper.report.study import Row
 
 NO_ROWS = Missing(
     what="The ledger has no generations in this span of time.",
-    how="Send requests through `glasslipper up`, or import past ones with `glasslipper ledger import`.",
+    how=(
+        "Send requests through `glasslipper up`, or import past ones with `glasslipper ledger "
+        "import`."
+    ),
 )
 NO_TASKS = Missing(
     what="No generation in this span has a topic label.",
@@ -24,7 +27,10 @@ NO_TASKS = Missing(
 )
 NO_OPEN = Missing(
     what="No model with open weights was used, as far as is known.",
-    how="Tell whose weights are open with `--models FILE` (a JSON list with `id`, `open_weights`, `country`).",
+    how=(
+        "Tell whose weights are open with `--models FILE` (a JSON list with `id`, "
+        "`open_weights`, `country`)."
+    ),
 )
 
 
@@ -132,7 +138,7 @@ def ratio_moved(before: float, after: float, show: Callable[[float], str] = word
     if not before or abs(after / before - 1) < 0.05:
         return f"held at {show(after)}"
     verb = "grew" if after > before else "fell"
-    factor = f" (×{after / before:.1f})" if after / before >= 1.5 else ""
+    factor = f" (\u00d7{after / before:.1f})" if after / before >= 1.5 else ""
     return f"{verb} from {show(before)} to {show(after)}{factor}"
 
 

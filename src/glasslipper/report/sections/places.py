@@ -10,7 +10,10 @@ from glasslipper.report.study import Study
 
 NO_PLACES = Missing(
     what="No key says in which country it is used.",
-    how="Give keys the label `country` (two letters), such as `country=DE`. Nothing is looked up by address.",
+    how=(
+        "Give keys the label `country` (two letters), such as `country=DE`. Nothing is looked up "
+        "by address."
+    ),
 )
 
 
@@ -89,13 +92,37 @@ PART = Part(
     name="Where",
     about="Countries as keys declare them, and languages of prompts.",
     sections=(
-        Section(number=26, id="spend-regions", name="Spending by continent", sql="regions",
-                method=f"Weekly shares of what was billed. {_DECLARED}", study=spend_regions),
-        Section(number=27, id="continents", name="Continents", sql="regions",
-                method=f"Shares of tokens, the whole span. {_DECLARED}", study=continents),
-        Section(number=28, id="countries", name="Countries", sql="regions",
-                method=f"Shares of tokens, the whole span. {_DECLARED}", study=countries),
-        Section(number=29, id="languages", name="Languages", sql="languages",
-                method="Shares of tokens by the language of the prompt, the whole span.", study=languages),
+        Section(
+            number=26,
+            id="spend-regions",
+            name="Spending by continent",
+            sql="regions",
+            method=f"Weekly shares of what was billed. {_DECLARED}",
+            study=spend_regions,
+        ),
+        Section(
+            number=27,
+            id="continents",
+            name="Continents",
+            sql="regions",
+            method=f"Shares of tokens, the whole span. {_DECLARED}",
+            study=continents,
+        ),
+        Section(
+            number=28,
+            id="countries",
+            name="Countries",
+            sql="regions",
+            method=f"Shares of tokens, the whole span. {_DECLARED}",
+            study=countries,
+        ),
+        Section(
+            number=29,
+            id="languages",
+            name="Languages",
+            sql="languages",
+            method="Shares of tokens by the language of the prompt, the whole span.",
+            study=languages,
+        ),
     ),
-)  # fmt: skip
+)

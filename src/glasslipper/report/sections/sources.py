@@ -30,7 +30,10 @@ def open_share(study: Study) -> Result | Missing:
     unknown = weeks.overall("Unknown")
     notes = (
         (
-            f"{words.percent(unknown)} of the tokens went to models of whose weights nothing is known.",
+            (
+                f"{words.percent(unknown)} of the tokens went to models of whose weights nothing "
+                "is known."
+            ),
         )
         if unknown
         else ()
@@ -40,11 +43,13 @@ def open_share(study: Study) -> Result | Missing:
         chart=areas.shares(weeks.weeks, weeks.names, [known[name] for name in weeks.names]),
         table=forms.share_table(weeks),
         findings={
-            "open_share": overall, "first_weeks": before, "last_weeks": after,
+            "open_share": overall,
+            "first_weeks": before,
+            "last_weeks": after,
             "highest_week": max(opened, default=0.0),
         },
         notes=notes,
-    )  # fmt: skip
+    )
 
 
 def weekly_tokens(study: Study) -> Result | Missing:
@@ -61,12 +66,14 @@ def weekly_tokens(study: Study) -> Result | Missing:
     return Result(
         claim=f"Weekly tokens {forms.ratio_moved(before, after)}",
         chart=areas.stacks(
-            weeks.weeks, weeks.names, [weeks.amounts[name] for name in weeks.names],
+            weeks.weeks,
+            weeks.names,
+            [weeks.amounts[name] for name in weeks.names],
             title="Tokens a week",
         ),
         table=Table(headings=("Week", *(f"{name}#" for name in weeks.names), "All#"), rows=rows),
         findings={"tokens": float(sum(totals)), "first_weeks": before, "last_weeks": after},
-    )  # fmt: skip
+    )
 
 
 def china_share(study: Study) -> Result | Missing:
@@ -139,13 +146,15 @@ def open_models(study: Study) -> Result | Missing:
         claim=f"{words.short(top)} holds {words.percent(most / total)} of open tokens;"
         f" {words.plural(above, 'open model')} {'has' if above == 1 else 'have'} more than 5 %",
         chart=areas.shares(
-            weeks.weeks, [words.short(name) for name in weeks.names],
-            [weeks.share(name) for name in weeks.names], title="Share of open tokens",
+            weeks.weeks,
+            [words.short(name) for name in weeks.names],
+            [weeks.share(name) for name in weeks.names],
+            title="Share of open tokens",
         ),
         table=forms.share_table(weeks),
         findings={"largest_share": most / total, "herfindahl": index},
         notes=(f"Herfindahl index {index:.2f} (1 would be a single model).",),
-    )  # fmt: skip
+    )
 
 
 def size_classes(study: Study) -> Result | Missing:
@@ -158,12 +167,14 @@ def size_classes(study: Study) -> Result | Missing:
     return Result(
         claim=f"{name} models serve most open tokens: their share {forms.moved(before, after)}",
         chart=areas.shares(
-            weeks.weeks, weeks.names, [weeks.share(one) for one in weeks.names],
+            weeks.weeks,
+            weeks.names,
+            [weeks.share(one) for one in weeks.names],
             title="Share of open tokens",
         ),
         table=forms.share_table(weeks),
         findings={f"share/{one}": weeks.overall(one) for one in weeks.names},
-    )  # fmt: skip
+    )
 
 
 def models_per_size(study: Study) -> Result | Missing:
@@ -175,8 +186,10 @@ def models_per_size(study: Study) -> Result | Missing:
     return Result(
         claim=f"Open models in use in a week: {before:.0f} at first, {after:.0f} at last",
         chart=lines.over_weeks(
-            weeks.weeks, {name: weeks.amounts[name] for name in weeks.names},
-            title="Models in use", form="d",
+            weeks.weeks,
+            {name: weeks.amounts[name] for name in weeks.names},
+            title="Models in use",
+            form="d",
         ),
         table=Table(
             headings=("Week", *(f"{name}#" for name in weeks.names)),
@@ -186,29 +199,71 @@ def models_per_size(study: Study) -> Result | Missing:
             ],
         ),
         findings={"first": before, "last": after},
-    )  # fmt: skip
+    )
 
 
 PART = Part(
     name="Whose models",
     about="Open and closed, by country of the author, by author and by size.",
     sections=(
-        Section(number=1, id="open-share", name="Open and closed models", sql="source_weeks",
-                method="Tokens (prompt + completion) by the model that served, weekly, UTC; open means that the weights can be downloaded; the country is the author's.",
-                study=open_share),
-        Section(number=2, id="weekly-tokens", name="Tokens a week", sql="source_weeks",
-                method="The same groups as amounts.", study=weekly_tokens),
-        Section(number=3, id="china-share", name="Open models from China", sql="source_weeks",
-                method="Their share of all tokens of a week.", study=china_share),
-        Section(number=4, id="open-authors", name="Authors of open models", sql="open_authors",
-                method="Tokens of open models by author, the whole span.", study=open_authors),
-        Section(number=5, id="open-models", name="Open models among each other", sql="open_models",
-                method="Weekly shares of the tokens of open models; the largest eight by name.",
-                study=open_models),
-        Section(number=6, id="size-classes", name="Sizes of open models", sql="size_weeks",
-                method="Classes by total parameters: below 15, 15 to 70, from 70 thousand million.",
-                study=size_classes),
-        Section(number=7, id="models-per-size", name="How many open models of each size", sql="size_weeks",
-                method="Models with at least one request in the week.", study=models_per_size),
+        Section(
+            number=1,
+            id="open-share",
+            name="Open and closed models",
+            sql="source_weeks",
+            method=(
+                "Tokens (prompt + completion) by the model that served, weekly, UTC; open means "
+                "that the weights can be downloaded; the country is the author's."
+            ),
+            study=open_share,
+        ),
+        Section(
+            number=2,
+            id="weekly-tokens",
+            name="Tokens a week",
+            sql="source_weeks",
+            method="The same groups as amounts.",
+            study=weekly_tokens,
+        ),
+        Section(
+            number=3,
+            id="china-share",
+            name="Open models from China",
+            sql="source_weeks",
+            method="Their share of all tokens of a week.",
+            study=china_share,
+        ),
+        Section(
+            number=4,
+            id="open-authors",
+            name="Authors of open models",
+            sql="open_authors",
+            method="Tokens of open models by author, the whole span.",
+            study=open_authors,
+        ),
+        Section(
+            number=5,
+            id="open-models",
+            name="Open models among each other",
+            sql="open_models",
+            method="Weekly shares of the tokens of open models; the largest eight by name.",
+            study=open_models,
+        ),
+        Section(
+            number=6,
+            id="size-classes",
+            name="Sizes of open models",
+            sql="size_weeks",
+            method="Classes by total parameters: below 15, 15 to 70, from 70 thousand million.",
+            study=size_classes,
+        ),
+        Section(
+            number=7,
+            id="models-per-size",
+            name="How many open models of each size",
+            sql="size_weeks",
+            method="Models with at least one request in the week.",
+            study=models_per_size,
+        ),
     ),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""The parameters that were planted, keyed as a study names what it finds: what intervals should cover."""
+"""The parameters that were planted, keyed as a study names what it finds."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def spend_ahead(
     expected: np.ndarray[tuple[int, int], np.dtype[np.float64]],
     daily_cost: np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> float:
-    """Return what the four weeks after the year would cost: their requests, at the last weeks' cost of one."""
+    """Return what the four weeks after the year would cost, at the last weeks' cost of one."""
     recent = slice(DAYS - AHEAD, DAYS)
     each = daily_cost[recent].sum() / expected[:, recent].sum()
     grown = world.planted.prompt_growth ** (AHEAD / requests.DAYS)

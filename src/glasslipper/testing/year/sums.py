@@ -35,24 +35,37 @@ if TYPE_CHECKING:
 CHEAP = named("pool_closed")[0]
 MOST_MS = 30_000
 PROVIDERS = sorted({name for model in MODELS for name in model.providers})
-PROVIDER_OF = np.array([[PROVIDERS.index(m.providers[min(i, len(m.providers) - 1)])
-                         for i in range(8)] for m in MODELS])  # fmt: skip
+PROVIDER_OF = np.array(
+    [[PROVIDERS.index(m.providers[min(i, len(m.providers) - 1)]) for i in range(8)] for m in MODELS]
+)
 CALENDAR = np.array(
-    [(d.year - FIRST_DAY.year) * 12 + d.month - FIRST_DAY.month
-     for d in (FIRST_DAY + timedelta(days=day) for day in range(WEEKS * 7))]
-)  # fmt: skip
+    [
+        (d.year - FIRST_DAY.year) * 12 + d.month - FIRST_DAY.month
+        for d in (FIRST_DAY + timedelta(days=day) for day in range(WEEKS * 7))
+    ]
+)
 MONTHS = int(CALENDAR[-2]) + 1
 """Months that are whole, or nearly so: the year's last day begins another."""
 
 _EDGE = 4
 """Weeks that the first and last values of a series are means of."""
 
-REGIONS = {"US": "North America", "DE": "Europe", "GB": "Europe", "SG": "Asia", "IN": "Asia",
-           "JP": "Asia", "BR": "South America", "FR": "Europe", "AU": "Oceania", "ZA": "Africa"}  # fmt: skip
+REGIONS = {
+    "US": "North America",
+    "DE": "Europe",
+    "GB": "Europe",
+    "SG": "Asia",
+    "IN": "Asia",
+    "JP": "Asia",
+    "BR": "South America",
+    "FR": "Europe",
+    "AU": "Oceania",
+    "ZA": "Africa",
+}
 
 
 class Sums:
-    """Cubes over week × model × label, and a few counts."""
+    """Cubes over week, model and label, and a few counts."""
 
     def __init__(self, world: World) -> None:
         """Start from nothing."""
@@ -70,8 +83,22 @@ class Sums:
         self.first_token = np.zeros((len(PROVIDERS), MOST_MS))
         self.dear = np.zeros(3)
         self.counts = dict.fromkeys(
-            ("rows", "failed", "duplicates", "early", "wasted", "excess", "excess_once", "repeated", "cached",
-             "sessions", "session_calls", "weekend"), 0.0)  # fmt: skip
+            (
+                "rows",
+                "failed",
+                "duplicates",
+                "early",
+                "wasted",
+                "excess",
+                "excess_once",
+                "repeated",
+                "cached",
+                "sessions",
+                "session_calls",
+                "weekend",
+            ),
+            0.0,
+        )
 
     def add(self, rows: requests.Rows) -> None:
         """Add the requests of a block."""
@@ -105,8 +132,12 @@ class Sums:
 
     def _add_tags(self, rows: requests.Rows, tokens: Ints) -> None:
         known = rows["task"] >= 0
-        table = np.array([[TAG_NAMES.index(TAGS[name][min(i, len(TAGS[name]) - 1)]) for i in range(8)]
-                          for name in TASKS])  # fmt: skip
+        table = np.array(
+            [
+                [TAG_NAMES.index(TAGS[name][min(i, len(TAGS[name]) - 1)]) for i in range(8)]
+                for name in TASKS
+            ]
+        )
         task = rows["task"][known]
         tag = table[task, rows["tag"][known]]
         flat = task * len(TAG_NAMES) + tag
@@ -164,7 +195,7 @@ class Sums:
         self._add_sessions(rows, ~failed)
 
     def _add_sessions(self, rows: requests.Rows, kept: NDArray[np.bool_]) -> None:
-        """Add sessions × models: all but the longest prompt of each came again."""
+        """Add sessions by model: all but the longest prompt of each came again."""
         w, day, number, model, prompt = (
             rows[name][kept] for name in ("w", "day", "session", "model", "prompt")
         )
@@ -191,40 +222,64 @@ class Sums:
         totals = by_model.sum()
         found: dict[str, dict[str, float]] = {
             "open-share": self._ends(tokens.sum(axis=2), is_open, "open_share"),
-            "weekly-tokens": {"tokens": totals, "first_weeks": by_week[:_EDGE].mean(),
-                              "last_weeks": by_week[-_EDGE:].mean()},
+            "weekly-tokens": {
+                "tokens": totals,
+                "first_weeks": by_week[:_EDGE].mean(),
+                "last_weeks": by_week[-_EDGE:].mean(),
+            },
             "china-share": {"share": by_model[china].sum() / totals},
-            "open-authors": {f"tokens/{author}": by_model[is_open & self._of(author)].sum()
-                             for author in {m.author for m in MODELS if m.open_weights}},
+            "open-authors": {
+                f"tokens/{author}": by_model[is_open & self._of(author)].sum()
+                for author in {m.author for m in MODELS if m.open_weights}
+            },
             "open-models": {"largest_share": by_model[is_open].max() / by_model[is_open].sum()},
             "size-classes": self._sizes(by_model, is_open),
             "models-per-size": {"last": float(((tokens[-1].sum(axis=1) > 0) & is_open).sum())},
             "open-tasks": self._mix(known[:, is_open], ["roleplay", "programming"]),
             "china-tasks": self._mix(known[:, china], ["roleplay", "programming"]),
-            "programming-sources": {"share/Closed": programming[:, ~is_open].sum() / programming.sum()},
-            "roleplay-sources": {"share/Closed": known[..., 1][:, ~is_open].sum() / known[..., 1].sum()},
+            "programming-sources": {
+                "share/Closed": programming[:, ~is_open].sum() / programming.sum()
+            },
+            "roleplay-sources": {
+                "share/Closed": known[..., 1][:, ~is_open].sum() / known[..., 1].sum()
+            },
             "programming-share": {"share": programming.sum() / known.sum()},
-            "programming-authors": {"share/kestrel": programming[:, self._of("kestrel")].sum()
-                                    / programming.sum()},
-            "author-tasks": {"share/kestrel/programming":
-                             programming[:, self._of("kestrel")].sum() / known[:, self._of("kestrel")].sum()},
+            "programming-authors": {
+                "share/kestrel": programming[:, self._of("kestrel")].sum() / programming.sum()
+            },
+            "author-tasks": {
+                "share/kestrel/programming": programming[:, self._of("kestrel")].sum()
+                / known[:, self._of("kestrel")].sum()
+            },
             "reasoning-share": self._ends(tokens.sum(axis=2), reasons, "share"),
-            "reasoning-models": {f"share/{MODELS[i].id}": by_model[i] / by_model[reasons].sum()
-                                 for i in np.flatnonzero(reasons)},
+            "reasoning-models": {
+                f"share/{MODELS[i].id}": by_model[i] / by_model[reasons].sum()
+                for i in np.flatnonzero(reasons)
+            },
             "tool-calls": {"share": self.tools.sum() / totals},
-            "tools-offered": {f"share/{MODELS[0].id}": self.offered[:, 0].sum() / self.offered.sum()},
+            "tools-offered": {
+                f"share/{MODELS[0].id}": self.offered[:, 0].sum() / self.offered.sum()
+            },
             "prompt-length": self._means(self.prompt),
             "completion-length": self._means(self.completion),
             "sequence-length": self._means(tokens),
-            "prompt-by-task": {"mean/programming": self.prompt[..., 0].sum() / self.requests[..., 0].sum()},
-            "sequence-programming": {"programming": programming.sum() / self.requests[..., 0].sum()},
+            "prompt-by-task": {
+                "mean/programming": self.prompt[..., 0].sum() / self.requests[..., 0].sum()
+            },
+            "sequence-programming": {
+                "programming": programming.sum() / self.requests[..., 0].sum()
+            },
             "spend-regions": self._regions(1),
             "continents": self._regions(0),
-            "countries": {f"share/{name}": self.country[:, i, 0].sum() / totals
-                          for i, name in enumerate(COUNTRIES)},
-            "languages": {f"share/{name}": self.language[i] / totals for i, name in enumerate(LANGUAGES)},
+            "countries": {
+                f"share/{name}": self.country[:, i, 0].sum() / totals
+                for i, name in enumerate(COUNTRIES)
+            },
+            "languages": {
+                f"share/{name}": self.language[i] / totals for i, name in enumerate(LANGUAGES)
+            },
             "thinking": {"share": self._thinking(reasons)},
-        }  # fmt: skip
+        }
         return found | self._tag_shares() | self._money(by_model, totals) | self._counted()
 
     def _of(self, author: str) -> NDArray[np.bool_]:
@@ -296,12 +351,16 @@ class Sums:
             "task-quadrants": {"split": float(np.median(price)), "price/programming": price[0]},
             "price-map": {"slope": slope},
             "price-index": {"last": self._index()},
-            "what-if": {f"{MODELS[0].id}→{MODELS[CHEAP].id}": self._at_price_of(CHEAP, self.units[:, 0])},
+            "what-if": {
+                f"{MODELS[0].id}→{MODELS[CHEAP].id}": self._at_price_of(CHEAP, self.units[:, 0])
+            },
             "multi-homing": {"mean": float(self.homes.sum(axis=1)[self.homes.any(axis=1)].mean())},
             "market-map": {"spend_share/kestrel": spent[self._of("kestrel")].sum() / spent.sum()},
-            "concentration": {"first_weeks": self._herfindahl(slice(None, _EDGE)),
-                              "last_weeks": self._herfindahl(slice(-_EDGE, None))},
-        }  # fmt: skip
+            "concentration": {
+                "first_weeks": self._herfindahl(slice(None, _EDGE)),
+                "last_weeks": self._herfindahl(slice(-_EDGE, None)),
+            },
+        }
 
     def _at_price_of(self, model: int, units: Floats) -> float:
         """Return what fresh, cached and answered tokens would cost at a model's prices."""
@@ -325,15 +384,17 @@ class Sums:
         """Return rates that estimates from rewards should cover, and medians from histograms."""
         n, good = self.rewards
         fit = {
-            f"{MODELS[m].id}/{TASKS[t]}": good[m, t] / n[m, t]
-            for m, t in zip(*np.nonzero(n >= 1), strict=True)
+            f"{model.id}/{task}": float(good[m, t] / n[m, t])
+            for m, model in enumerate(MODELS)
+            for t, task in enumerate(TASKS)
+            if n[m, t]
         }
         middles: dict[str, float] = {}
         for index, name in enumerate(PROVIDERS):
             cumulated = np.cumsum(self.first_token[index])
             if cumulated[-1]:
                 middles[f"p50/{name}"] = float(np.searchsorted(cumulated, cumulated[-1] / 2))
-        found = {"task-fit": fit, "latency": middles}
+        found: dict[str, dict[str, float]] = {"task-fit": fit, "latency": middles}
         if self.world.planted.cheap_suffices:
             spent, prompt, came_out = self.dear
             would = self._at_price_of(CHEAP, np.array([prompt, 0.0, came_out]))
@@ -352,14 +413,22 @@ class Sums:
         counts = self.counts
         return {
             "failures": {"failed": counts["failed"], "wasted_nanousd": counts["wasted"]},
-            "cache-missed": {"repeated_tokens": counts["repeated"], "cached_tokens": counts["cached"]},
-            "sessions": {"sessions": counts["sessions"],
-                         "calls_a_session": counts["session_calls"] / counts["sessions"]},
+            "cache-missed": {
+                "repeated_tokens": counts["repeated"],
+                "cached_tokens": counts["cached"],
+            },
+            "sessions": {
+                "sessions": counts["sessions"],
+                "calls_a_session": counts["session_calls"] / counts["sessions"],
+            },
             "rhythm": {"weekend": counts["weekend"] / counts["rows"]},
-            "data-quality": {"duplicates": counts["duplicates"], "early_replies": counts["early"],
-                             "excess_nanousd": counts["excess_once"]},
+            "data-quality": {
+                "duplicates": counts["duplicates"],
+                "early_replies": counts["early"],
+                "excess_nanousd": counts["excess_once"],
+            },
             "invoice": {"difference_nanousd": counts["excess"]},
-        }  # fmt: skip
+        }
 
 
 def finite(numbers: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
