@@ -22,6 +22,7 @@ from glasslipper.gateway import endpoints as ends
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.endpoints import Endpoint
 from glasslipper.gateway.keyring import Keyring, own_keys_first
+from glasslipper.gateway.likeness import likeness, salt_of
 from glasslipper.gateway.routing import Result, Router, ToolWatch, with_thinking
 from glasslipper.gateway.tally import Tally
 from glasslipper.kernel.clock import Clock
@@ -99,6 +100,7 @@ class Desk:
         self.router = Router(clock, chance or random.Random())  # noqa: S311 - it balances load
         self.tally = Tally()
         self.running: set[Exchange] = set()
+        self.salt = salt_of(ledger.home)
         self.on_settled: Callable[[Generation, Request], None] | None = None
         """Told of each exchange whose record is written; must return at once and not raise."""
 
@@ -531,6 +533,7 @@ class Exchange:
     ) -> Generation:
         current = self._try
         finished = self._finished
+        like = likeness(self.request, self._desk.salt)
         return Generation(
             id=self.id,
             created_ms=self.created_ms,
@@ -564,6 +567,10 @@ class Exchange:
             attempts=tuple(self._attempts),
             candidates=self._route.candidates,
             is_byok=outcome.is_byok,
+            system_print=like.system_print,
+            turns=like.turns,
+            tools_offered=like.tools_offered,
+            tools_called=self._tools.calls if self._tools is not None else 0,
         )
 
 
