@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from glasslipper.gateway import (
     account,
     admin,
+    analytics,
     byok,
     feedback,
     health,
@@ -51,6 +52,9 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/providers"): models.providers,
     ("GET", "/generation"): account.generation,
     ("POST", "/generation/feedback"): feedback.give,
+    ("GET", "/activity"): analytics.activity,
+    ("GET", "/analytics/meta"): analytics.meta,
+    ("POST", "/analytics/query"): analytics.ask,
     ("GET", "/key"): account.key,
     ("GET", "/credits"): account.credits,
     ("POST", "/key/sessions"): admin.create_session_key,
