@@ -4,8 +4,11 @@ Every family of sources is left out in turn. Knobs and temperature are chosen on
 by leaving out each of *them* in turn; then the left-out prompts are labelled once. `accuracy` and
 `macro_f1` are of the likeliest label of every prompt, so that abstaining cannot flatter them;
 `accuracy_when_sure` is of those that the classifier would have told (calibrated probability at
-least one half), `abstained` the share of the others. `programming_f1` is over all judged prompts
-but those of banking77, which are all about one thing, and beside it with them.
+least one half), `abstained` the share of the others. `accuracy_with_habits` lets the source's
+prompts come one after another as one workload, whose mixture is learned without labels
+(`classify.habits`), as the gateway does with what one key and application ask. `programming_f1`
+is over all judged prompts but those of banking77, which are all about one thing, and beside it
+with them.
 
 CPU is measured on `Classifier.label` as the gateway calls it: vectors, signals, both heads,
 language and code language. --quick skips the inner choice of knobs and takes the defaults.
@@ -39,11 +42,14 @@ def figures(judged: study.Judged, data: study.Table, mask: NDArray[np.bool_]) ->
     chances, labels = judged.probabilities[inside], data.labels[judged.mask][inside]
     found, sure = chances.argmax(axis=1), chances.max(axis=1) >= SURE
     right = found == labels
+    in_turn = study.in_turn(chances, judged.chosen.trust).argmax(axis=1)
     return {
         "prompts": len(labels),
         "accuracy": _rounded(right.mean()),
         "macro_f1": _rounded(study.macro_f1(found, labels)),
         "abstained": _rounded(1.0 - sure.mean()),
+        "accuracy_with_habits": _rounded((in_turn == labels).mean()),
+        "macro_f1_with_habits": _rounded(study.macro_f1(in_turn, labels)),
         "accuracy_when_sure": _rounded(right[sure].mean() if sure.any() else 0.0),
         "calibration_error": _rounded(calibration_error(chances.max(axis=1), right)),
     }
@@ -111,6 +117,15 @@ def cpu_ms(classifier: Classifier, texts: list[str]) -> tuple[float, float]:
     return float(np.mean(spent)), float(np.percentile(spent, 99))
 
 
+def _means(per_source: dict[str, Figures]) -> Figures:
+    """Return the mean over the sources of every figure that is a share."""
+    names = [name for name in next(iter(per_source.values())) if name != "prompts"]
+    return {
+        f"mean_{name}": _rounded(np.mean([one[name] for one in per_source.values()]))
+        for name in names
+    }
+
+
 def _rounded(value: float | np.floating) -> float:
     return round(float(value), 4)
 
@@ -140,21 +155,14 @@ def main() -> None:
     mean_ms, p99_ms = cpu_ms(Classifier(embed), texts)
     line = {
         "per_source": per_source,
-        "mean_accuracy": _rounded(np.mean([one["accuracy"] for one in per_source.values()])),
-        "mean_macro_f1": _rounded(np.mean([one["macro_f1"] for one in per_source.values()])),
-        "mean_abstained": _rounded(np.mean([one["abstained"] for one in per_source.values()])),
-        "mean_accuracy_when_sure": _rounded(
-            np.mean([one["accuracy_when_sure"] for one in per_source.values()])
-        ),
+        **_means(per_source),
         "cpu_ms_per_request": _rounded(mean_ms),
         "cpu_ms_p99": _rounded(p99_ms),
         "programming_f1": programming(everything, topics, without="banking77")["f1"],
         "programming": programming(everything, topics, without="banking77"),
         "programming_with_banking77": programming(everything, topics, without=None),
         "tags_per_source": tag_sources,
-        "chosen": [
-            {**one.knobs._asdict(), "temperature": round(one.temperature, 3)} for one in everything
-        ],
+        "chosen": [one.chosen.told() for one in everything],
         "left_out_unlabelled": sum(one.left_out for one in corpora if one.judged),
         "quick": quick,
     }

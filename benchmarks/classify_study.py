@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from classify_corpora import OURS, Corpus, Prompt
 from glasslipper.classify.features import features
 from glasslipper.classify.fit import Examples, Knobs, fit, temperature
+from glasslipper.classify.habits import Habits
 from glasslipper.classify.head import LinearHead
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ GRID = tuple(
     Knobs(pull=pull, prior_scale=1.0, seed_weight=seeds)
     for pull, seeds in itertools.product((0.003, 0.01, 0.03), (4.0, 10.0))
 )
+
+TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""How far habits might be trusted."""
 
 
 class Table(NamedTuple):
@@ -70,8 +74,20 @@ class Judged(NamedTuple):
 
     mask: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
+    chosen: Chosen
+
+
+class Chosen(NamedTuple):
+    """What was chosen without looking: knobs, temperature, and how far habits are trusted."""
+
     knobs: Knobs
     temperature: float
+    trust: float
+
+    def told(self) -> dict[str, float]:
+        """Return all of it by name."""
+        rounded = {"temperature": round(self.temperature, 3), "trust": self.trust}
+        return {**self.knobs._asdict(), **rounded}
 
 
 def prompts_of(corpora: Sequence[Corpus]) -> list[Prompt]:
@@ -111,10 +127,11 @@ def _may_train(labels: NDArray[np.int64], corpora: NDArray[np.int64]) -> NDArray
 
 def choose(
     data: Table, prior: NDArray[np.float64], grid: Sequence[Knobs], *, without: str | None = None
-) -> tuple[Knobs, float]:
-    """Return the knobs and temperature that do best on left-out families, `without` unseen.
+) -> Chosen:
+    """Return what does best on left-out families, `without` unseen.
 
-    Best is the mean over families of the mean accuracy over their labels.
+    Of knobs, best is the mean over families of the mean accuracy over their labels; of trust in
+    habits, the mean over families of the accuracy on their prompts as they come.
     """
     families = [name for name in data.judged() if name != without]
     usable = np.ones(len(data.labels), dtype=np.bool_)
@@ -136,7 +153,31 @@ def choose(
     labels = [_labels(data, usable, name) for name in families]
     weights = [np.full(len(some), 1.0 / max(len(some), 1)) for some in labels]
     fitted = temperature(np.vstack(scores), np.concatenate(labels), np.concatenate(weights))
-    return knobs, fitted
+    return Chosen(knobs, fitted, _trust(scores, labels, fitted))
+
+
+def _trust(
+    scores: Sequence[NDArray[np.float64]], labels: Sequence[NDArray[np.int64]], fitted: float
+) -> float:
+    def right(trust: float) -> float:
+        shares: list[float] = []
+        for found, wanted in zip(scores, labels, strict=True):
+            chances = np.exp(found / fitted - (found / fitted).max(axis=1, keepdims=True))
+            chances = (chances / chances.sum(axis=1, keepdims=True)).astype(np.float32)
+            shares.append(float((in_turn(chances, trust).argmax(axis=1) == wanted).mean()))
+        return float(np.mean(shares))
+
+    return max(TRUSTS, key=right)
+
+
+def in_turn(chances: NDArray[np.float32], trust: float) -> NDArray[np.float32]:
+    """Return what a workload of these prompts, in random order, makes of their probabilities."""
+    habits = Habits(chances.shape[1], trust)
+    order = np.random.default_rng(7).permutation(len(chances))
+    adjusted = np.empty_like(chances)
+    for at in order.tolist():
+        adjusted[at] = habits.apply("one", chances[at])
+    return adjusted
 
 
 def _labels(data: Table, usable: NDArray[np.bool_], name: str) -> NDArray[np.int64]:
@@ -145,13 +186,13 @@ def _labels(data: Table, usable: NDArray[np.bool_], name: str) -> NDArray[np.int
 
 def judge(data: Table, prior: NDArray[np.float64], grid: Sequence[Knobs], *, family: str) -> Judged:
     """Choose and fit without a family, then ask about all its judged prompts."""
-    knobs, fitted = choose(data, prior, grid, without=family)
+    chosen = choose(data, prior, grid, without=family)
     mine = data.family(family)
-    weights = fit(data.examples(~mine), prior, knobs).astype(np.float32)
+    weights = fit(data.examples(~mine), prior, chosen.knobs).astype(np.float32)
     shown = np.array([data.known[place].judged for place in data.corpora.tolist()])
     mask = mine & shown
-    asked = LinearHead(data.names, weights, fitted)
-    return Judged(mask, asked.probabilities(data.rows[mask].astype(np.float32)), knobs, fitted)
+    asked = LinearHead(data.names, weights, chosen.temperature)
+    return Judged(mask, asked.probabilities(data.rows[mask].astype(np.float32)), chosen)
 
 
 def balanced_accuracy(found: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
@@ -179,6 +220,7 @@ __all__ = [
     "balanced_accuracy",
     "choose",
     "f1",
+    "in_turn",
     "judge",
     "macro_f1",
     "prompts_of",

@@ -43,14 +43,13 @@ def vectors() -> Embed:
 
 def trained(
     data: study.Table, start: NDArray[np.float32], labels: tuple[str, ...]
-) -> tuple[head.LinearHead, dict[str, object]]:
+) -> tuple[head.LinearHead, study.Chosen]:
     """Return a head fitted on everything, and what was chosen for it."""
     centre = start.astype(np.float64)
-    knobs, temperature = study.choose(data, centre, study.GRID)
+    chosen = study.choose(data, centre, study.GRID)
     everything = np.ones(len(data.labels), dtype=np.bool_)
-    weights = fit(data.examples(everything), centre, knobs)
-    chosen = {**knobs._asdict(), "temperature": round(temperature, 3)}
-    return head.LinearHead(labels, weights.astype(np.float32), temperature), chosen
+    weights = fit(data.examples(everything), centre, chosen.knobs)
+    return head.LinearHead(labels, weights.astype(np.float32), chosen.temperature), chosen
 
 
 def card(corpora: list[classify_corpora.Corpus], data: study.Table) -> dict[str, object]:
@@ -86,13 +85,15 @@ def main() -> None:
     topics = study.table(corpora, rows, TOPICS, field="topic")
     tags = study.table(corpora, rows, TAGS, field="tag")
     told = card(corpora, topics)
-    topic_head, topic_knobs = trained(topics, prior.topic_prior(), TOPICS)
-    tag_head, tag_knobs = trained(tags, prior.tag_prior(), TAGS)
-    told["topics"], told["tags"] = topic_knobs, tag_knobs
-    head.save(chosen.out, head.Heads(topic_head, tag_head, told))
+    topic_head, topic_choice = trained(topics, prior.topic_prior(), TOPICS)
+    tag_head, tag_choice = trained(tags, prior.tag_prior(), TAGS)
+    told["topics"], told["tags"] = topic_choice.told(), tag_choice.told()
+    head.save(chosen.out, head.Heads(topic_head, tag_head, topic_choice.trust, told))
     size_bytes = (chosen.out / head.WEIGHTS).stat().st_size
     print(f"trained in {time.process_time() - began:.0f} s of CPU", file=sys.stderr)
-    print(json.dumps({"artefact_bytes": size_bytes, "topics": topic_knobs, "tags": tag_knobs}))
+    print(
+        json.dumps({"artefact_bytes": size_bytes, "topics": told["topics"], "tags": told["tags"]})
+    )
 
 
 if __name__ == "__main__":

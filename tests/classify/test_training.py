@@ -74,6 +74,7 @@ def heads(taxonomy: str = VERSION) -> Heads:
     return Heads(
         LinearHead(TOPICS, prior.topic_prior(), 1.5),
         LinearHead(TAGS, prior.tag_prior(), 2.0),
+        0.5,
         {"taxonomy": taxonomy, "version": "test"},
     )
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from glasslipper.classify import head
 from glasslipper.classify.code import code_language
 from glasslipper.classify.features import features
+from glasslipper.classify.habits import Habits
 from glasslipper.classify.language import language
 from glasslipper.classify.structure import nudges
-from glasslipper.classify.taxonomy import TAGS
+from glasslipper.classify.taxonomy import TAGS, TOPICS
 from glasslipper.classify.turns import cut, users_words
 from glasslipper.kernel.record import Topic
 
@@ -59,16 +60,27 @@ class Classifier:
         self._embed = embed
         self._heads = head.load(folder)
         self.name = f"classify:{self._heads.card['version']}"
+        self._habits = Habits(len(TOPICS), self._heads.trust)
 
-    def label(self, request: Request) -> Topic:
-        """Label what the user says in a request and what its shape tells."""
-        return self._told(self.look(users_words(request.messages), nudged=nudges(request)))
+    def label(self, request: Request, workload: str | None = None) -> Topic:
+        """Label what the user says in a request and what its shape tells.
+
+        With a `workload` the request counts as one of many that resemble each other (`habits`).
+        """
+        words = users_words(request.messages)
+        return self._told(self.look(words, nudged=nudges(request), workload=workload))
 
     def label_text(self, text: str) -> Topic:
         """Label a text as if a user had said it."""
         return self._told(self.look(text))
 
-    def look(self, text: str, *, nudged: Mapping[str, float] | None = None) -> Seen:
+    def look(
+        self,
+        text: str,
+        *,
+        nudged: Mapping[str, float] | None = None,
+        workload: str | None = None,
+    ) -> Seen:
         """Return what is seen in a text; `nudged` raises tags by what else is known."""
         import numpy as np
 
@@ -77,9 +89,12 @@ class Classifier:
         extra: NDArray[np.float32] | None = None
         if nudged:
             extra = np.array([[nudged.get(tag, 0.0) for tag in TAGS]], dtype=np.float32)
+        topics = self._heads.topics.probabilities(rows)[0]
+        if workload is not None and text:
+            topics = self._habits.apply(workload, topics)
         return Seen(
-            _ranked(self._heads.topics, self._heads.topics.probabilities(rows)),
-            _ranked(self._heads.tags, self._heads.tags.probabilities(rows, extra)),
+            _ranked(self._heads.topics, topics),
+            _ranked(self._heads.tags, self._heads.tags.probabilities(rows, extra)[0]),
             language(text),
             code_language(text),
         )
@@ -97,5 +112,5 @@ class Classifier:
 
 
 def _ranked(which: LinearHead, probabilities: NDArray[np.float32]) -> tuple[Guess, ...]:
-    found = [Guess(*one) for one in zip(which.labels, probabilities[0].tolist(), strict=True)]
+    found = [Guess(*one) for one in zip(which.labels, probabilities.tolist(), strict=True)]
     return tuple(sorted(found, key=lambda guess: -guess.probability))

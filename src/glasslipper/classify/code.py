@@ -1,7 +1,8 @@
 """Which programming language a text's code is written in.
 
-The name after a code fence is believed; without one, telling spellings of each language are
-counted, in fenced code where there is any and else in lines that look like code. `None` where
+The name after a code fence is believed, and so is a language that is mentioned where no other is;
+without them, telling spellings of each language are counted, in fenced code where there is any
+and else in lines that look like code. `None` where
 nothing looks like code or two languages look alike.
 """
 
@@ -83,13 +84,17 @@ _MARKS: Mapping[str, str] = {
 }
 _COMPILED = {name: re.compile(pattern, re.MULTILINE) for name, pattern in _MARKS.items()}
 _NAMED = frozenset(_MARKS) | {"haskell", "lua", "perl", "scala", "json", "xml", "matlab", "julia"}
+_NAME = re.compile(
+    r"(?<![\w.#+-])(?:python|javascript|typescript|java|c\+\+|c#|golang|rust|ruby|php|kotlin|"
+    r"haskell|scala|perl|matlab|julia)(?![\w#+])"
+)
 _LOOKS_LIKE_CODE = re.compile(
     r"[;{}][ \t]*$|^[ \t]*(?:def|class|fn|func|import|#include|SELECT|select|FROM|package|using)\b|"
     r"\w\(.*\)\s*[:{]?[ \t]*$|^[ \t]*</?\w+.*>|^[ \t]*\$ \w|^#!|\w+ <- ",
     re.MULTILINE,
 )
 _ENOUGH_OF_A_LEAD = 1.3
-_LOOKED_AT = 800
+_LOOKED_AT = 600
 
 
 def code_language(text: str) -> str | None:
@@ -102,6 +107,9 @@ def code_language(text: str) -> str | None:
     code = ("\n".join(body for _, body in fences) if fences else text)[:_LOOKED_AT]
     if not fences and not _LOOKS_LIKE_CODE.search(code):
         return None
+    named = {ALIASES.get(name, name) for name in _NAME.findall(text[:_LOOKED_AT].lower())}
+    if len(named) == 1:
+        return named.pop()
     found = {name: len(pattern.findall(code)) for name, pattern in _COMPILED.items()}
     if found["typescript"]:  # whatever is JavaScript is TypeScript too
         found["typescript"] += found["javascript"]

@@ -51,10 +51,11 @@ class LinearHead(NamedTuple):
 
 
 class Heads(NamedTuple):
-    """Both heads, and the card that tells where they come from."""
+    """Both heads, how far habits are trusted, and the card that tells where they come from."""
 
     topics: LinearHead
     tags: LinearHead
+    trust: float
     card: dict[str, object]
 
 
@@ -73,6 +74,7 @@ def load(folder: Path | None = None) -> Heads:
             topics = arrays["topics"].astype(np.float32)
             tags = arrays["tags"].astype(np.float32)
             temperatures = arrays["temperatures"]
+            trust = float(arrays["trust"])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SetupMissing(
             f"The classifier's head cannot be read: {error}.", hint="Run `make train-classify`."
@@ -85,6 +87,7 @@ def load(folder: Path | None = None) -> Heads:
     return Heads(
         LinearHead(TOPICS, topics, float(temperatures[0])),
         LinearHead(TAGS, tags, float(temperatures[1])),
+        trust,
         card,
     )
 
@@ -99,6 +102,7 @@ def save(folder: Path, heads: Heads) -> None:
             topics=heads.topics.weights.astype(np.float16),
             tags=heads.tags.weights.astype(np.float16),
             temperatures=np.array([heads.topics.temperature, heads.tags.temperature], np.float64),
+            trust=np.float64(heads.trust),
         )
     text = json.dumps(heads.card, indent=2, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")

@@ -29,7 +29,7 @@ TOPIC_HINTS: Mapping[str, str] = {
     "finance": "money:1 task:order:1",
     "legal": "citation:1",
     "academia": "citation:1 task:report:1",
-    "trivia": "few_words:1 question:1",
+    "trivia": "task:asks:1 question:1",
     "other": "task:summarize:2 task:classify:1 task:extract:1 task:greet:3",
 }
 """By topic: signals and by how much each raises the topic's score."""

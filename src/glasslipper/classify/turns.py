@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from glasslipper.kernel.messages import Message
 
-MOST_CHARACTERS = 1_100
+MOST_CHARACTERS = 900
 """Of all words that are looked at, so that a label costs the same whatever the prompt."""
 
-_END_CHARACTERS = 350
+_END_CHARACTERS = 300
 _TURNS = 4
 _ENOUGH_CHARACTERS = 200
 

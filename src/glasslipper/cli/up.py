@@ -40,6 +40,11 @@ DEFAULT_MODELS = ("local/smol", "local/static-256")
     type=click.Choice(["thread", "process"]),
     help="Where local models run.  [thread]",
 )
+@click.option(
+    "--classify/--no-classify",
+    default=None,
+    help="Label on this machine what requests are about; words are not kept.  [no]",
+)
 @click.option("--no-fetch", is_flag=True, help=f"Do not fetch {' and '.join(DEFAULT_MODELS)}.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line once ready.")
 def up(
@@ -48,6 +53,7 @@ def up(
     port: int | None,
     durability: str | None,
     engine: str | None,
+    classify: bool | None,
     no_fetch: bool,
     as_json: bool,
 ) -> None:
@@ -55,7 +61,9 @@ def up(
     from glasslipper.gateway import settings as settings_file
 
     home = places.home()
-    settings = settings_file.load(home, host=host, port=port, durability=durability, engine=engine)
+    settings = settings_file.load(
+        home, host=host, port=port, durability=durability, engine=engine, classify=classify
+    )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     if not no_fetch:
         _fetch_default(quiet=as_json)

@@ -58,6 +58,7 @@ class Payer(Struct, frozen=True, kw_only=True):
 class _Waiting(Struct, frozen=True):
     generation_id: str
     key_id: str
+    workload: str
     request: Request
 
 
@@ -101,7 +102,8 @@ class Labelling:
         if len(self._waiting) >= MOST_WAITING:
             self._desk.tally.skip("topic")
             return
-        self._waiting.append(_Waiting(record.id, record.key_id, request))
+        workload = f"{record.key_id}/{record.app or ''}/{record.system_print or ''}"
+        self._waiting.append(_Waiting(record.id, record.key_id, workload, request))
         self._keep_going("label", self._label_all)
 
     async def close(self) -> None:
@@ -131,7 +133,7 @@ class Labelling:
 
     def _label_one(self, one: _Waiting) -> Topic | None:
         try:
-            return self._labeller.label(one.request)
+            return self._labeller.label(one.request, one.workload)
         except Exception:  # noqa: BLE001 - the edge: a label is never worth a failure
             _log.exception("labelling %s failed", one.generation_id)
             return None

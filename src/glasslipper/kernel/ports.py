@@ -135,8 +135,11 @@ class History(Protocol):
 class Labeller(Protocol):
     """Tells what requests are about. Takes about a millisecond of CPU; any thread may ask."""
 
-    def label(self, request: Request) -> Topic:
-        """Label the user's words in a request; the system prompt is not looked at."""
+    def label(self, request: Request, workload: str | None = None) -> Topic:
+        """Label the user's words in a request; the system prompt is not looked at.
+
+        `workload` names what the request is one of; what it usually asks may be learned.
+        """
         ...
 
 
