@@ -148,7 +148,7 @@ async def activity(house: House, http: Http) -> None:
             CAST(sum(usage_reasoning) AS BIGINT)
         FROM generations WHERE day >= $first AND day <= $last
             AND (CAST($key AS VARCHAR) IS NULL OR key_id = $key)
-        GROUP BY ALL ORDER BY day DESC, 6 DESC, model, model_used, 4, 5"""
+        GROUP BY ALL ORDER BY 1 DESC, 6 DESC, 2, 3, 4, 5"""
     key = http.query.get("api_key_hash")
     values: dict[str, object] = {"first": first, "last": last, "key": key}
     async with _AT_A_TIME:
