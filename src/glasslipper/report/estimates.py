@@ -50,7 +50,12 @@ def share(hits: float, n: float, *, level: float = LEVEL) -> Estimate:
     p = hits / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Estimate(value=p, low=max(0.0, middle - half), high=min(1.0, middle + half), n=round(n))
+    return Estimate(
+        value=p,
+        low=max(0.0, min(p, middle - half)),
+        high=min(1.0, max(p, middle + half)),
+        n=round(n),
+    )
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:

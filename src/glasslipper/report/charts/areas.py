@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from glasslipper.report.charts import labels
+from glasslipper.report import words
+from glasslipper.report.charts import bars, labels
 from glasslipper.report.charts.frame import (
     HEIGHT,
     MUTED,
@@ -20,6 +21,8 @@ from glasslipper.report.charts.frame import (
 )
 
 GAP_PX = 15
+FEWEST_WEEKS = 3
+"""Weeks that make a series; fewer are shown as bars."""
 
 
 def shares(
@@ -32,8 +35,8 @@ def shares(
     title: str = "Share of tokens",
 ) -> Spec:
     """Return shares over time: `values` has a row for each name, each week's shares add up to 1."""
-    if len(weeks) < 3:
-        return stacks(weeks, names, values, title=title, form=".0%", top=1.0)
+    if len(weeks) < FEWEST_WEEKS:
+        return _bars(names, values, width=width)
     data, middles = _stacked(weeks, names, values)
     return framed(
         [
@@ -64,6 +67,10 @@ def stacks(
     top: float | None = None,
 ) -> Spec:
     """Return amounts over time as stacked bars."""
+    if len(weeks) < FEWEST_WEEKS:
+        return bars.ranked(
+            names, [sum(row) for row in values], [words.count(sum(row)) for row in values]
+        )
     data, middles = _stacked(weeks, names, values)
     totals = [sum(row[index] for row in values) for index in range(len(weeks))]
     high = top or max(totals, default=1.0) * 1.02 or 1.0
@@ -83,6 +90,19 @@ def stacks(
             },
             *_end_labels(names, middles, high, WIDTH, HEIGHT, dx=8 + thick / 2),
         ]
+    )
+
+
+def _bars(names: Sequence[str], values: Sequence[Sequence[float]], *, width: int) -> Spec:
+    """Return shares of a span that is too short for a series: one bar for each name."""
+    means = [sum(row) / max(len(row), 1) for row in values]
+    order = sorted(range(len(names)), key=lambda index: -means[index])
+    shown = [means[index] for index in order]
+    return bars.ranked(
+        [names[index] for index in order],
+        shown,
+        [words.percent(value) for value in shown],
+        width=min(420, width),
     )
 
 

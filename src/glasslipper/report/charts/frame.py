@@ -97,6 +97,8 @@ def value_axis(title: str, form: str = "", **scale: object) -> Spec:
     axis: Spec = {"title": title, "tickCount": 5}
     if form:
         axis["format"] = form
+    if form == "d":
+        axis["tickMinStep"] = 1
     return {"field": "y", "type": "quantitative", "axis": axis, "scale": {"nice": True, **scale}}
 
 

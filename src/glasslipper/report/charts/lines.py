@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from glasslipper.report.charts.areas import end_labels
+from glasslipper.report.charts.areas import FEWEST_WEEKS, end_labels
 from glasslipper.report.charts.frame import (
     ACCENT,
     HEIGHT,
@@ -28,8 +28,13 @@ def over_weeks(
     form: str = "~s",
     top: float | None = None,
     market: Sequence[Datum] = (),
-) -> Spec:
-    """Return lines over time from zero up; `None` leaves a gap, `market` is a thin dashed line."""
+) -> Spec | None:
+    """Return lines over time from zero up; `None` leaves a gap.
+
+    `market` is a thin dashed line. There is no chart of fewer than three weeks.
+    """
+    if len(weeks) < FEWEST_WEEKS:
+        return None
     names = list(series)
     data: list[Datum] = [
         {"x": week, "y": round(value, 6), "series": name}
@@ -42,7 +47,7 @@ def over_weeks(
     layers: list[Spec] = [
         {
             "data": {"values": data},
-            "mark": mark("line", strokeWidth=2, interpolate="monotone", point=len(weeks) < 3),
+            "mark": mark("line", strokeWidth=2, interpolate="monotone"),
             "encoding": {
                 "x": time_axis(weeks=len(weeks)),
                 "y": value_axis(title, form, domain=[0, high], nice=False),

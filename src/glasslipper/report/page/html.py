@@ -6,6 +6,7 @@ The same report gives the same bytes: nothing of the moment of writing is in it.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 from importlib import resources
 
@@ -14,6 +15,8 @@ from glasslipper.report.build import Answered, Report
 from glasslipper.report.charts import draw
 from glasslipper.report.page import cells
 from glasslipper.report.section import Missing, Part, Result
+
+_TYPED = re.compile(r"`([^`]+)`")
 
 STYLE = resources.files("glasslipper.report") / "page" / "page.css"
 
@@ -99,9 +102,9 @@ def _section(one: Answered) -> str:
     if isinstance(result, Missing):
         return (
             f'<article id="{section.id}" class="missing">{kicker}'
-            f"<h3>{html.escape(result.what)}</h3><p>{html.escape(result.how)}</p></article>"
+            f"<h3>{_prose(result.what)}</h3><p>{_prose(result.how)}</p></article>"
         )
-    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in result.notes)
+    notes = "".join(f'<p class="note">{_prose(note)}</p>' for note in result.notes)
     command = (
         f'<p class="do">To do so: <code>{html.escape(result.command)}</code></p>'
         if result.command
@@ -110,8 +113,13 @@ def _section(one: Answered) -> str:
     return (
         f'<article id="{section.id}">{kicker}<h3>{html.escape(result.claim)}</h3>'
         f"{_figure(one, result)}{command}{notes}"
-        f'<p class="method">{html.escape(section.method)}</p></article>'
+        f'<p class="method">{_prose(section.method)}</p></article>'
     )
+
+
+def _prose(text: str) -> str:
+    """Return text in which `what is typed` looks so."""
+    return _TYPED.sub(r"<code>\1</code>", html.escape(text))
 
 
 def _figure(one: Answered, result: Result) -> str:

@@ -10,6 +10,11 @@ from glasslipper.report.section import Missing, Part, Result, Section, Table
 from glasslipper.report.sections import forms
 from glasslipper.report.study import Row, Study
 
+NO_REASONING = Missing(
+    what="No reasoning model was used, as far as is known.",
+    how="Tell which models reason with `--models FILE` (`reasoning`: true).",
+)
+
 
 def reasoning_share(study: Study) -> Result | Missing:
     """Show the share of tokens that reasoning models serve."""
@@ -18,6 +23,8 @@ def reasoning_share(study: Study) -> Result | Missing:
     if not weeks.weeks:
         return forms.NO_ROWS
     shares = weeks.share("True")
+    if not any(shares):
+        return NO_REASONING
     before, after = forms.ends(weeks, "True")
     return Result(
         claim=f"Reasoning models {forms.moved(before, after)} of all tokens",
@@ -36,10 +43,7 @@ def reasoning_models(study: Study) -> Result | Missing:
     """Rank the reasoning models."""
     rows = study.ask("reasoning_models")
     if not rows:
-        return Missing(
-            what="No reasoning model was used, as far as is known.",
-            how="Tell which models reason with `--models FILE` (`reasoning`: true).",
-        )
+        return NO_REASONING
     total = sum(float(row["t"]) for row in rows)
     values = [float(row["t"]) / total for row in rows]
     names = [words.short(row["model"]) for row in rows]

@@ -99,8 +99,8 @@ def task_shares(study: Study) -> Result | Missing:
         return Missing(
             what="No judge has labelled a sample of prompts.",
             how=(
-                "Switch the judge on: `glasslipper classify --judge MODEL --rate 0.01`; it asks "
-                "through the gateway."
+                "Name a `judge_model` in the settings; it is asked through the gateway about "
+                "a share of the requests."
             ),
         )
     tasks = sorted({row["judged"] for row in gold} | set(counts) - {""})

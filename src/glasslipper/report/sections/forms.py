@@ -23,7 +23,7 @@ NO_ROWS = Missing(
 )
 NO_TASKS = Missing(
     what="No generation in this span has a topic label.",
-    how="Switch on topic labels, or run `glasslipper ledger import` with a column `task`.",
+    how="Serve with topic labels: `glasslipper up --classify`.",
 )
 NO_OPEN = Missing(
     what="No model with open weights was used, as far as is known.",
@@ -127,6 +127,8 @@ def moved(before: float, after: float) -> str:
     >>> moved(0.2, 0.5) == f"rose from {words.percent(0.2)} to {words.percent(0.5)}"
     True
     """
+    if before == after:
+        return f"stands at {words.percent(after)}"
     if abs(after - before) < 0.01:
         return f"held at {words.percent(after)}"
     verb = "rose" if after > before else "fell"

@@ -138,7 +138,7 @@ def failures(study: Study) -> Result | Missing:
             order,
             [(rates[k].value, rates[k].low, rates[k].high) for k in order],
             title="Failed calls",
-            form=".1%",
+            form=".2~p",
         ),
         table=Table(
             headings=(
@@ -293,13 +293,16 @@ def overpaying(study: Study) -> Result | Missing:
             f" {words.percent(top.dear.value)} and would save {words.usd(top.saving.value)}"
             f" {words.span(top.saving, '$')}"
         )
-        command = f"glasslipper route {top.main} {top.other} --app-task {top.about}"
+        keys = sorted(
+            {str(row["workload"]).partition("/")[0] for row in groups[top.main, top.about]}
+        )
+        advice = (f"Ask for `{top.other}` there: it concerns the keys {words.listed(keys, 12)}.",)
     else:
         claim = (
             "Rewards do not show that a cheaper model suffices anywhere:"
             f" {words.plural(len(tests), 'pairing')} tested"
         )
-        command = ""
+        advice = ()
     return Result(
         claim=claim,
         chart=bars.intervals(
@@ -349,11 +352,9 @@ def overpaying(study: Study) -> Result | Missing:
             ],
         ),
         findings=findings,
-        command=command,
         notes=(
-            (
-                f"The dashed line is the margin: {MARGIN:.0%} worse still counts as sufficient."
-            ).replace("%", " %"),
+            *advice,
+            f"The dashed line is the margin: {words.percent(MARGIN)} worse still suffices.",
         ),
     )
 

@@ -12,11 +12,19 @@ ORDER = ("Open, China", "Open, rest of world", "Closed", "Unknown")
 SIZES = ("Small, < 15B", "Medium, 15-70B", "Large, ≥ 70B", "Unknown")
 
 
+UNKNOWN = Missing(
+    what="Whether the models that were used are open is not known.",
+    how="Tell with `--models FILE`: a JSON list with `id`, `open_weights` and `country`.",
+)
+
+
 def open_share(study: Study) -> Result | Missing:
     """Split tokens into open and closed."""
     weeks = forms.by_week(study.ask("source_weeks"), "source", order=ORDER)
     if not weeks.weeks:
         return forms.NO_ROWS
+    if weeks.names == ["Unknown"]:
+        return UNKNOWN
     known = {name: weeks.share(name) for name in weeks.names}
     opened = [
         sum(known[name][i] for name in weeks.names if name.startswith("Open"))
@@ -162,6 +170,11 @@ def size_classes(study: Study) -> Result | Missing:
     weeks = forms.by_week(study.ask("size_weeks"), "size", order=SIZES)
     if not weeks.weeks:
         return forms.NO_OPEN
+    if weeks.names == ["Unknown"]:
+        return Missing(
+            what="How large the open models are is not known.",
+            how="Tell with `--models FILE`: a JSON list with `id` and `parameters_b`.",
+        )
     name = max(weeks.names, key=weeks.overall)
     before, after = forms.ends(weeks, name)
     return Result(

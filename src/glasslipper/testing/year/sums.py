@@ -346,7 +346,7 @@ class Sums:
         price = cost / 1e9 / known * 1e6
         used = by_model > 0
         x = np.log10(spent[used] / 1e9 / by_model[used] * 1e6)
-        slope = float(np.polyfit(x, np.log10(by_model[used]), 1)[0])
+        slope = _slope(x, np.log10(by_model[used]))
         return {
             "task-quadrants": {"split": float(np.median(price)), "price/programming": price[0]},
             "price-map": {"slope": slope},
@@ -393,7 +393,8 @@ class Sums:
         for index, name in enumerate(PROVIDERS):
             cumulated = np.cumsum(self.first_token[index])
             if cumulated[-1]:
-                middles[f"p50/{name}"] = float(np.searchsorted(cumulated, cumulated[-1] / 2))
+                half = float(cumulated[-1]) / 2
+                middles[f"p50/{name}"] = float((cumulated < half).sum())
         found: dict[str, dict[str, float]] = {"task-fit": fit, "latency": middles}
         if self.world.planted.cheap_suffices:
             spent, prompt, came_out = self.dear
@@ -429,6 +430,11 @@ class Sums:
             },
             "invoice": {"difference_nanousd": counts["excess"]},
         }
+
+
+def _slope(x: Floats, y: Floats) -> float:
+    x = x - x.mean()
+    return float((x @ y) / (x @ x))
 
 
 def finite(numbers: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
