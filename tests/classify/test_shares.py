@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from glasslipper.classify.shares import FEWEST_JUDGED, share
+from glasslipper.classify.shares import FEWEST_JUDGED, Share, share, share_of_counts
 
 TRIALS = 400
 
@@ -101,6 +101,32 @@ def test_laws_of_shares(pairs: list[tuple[bool, bool]], judged: int, chance: obj
     assert wider.high >= estimate.high
     assume(len(pairs) > judged)
     assert estimate.high - estimate.low > 0
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.data())
+def test_counts_tell_the_same_as_the_requests_that_were_counted(
+    both: int, only_judge: int, only_classifier: int, neither: int, data: st.DataObject
+) -> None:
+    truth = np.repeat([1.0, 1.0, 0.0, 0.0], [both, only_judge, only_classifier, neither])
+    told = np.repeat([1.0, 0.0, 1.0, 0.0], [both, only_judge, only_classifier, neither])
+    rest = np.array(data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=90)))
+    everything = np.concatenate([told, rest])
+    by_request = share(everything, np.arange(len(truth)), truth)
+    by_counts = share_of_counts(
+        int(everything.sum()),
+        len(everything),
+        both=both,
+        only_judge=only_judge,
+        only_classifier=only_classifier,
+        judged=len(truth),
+    )
+    for name in Share.__struct_fields__:
+        assert getattr(by_counts, name) == pytest.approx(getattr(by_request, name), abs=1e-9), name
+
+
+def test_counts_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="More were counted"):
+        share_of_counts(3, 10, both=5, only_judge=4, only_classifier=3, judged=8)
 
 
 @pytest.mark.parametrize(

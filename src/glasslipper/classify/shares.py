@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -83,29 +83,73 @@ def share(
     _check(told, places, truth, counts)
     everything = float(np.average(told, weights=counts))
     if len(places) < FEWEST_JUDGED:
-        return Share(
-            value=everything,
-            low=0.0,
-            high=1.0,
-            predicted=everything,
-            power=1.0,
-            judged=len(places),
-            of=len(told),
-        )
+        return _unsure(everything, judged=len(places), of=len(told))
     size = counts / counts.mean()
-    imagined = np.full(len(_CELLS), float((size**2).mean()))  # as large as a typical unit's owner
-    seen = np.concatenate([size[places], imagined])
-    pairs = np.vstack([np.column_stack([truth, told[places]]), _CELLS])
-    power = _power(pairs, seen)
-    rest = pairs[:, 0] - power * pairs[:, 1]
-    middle = float(np.average(rest, weights=seen))
-    errors = seen / seen.mean() * (rest - middle)
-    left = 1.0 - len(places) / len(told)
-    spread = math.sqrt(max(left, 0.0) * float((errors**2).sum()) / (len(rest) * (len(rest) - 1)))
-    effective = len(rest) / float((size**2).mean())
-    half = spread * _student(0.5 + level / 2, max(effective - 1.0, 2.0))
+    typical = float((size**2).mean())  # of whoever owns a unit of weight
+    return _corrected(
+        everything,
+        _Sample(
+            pairs=np.column_stack([truth, told[places]]),
+            times=np.ones(len(places)),
+            sizes=size[places],
+        ),
+        typical=typical,
+        of=len(told),
+        level=level,
+    )
+
+
+def share_of_counts(
+    predicted: int, of: int, *, both: int, only_judge: int, only_classifier: int, judged: int
+) -> Share:
+    """Return what `share` does, from counts: `predicted` of so many requests were told to be it.
+
+    Of `judged` requests in the sample, `both` told it of so many, the judge alone of
+    `only_judge`, the classifier alone of `only_classifier`.
+
+    Raises:
+        ValueError: More were counted than there are.
+    """
+    neither = judged - both - only_judge - only_classifier
+    if min(neither, both, only_judge, only_classifier) < 0 or not 0 <= predicted <= of >= judged:
+        raise ValueError("More were counted than there are.")
+    everything = predicted / of if of else 0.0
+    if judged < FEWEST_JUDGED:
+        return _unsure(everything, judged=judged, of=of)
+    times = np.array([both, only_judge, only_classifier, neither], dtype=np.float64)
+    sample = _Sample(pairs=_CELLS, times=times, sizes=np.ones(len(_CELLS)))
+    return _corrected(everything, sample, typical=1.0, of=of, level=LEVEL)
+
+
+class _Sample(NamedTuple):
+    """Rows of judged and predicted, how often each was seen, and its size relative to the mean."""
+
+    pairs: Floats
+    times: Floats
+    sizes: Floats
+
+
+def _corrected(
+    everything: float, sample: _Sample, *, typical: float, of: int, level: float
+) -> Share:
+    judged = round(float(sample.times.sum()))
+    left = 1.0 - judged / of
+    imagined = _Sample(
+        pairs=np.vstack([sample.pairs, _CELLS]),
+        times=np.concatenate([sample.times, np.ones(len(_CELLS))]),
+        sizes=np.concatenate([sample.sizes, np.full(len(_CELLS), typical)]),
+    )
+    power = _power(imagined)
+    middle = _mean_rest(imagined, power)
+    count = judged + len(_CELLS)
+    weights = imagined.times * imagined.sizes
+    rest = imagined.pairs[:, 0] - power * imagined.pairs[:, 1]
+    errors = imagined.sizes / (weights.sum() / count) * (rest - middle)
+    variance = float((imagined.times * errors**2).sum()) / (count * (count - 1))
+    freedom = max(count / typical - 1.0, 2.0)
+    half = math.sqrt(max(left, 0.0) * variance) * _student(0.5 + level / 2, freedom)
     if left == 0.0:
-        middle = float(np.average(rest[: len(places)], weights=seen[: len(places)]))
+        middle = _mean_rest(sample, power)
     value = power * everything + middle
     return Share(
         value=_within(value),
@@ -113,9 +157,20 @@ def share(
         high=_within(value + half),
         predicted=everything,
         power=power,
-        judged=len(places),
-        of=len(told),
+        judged=judged,
+        of=of,
     )
+
+
+def _unsure(everything: float, *, judged: int, of: int) -> Share:
+    return Share(
+        value=everything, low=0.0, high=1.0, predicted=everything, power=1.0, judged=judged, of=of
+    )
+
+
+def _mean_rest(sample: _Sample, power: float) -> float:
+    rest = sample.pairs[:, 0] - power * sample.pairs[:, 1]
+    return float(np.average(rest, weights=sample.times * sample.sizes))
 
 
 def _check(told: Floats, places: NDArray[np.int64], truth: Floats, counts: Floats) -> None:
@@ -131,11 +186,11 @@ def _check(told: Floats, places: NDArray[np.int64], truth: Floats, counts: Float
         raise ValueError("Weights are not negative, and not all zero.")
 
 
-def _power(pairs: Floats, sizes: Floats) -> float:
+def _power(sample: _Sample) -> float:
     """Return how much of the prediction to take off: the slope of judged on predicted."""
-    middle = np.average(pairs, axis=0, weights=sizes)
-    away = pairs - middle
-    squares = sizes**2
+    middle = np.average(sample.pairs, axis=0, weights=sample.times * sample.sizes)
+    away = sample.pairs - middle
+    squares = sample.times * sample.sizes**2
     variance = float((squares * away[:, 1] ** 2).sum())
     if variance <= 0.0:
         return 0.0
