@@ -86,6 +86,10 @@ budget-test: $(STAMPS)/test ## Ask for more than a key may spend, from a thousan
 bench-start: $(STAMPS)/test ## Measure import, start, idle memory, and the size of the wheel
 	@$(BIN)/python benchmarks/start.py $(ARGS)
 
+.PHONY: bench-ledger
+bench-ledger: $(STAMPS)/test ## Record, seal and kill: measure what the ledger costs and loses
+	@$(BIN)/python benchmarks/ledger.py $(ARGS)
+
 .PHONY: bench-gateway
 bench-gateway: $(STAMPS)/test ## Measure CPU, throughput, latency, streams and memory beside other gateways
 	@$(BIN)/python benchmarks/gateway.py $(ARGS)
@@ -97,3 +101,11 @@ referees: $(STAMPS)/test ## Let suites and clients written by others judge a run
 .PHONY: fuzz
 fuzz: $(STAMPS)/test ## Throw hostile bodies and cut streams at a gateway; count what it drops
 	@PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(ARGS)
+
+.PHONY: train-classify
+train-classify: $(STAMPS)/run ## Train the classifier's heads anew from the labelled prompts
+	@$(BIN)/python benchmarks/classify_train.py $(ARGS)
+
+.PHONY: bench-classify
+bench-classify: $(STAMPS)/run ## Label prompts of sources that the classifier never saw
+	@$(BIN)/python benchmarks/classify.py $(ARGS)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
 
 from glasslipper.kernel.ids import attempt_id, new_id
 from glasslipper.kernel.money import Price
@@ -154,7 +152,7 @@ def record(ledger: Ledger, *generations: Generation) -> None:
     async def all_of_them() -> None:
         for one in generations:
             cell = ledger.recorder.take_cell()
-            await ledger.recorder.intend(_intent(one, cell), hold=NO_HOLD)
+            await ledger.recorder.intend(intent_of(one, cell), hold=NO_HOLD)
             await ledger.recorder.settle(one)
             ledger.recorder.give_cell(cell)
         await ledger.flush()
@@ -185,10 +183,10 @@ def fact(about: Generation, kind: str, body: dict[str, object], **more: object) 
     return LateFact(**{**fields, **more})  # type: ignore[arg-type]
 
 
-def _intent(generation: Generation, cell: int) -> Intent:
+def intent_of(generation: Generation, cell: int, *, number: int = 1) -> Intent:
     return Intent(
         generation_id=generation.id,
-        attempt_id=attempt_id(generation.id, 1),
+        attempt_id=attempt_id(generation.id, number),
         created_ms=generation.created_ms,
         key_id=generation.key_id,
         accounts=generation.accounts,
@@ -201,8 +199,5 @@ def _intent(generation: Generation, cell: int) -> Intent:
         held_nanousd=generation.held_nanousd,
         price=PRICE,
         cell=cell,
+        number=number,
     )
-
-
-Make = Callable[..., Generation]
-Home = Path

@@ -10,10 +10,9 @@ import click
 
 from glasslipper.cli import options
 from glasslipper.cli.output import mention, print_json, printable
-from glasslipper.kernel.errors import InvalidRequest, PayloadTooLarge
+from glasslipper.cli.piped import piped
 
 DEFAULT_MODEL = "local/smol"
-MOST_PIPED_BYTES = 16 << 20
 
 
 @options.example(
@@ -88,22 +87,8 @@ class _Page:
 
 def _question(words: str) -> str:
     """Return what was piped in and what was said, whichever there is."""
-    piped = "" if sys.stdin is None or sys.stdin.isatty() else _piped()
-    question = "\n\n".join(part for part in (piped, words) if part.strip())
+    before = "" if sys.stdin is None or sys.stdin.isatty() else piped()
+    question = "\n\n".join(part for part in (before, words) if part.strip())
     if not question:
         raise click.UsageError("Say what to ask, or pipe it in.")
     return question
-
-
-def _piped() -> str:
-    content = sys.stdin.buffer.read(MOST_PIPED_BYTES + 1)
-    if len(content) > MOST_PIPED_BYTES:
-        raise PayloadTooLarge(
-            f"More than {MOST_PIPED_BYTES >> 20} MB are piped in.", hint="Ask about less at once."
-        )
-    try:
-        return content.decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(
-            "What is piped in is not text in UTF-8.", hint="Convert it to text first."
-        ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from glasslipper.gateway.house import House
 from glasslipper.gateway.settings import Settings
 from glasslipper.gateway.suppliers import Suppliers
@@ -27,4 +29,11 @@ async def open_house(settings: Settings, ledger: Ledger, *, engine_at: str | Non
     suppliers = Suppliers(settings, ledger=ledger, local=local)
     house = House(settings=settings, ledger=ledger, suppliers=suppliers, clock=ledger.clock)
     await suppliers.refresh()
+    if settings.classify:
+        from glasslipper.classify.judge import Judge
+        from glasslipper.cli.labelling import open_classifier
+
+        classifier = await asyncio.to_thread(open_classifier, fetch=False)
+        model = settings.judge_model
+        house.label_with(classifier, Judge(model) if model else None)
     return house

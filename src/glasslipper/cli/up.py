@@ -45,6 +45,11 @@ DEFAULT_MODELS = ("local/smol", "local/static-256")
     type=click.IntRange(1, 256),
     help="Gateway processes that share the port; local models then run in a keeper.  [1]",
 )
+@click.option(
+    "--classify/--no-classify",
+    default=None,
+    help="Label on this machine what requests are about; words are not kept.  [no]",
+)
 @click.option("--no-fetch", is_flag=True, help=f"Do not fetch {' and '.join(DEFAULT_MODELS)}.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line once ready.")
 def up(
@@ -54,6 +59,7 @@ def up(
     durability: str | None,
     engine: str | None,
     workers: int | None,
+    classify: bool | None,
     no_fetch: bool,
     as_json: bool,
 ) -> None:
@@ -62,7 +68,13 @@ def up(
 
     home = places.home()
     settings = settings_file.load(
-        home, host=host, port=port, durability=durability, engine=engine, workers=workers
+        home,
+        host=host,
+        port=port,
+        durability=durability,
+        engine=engine,
+        workers=workers,
+        classify=classify,
     )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     if not no_fetch:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from typing import cast
 
 from msgspec import Struct, structs
@@ -22,6 +22,7 @@ from glasslipper.gateway import endpoints as ends
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.endpoints import Endpoint
 from glasslipper.gateway.keyring import Keyring, own_keys_first
+from glasslipper.gateway.likeness import likeness, salt_of
 from glasslipper.gateway.routing import Result, Router, ToolWatch, with_thinking
 from glasslipper.gateway.tally import Tally
 from glasslipper.kernel.clock import Clock, day_of
@@ -111,6 +112,9 @@ class Desk:
         self.tally = Tally()
         self.running: set[object] = set()
         """Exchanges that run, on whichever way."""
+        self.salt = salt_of(ledger.home)
+        self.on_settled: Callable[[Generation, Request], None] | None = None
+        """Told of each exchange whose record is written; must return at once and not raise."""
 
 
 class _Try:
@@ -646,7 +650,10 @@ class Exchange:
                 self._end_attempt(status, error, outcome.billed_nanousd - self._wasted_nanousd)
             record = self._generation(status, error, outcome)
             self._desk.tally.note(record)
-            return self._desk.ledger.recorder.write_generation(record)
+            position = self._desk.ledger.recorder.write_generation(record)
+            if self._desk.on_settled is not None:
+                self._desk.on_settled(record, self.request)
+            return position
         if self._hold.limited:
             self._desk.ledger.purse.release(self._hold)
         return None
@@ -699,6 +706,7 @@ class Exchange:
     ) -> Generation:
         current = self._try
         finished = self._finished
+        like = likeness(self.request, self._desk.salt)
         return Generation(
             id=self.id,
             created_ms=self.created_ms,
@@ -732,6 +740,10 @@ class Exchange:
             attempts=tuple(self._attempts),
             candidates=self._route.candidates,
             is_byok=outcome.is_byok,
+            system_print=like.system_print,
+            turns=like.turns,
+            tools_offered=like.tools_offered,
+            tools_called=self._tools.calls if self._tools is not None else 0,
         )
 
 

@@ -1,9 +1,11 @@
 """The server's side of one client connection: uvicorn's, with what a public face needs besides.
 
 A client has a limited time for its header and for its body, to read what it is sent, and a
-limited size for its header; whoever serves it learns at once when it leaves. A client that closes its sending half counts as
-gone, because TCP cannot tell it from one that closed both. What is written within one turn of
-the event loop goes out in one piece.
+limited size for its header; whoever serves it learns at once when it leaves. A client that
+closes its sending half counts as gone, because TCP cannot tell it from one that closed both.
+What is written within one turn of the event loop goes out in one piece. A request that a
+shortcut may serve is kept until it is whole; a header that the parser found well-formed once is
+known again by its bytes.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ def guarded(
     header_timeout_s: float,
     body_timeout_s: float,
     write_timeout_s: float = 120.0,
-    by: Shortcut | None = None
+    by: Shortcut | None = None,
 ) -> type[HttpToolsProtocol]:
     """Return the protocol class for connections with these limits, and with a shortcut."""
 
@@ -130,6 +132,7 @@ _usual = _Usual()
 class GuardedConnection(HttpToolsProtocol):
     """A client connection that is watched."""
 
+    app: Any
     header_s: float = 20.0
     body_s: float = 60.0
     write_s: float = 120.0
@@ -324,7 +327,7 @@ class GuardedConnection(HttpToolsProtocol):
         """Let an application, or the usual one, answer the request that was kept or served."""
         self._kept, self._kept_whole, self._errand = None, False, None
         self._begin_scope()
-        usual: Any = self.app
+        usual = self.app
         self.app = usual if app is None else app
         super().on_headers_complete()
         self.app = usual

@@ -6,10 +6,12 @@ from glasslipper.gateway.auth import Gatekeeper
 from glasslipper.gateway.endpoints import Offer
 from glasslipper.gateway.exchange import Desk
 from glasslipper.gateway.idempotency import Replays
+from glasslipper.gateway.labelling import Labelling, Payer
 from glasslipper.gateway.settings import Settings
 from glasslipper.gateway.shelf import Shelf
 from glasslipper.gateway.suppliers import Suppliers
 from glasslipper.kernel.clock import Clock
+from glasslipper.kernel.ports import Judge, Labeller
 from glasslipper.ledger.read import Accounts, LedgerHistory
 from glasslipper.ledger.write import Ledger
 
@@ -32,9 +34,31 @@ class House:
         self.replays = Replays()
         self.shelf = Shelf(ledger.home, clock)
         self.draining = False
+        self.labelling: Labelling | None = None
+
+    def label_with(self, labeller: Labeller, judge: Judge | None = None) -> None:
+        """Label what is served from now on; a sample goes to the judge.
+
+        Raises:
+            SetupMissing: The settings name no key that could pay the judge.
+        """
+        settings = self.settings
+        payer = None
+        if judge is not None:
+            payer = Payer(judge=judge, share=settings.judge_share, key=settings.judge_key)
+        self.labelling = Labelling(
+            self.desk,
+            labeller,
+            offer=self.offer,
+            accounts=self.accounts,
+            payer=payer,
+            keep_prompts=settings.keep_prompts,
+        )
 
     async def close(self) -> None:
         """Close what the house opened itself; the ledger is its maker's to close."""
+        if self.labelling is not None:
+            await self.labelling.close()
         await self.suppliers.close()
         self.accounts.close()
         self.history.close()

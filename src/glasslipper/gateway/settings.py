@@ -34,6 +34,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         slots: Requests that one local model serves at once.
         queue: Requests that may wait for a local model; more are answered 429.
         cpu_hour_usd: What an hour of this machine's CPU costs, in USD: the price of local models.
+        classify: Whether every request is labelled with what it is about, on this machine.
+        judge_model: The model that labels a sample of the requests anew; none if empty.
+        judge_share: The share of requests that it is asked about, between 0 and 1.
+        judge_key: The name or id of the key that pays it; its budget is all that judging may cost.
+        keep_prompts: The share of requests whose user's words are kept in the ledger; 0 keeps none.
         discover: Whether model servers that run on this machine are looked for and offered.
         max_body_bytes: The largest request body.
         header_timeout_s: How long a client may take to send a request's header.
@@ -55,6 +60,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     slots: int = 4
     queue: int = 32
     cpu_hour_usd: str = "0.04"
+    classify: bool = False
+    judge_model: str = ""
+    judge_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    judge_key: str = ""
+    keep_prompts: Annotated[float, Meta(ge=0, le=1)] = 0.0
     discover: bool = True
     max_body_bytes: int = 32 << 20
     header_timeout_s: float = 20.0

@@ -53,6 +53,7 @@ class Tally:
         self.first_token: dict[str, Spread] = {}
         self.duration: dict[str, Spread] = {}
         self.refused: dict[str, int] = {}
+        self.skipped: dict[str, int] = {}
         self._plain: list[tuple[Served, int, int, int, int, int | None]] = []
 
     def note_plain(
@@ -101,6 +102,10 @@ class Tally:
     def refuse(self, slug: str) -> None:
         """Count a request that was answered with an error."""
         self.refused[slug] = self.refused.get(slug, 0) + 1
+
+    def skip(self, kind: str) -> None:
+        """Count a request that got no late fact of a kind that it should have had."""
+        self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
 
 def _spread(spreads: dict[str, Spread], name: str) -> Spread:

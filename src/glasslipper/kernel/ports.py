@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.messages import Request
-from glasslipper.kernel.record import Account, Generation, Intent, LateFact, PriceRow
+from glasslipper.kernel.record import Account, Generation, Intent, LateFact, PriceRow, Topic
 from glasslipper.kernel.usage import Usage
 
 
@@ -129,6 +129,29 @@ class History(Protocol):
 
     def generation(self, generation_id: str) -> Generation | None:
         """Return one record, or `None`."""
+        ...
+
+
+class Labeller(Protocol):
+    """Tells what requests are about. Takes about a millisecond of CPU; any thread may ask."""
+
+    def label(self, request: Request, workload: str | None = None) -> Topic:
+        """Label the user's words in a request; the system prompt is not looked at.
+
+        `workload` names what the request is one of; what it usually asks may be learned.
+        """
+        ...
+
+
+class Judge(Protocol):
+    """Knows how to ask a language model what a request is about, and how to read its answer."""
+
+    def question(self, request: Request) -> Request | None:
+        """Return what to ask about a request; `None` where there is nothing to judge."""
+        ...
+
+    def read(self, request: Request, answer: str) -> Topic | None:
+        """Return the label in an answer about a request; `None` where it is no label."""
         ...
 
 

@@ -164,6 +164,9 @@ class Topic(Struct, frozen=True, kw_only=True, omit_defaults=True):
 TOPIC_FACT = "topic"
 """The kind of the late fact whose body is a `Topic`."""
 
+JUDGED_FACT = "judged"
+"""The kind of the late fact whose body is a `Topic` that a language model gave, on a sample."""
+
 
 class LateFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something learned after the records were written, about a generation or a whole session.

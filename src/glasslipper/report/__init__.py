@@ -1,8 +1,8 @@
 """The study of the ledger's own traffic: sections, their claims, and the page.
 
-    with Lake(home) as lake:
-        study = Study(lake, Options(), Catalogue())
-        html = page(build(study))
+with Lake(home) as lake:
+    study = Study(lake, Options(), Catalogue())
+    html = page(build(study))
 """
 
 from glasslipper.report.build import Answered, Report, build

@@ -51,7 +51,10 @@ def share(hits: float, n: float, *, level: float = LEVEL) -> Estimate:
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return Estimate(
-        value=p, low=max(0.0, middle - half), high=min(1.0, middle + half), n=round(n)
+        value=p,
+        low=max(0.0, min(p, middle - half)),
+        high=min(1.0, max(p, middle + half)),
+        n=round(n),
     )
 
 
@@ -97,10 +100,13 @@ def binomial_tail(hits: int, n: int, p: float) -> float:
     if p <= 0 or p >= 1:
         return float(p >= 1)
     logs = [
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        + k * math.log(p) + (n - k) * math.log1p(-p)
+        math.lgamma(n + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(n - k + 1)
+        + k * math.log(p)
+        + (n - k) * math.log1p(-p)
         for k in range(hits, n + 1)
-    ]  # fmt: skip
+    ]
     return min(1.0, sum(map(math.exp, logs)))
 
 
@@ -200,4 +206,6 @@ def corrected_share(
     variance = (only_judge + only_model) / n - off * off
     half = student(round(n) - 1) * math.sqrt(variance / (n - 1) + plain * (1 - plain) / total)
     value = plain + off
-    return Estimate(value=value, low=max(0.0, value - half), high=min(1.0, value + half), n=round(n))
+    return Estimate(
+        value=value, low=max(0.0, value - half), high=min(1.0, value + half), n=round(n)
+    )

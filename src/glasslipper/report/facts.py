@@ -64,13 +64,12 @@ class ModelFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Catalogue:
     """Facts by model."""
 
-    def __init__(self, own: Iterable[ModelFacts] = ()) -> None:
-        """Know what ships with the package, and `own` facts before it."""
+    def __init__(self, own: Iterable[ModelFacts] = (), hints: Iterable[ModelFacts] = ()) -> None:
+        """Know what ships with the package, `own` facts before it, and `hints` after it."""
         self._own = {fact.id: fact for fact in own}
+        self._hints = {fact.id: fact for fact in hints}
         with CATALOGUE.open(encoding="utf-8") as file:
-            self._families = [
-                row for row in csv.DictReader(file, delimiter="\t") if row["prefix"]
-            ]
+            self._families = [row for row in csv.DictReader(file, delimiter="\t") if row["prefix"]]
 
     def facts(self, model: str) -> ModelFacts:
         """Return what is known about a model."""
@@ -82,8 +81,11 @@ class Catalogue:
             if model.startswith(family["prefix"]):
                 known = _merged(known, family)
         total, active = sizes_in(model)
+        hint = self._hints.get(model, known)
         return structs.replace(
             known,
+            reasoning=hint.reasoning if known.reasoning is None else known.reasoning,
+            released=known.released or hint.released,
             parameters_b=known.parameters_b or total,
             active_b=known.active_b or active or known.parameters_b or total,
         )

@@ -59,11 +59,15 @@ def ahead(values: Sequence[float]) -> Forecast:
         expected=[float(v) for v in expected],
         low=[float(v) for v in expected * math.exp(-daily)],
         high=[float(v) for v in expected * math.exp(daily)],
-        total=Estimate(value=total, low=total * math.exp(-half), high=total * math.exp(half), n=len(series)),
+        total=Estimate(
+            value=total, low=total * math.exp(-half), high=total * math.exp(half), n=len(series)
+        ),
     )
 
 
-def _expected(series: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _expected(
+    series: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     recent = series[-_SPAN:]
     weekday = recent.reshape(4, 7).mean(axis=0)
     before = series[-2 * _SPAN : -_SPAN].sum()
@@ -72,7 +76,9 @@ def _expected(series: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarra
     return np.tile(weekday, AHEAD // 7) * math.exp(growth)
 
 
-def _past_errors(series: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _past_errors(
+    series: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     found: list[float] = []
     for end in range(len(series) - AHEAD, 2 * _SPAN - 1, -7):
         truth, said = series[end : end + AHEAD].sum(), _expected(series[:end]).sum()

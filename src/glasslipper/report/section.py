@@ -24,7 +24,10 @@ Finding = Estimate | float | str | None
 
 
 class Table(Struct, frozen=True, kw_only=True):
-    """A section's data: a heading that ends with `#` is of numbers, with `%` of shares, with `$` of dollars."""
+    """A section's data.
+
+    A heading that ends with `#` is of numbers, with `%` of shares, with `$` of nano-dollars.
+    """
 
     headings: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]

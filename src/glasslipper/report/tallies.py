@@ -5,13 +5,15 @@ facts that they saw: a new fact or a new version makes a new file, and the old o
 not sealed yet is summed up each time. They may be deleted at any time.
 """
 
+# Every name in these statements is ours. ruff: noqa: S608
+
 from __future__ import annotations
 
 import hashlib
 from importlib import resources
 from pathlib import Path
 
-from glasslipper.ledger.lake import views
+from glasslipper.ledger.lake import columns, views
 from glasslipper.ledger.lake.segments import Segment
 from glasslipper.ledger.read.scan import Lake
 from glasslipper.store.duck import text, texts
@@ -32,19 +34,27 @@ def make(lake: Lake) -> None:
         for name, path in _of_segment(lake, folder, segment).items():
             files[name].append(path)
     for name in NAMES:
-        fresh = sql(name, generations="fresh_generations", feedback="feedback", topics="topics")
+        fresh = sql(
+            name,
+            generations="fresh_generations",
+            attempts="fresh_attempts",
+            feedback="feedback",
+            topics="topics",
+        )
         lake.run(f"CREATE TABLE fresh_{name} AS {fresh}")
-        sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "
+        sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "  # noqa: S608
         lake.run(
-            f"CREATE VIEW tally_{name} AS {sealed if files[name] else ''}SELECT * FROM fresh_{name}"
+            f"CREATE VIEW tally_{name} AS {sealed if files[name] else ''}SELECT * FROM fresh_{name}"  # noqa: S608
         )
     _forget(folder, {path for paths in files.values() for path in paths})
 
 
-def sql(name: str, *, generations: str, feedback: str, topics: str) -> str:
+def sql(name: str, *, generations: str, attempts: str, feedback: str, topics: str) -> str:
     """Return the SQL of a tally over tables of these names."""
     plain = (_SQL / f"{name}.sql").read_text(encoding="utf-8")
-    return plain.format(generations=generations, feedback=feedback, topics=topics)
+    return plain.format(
+        generations=generations, attempts=attempts, feedback=feedback, topics=topics
+    )
 
 
 def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
@@ -58,15 +68,25 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     if not wanted:
         return paths
     source = f"read_parquet({text(stored)})"
-    near = f"generation_id BETWEEN '{segment.manifest.span.first_id}' AND '{segment.manifest.span.last_id}'"
+    more = segment.file("attempts")
+    beside = f"read_parquet({text(more)})" if more else f"({columns.empty(columns.ATTEMPTS)})"
+    near = (
+        f"generation_id BETWEEN '{segment.manifest.span.first_id}' AND "
+        f"'{segment.manifest.span.last_id}'"
+    )
     lake.run(
-        f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"
+        f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"  # noqa: S608
+        f"CREATE OR REPLACE TEMP VIEW one_attempts AS {views.attempts(source, beside)};"
         f"CREATE OR REPLACE TEMP VIEW one_feedback AS SELECT * FROM feedback WHERE {near};"
         f"CREATE OR REPLACE TEMP VIEW one_topics AS SELECT * FROM topics WHERE {near}"
     )
     for name in wanted:
         query = sql(
-            name, generations="one_generations", feedback="one_feedback", topics="one_topics"
+            name,
+            generations="one_generations",
+            attempts="one_attempts",
+            feedback="one_feedback",
+            topics="one_topics",
         )
         part = paths[name].with_suffix(".part")
         lake.run(f"COPY ({query}) TO {text(part)} (FORMAT parquet, COMPRESSION zstd)")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from glasslipper.kernel.money import NANO
 from glasslipper.report.estimates import Estimate
 
+NBSP, MINUS = "\u00a0", "\u2212"
+
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
 
 
@@ -30,20 +32,22 @@ def _short(value: float) -> str:
 def percent(value: float) -> str:
     """Return a share.
 
-    >>> percent(0.4216), percent(0.0123), percent(0.0004)
-    ('42 %', '1.2 %', '0.04 %')
+    Number and sign are kept together by a space that does not break.
+
+    >>> percent(0.4216) == "42\u00a0%", percent(0.0123) == "1.2\u00a0%"
+    (True, True)
     """
     if math.isnan(value):
         return "n/a"
     points = value * 100
     if abs(points) >= 10 or points == 0:
-        return f"{points:.0f} %"
-    return f"{points:.1f} %" if abs(points) >= 0.1 else f"{points:.1g} %"
+        return f"{points:.0f}{NBSP}%"
+    return f"{points:.1f}{NBSP}%" if abs(points) >= 0.1 else f"{points:.1g}{NBSP}%"
 
 
 def points(value: float) -> str:
     """Return a change of a share in percentage points, with its sign."""
-    return f"{value * 100:+.1f} points".replace("-", "−")
+    return f"{value * 100:+.1f} points".replace("-", MINUS)
 
 
 def usd(nanousd: float) -> str:
@@ -56,16 +60,20 @@ def usd(nanousd: float) -> str:
     if value == 0:
         return "$0"
     if abs(value) >= 100:
-        return f"${value:,.0f}".replace("$-", "−$")
+        return f"${value:,.0f}".replace("$-", MINUS + "$")
     if abs(value) >= 1:
-        return f"${value:,.2f}".replace("$-", "−$")
-    return f"${value:.2g}".replace("$-", "−$")
+        return f"${value:,.2f}".replace("$-", MINUS + "$")
+    return f"${value:.2g}".replace("$-", MINUS + "$")
 
 
 def span(estimate: Estimate, form: str = "%") -> str:
     """Return an interval in brackets, as shares or as plain numbers."""
-    show = percent if form == "%" else usd if form == "$" else lambda v: f"{v:.2f}"
-    return f"(95 %: {show(estimate.low)} to {show(estimate.high)})"
+    show = {"%": percent, "$": usd}.get(form, _plain)
+    return f"(95{NBSP}%: {show(estimate.low)} to {show(estimate.high)})"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
@@ -74,7 +82,9 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     rest = len(names) - len(shown)
     if rest > 0:
         shown.append(f"{rest} more")
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+    return (
+        shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+    )
 
 
 def short(model: str) -> str:
@@ -82,7 +92,7 @@ def short(model: str) -> str:
     return model.partition("/")[2] or model
 
 
-TITLES = {"seo": "SEO", "": "Unclassified"}
+TITLES = {"seo": "SEO", "": "Unclassified", "other": "Other topics"}
 
 
 def title(word: str) -> str:

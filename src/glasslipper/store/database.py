@@ -39,9 +39,16 @@ class Database:
     """One connection. Use it from one thread at a time."""
 
     def __init__(
-        self, path: Path, *, durability: Durability = "process", read_only: bool = False
+        self,
+        path: Path,
+        *,
+        durability: Durability = "process",
+        read_only: bool = False,
+        page_bytes: int = 4_096,
     ) -> None:
         """Open the file, creating it and its folder unless `read_only`.
+
+        `page_bytes` is for a file that is created: large pages suit large rows.
 
         With `process` a commit is written to the WAL file before it returns and survives the
         end of the process; SQLite syncs the file at checkpoints only (synchronous=NORMAL).
@@ -65,6 +72,7 @@ class Database:
                 timeout=BUSY_TIMEOUT_MS / 1000,
             )
             if not read_only:
+                self._connection.execute(f"PRAGMA page_size = {page_bytes}")
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 level = "FULL" if durability == "power" else "NORMAL"
                 self._connection.execute(f"PRAGMA synchronous = {level}")

@@ -48,7 +48,8 @@ class _Collector:
         yield _counted("charged_usd", "What budgets paid, in USD", charged)
         yield _spread("first_token_seconds", "Time to the first token", tally.first_token)
         yield _spread("duration_seconds", "Time of a whole exchange", tally.duration)
-        yield _refused(tally.refused)
+        yield _by_name("errors", "Requests refused", "code", tally.refused)
+        yield _by_name("unlabelled", "Late facts that were not made", "kind", tally.skipped)
         running = len(self._house.desk.running)
         yield GaugeMetricFamily("glasslipper_running", "Exchanges that run now", value=running)
 
@@ -62,12 +63,12 @@ def _counted(name: str, words: str, counts: dict[Served, int] | dict[Served, flo
     return family
 
 
-def _refused(counts: dict[str, int]) -> Metric:
+def _by_name(name: str, words: str, label: str, counts: dict[str, int]) -> Metric:
     from prometheus_client.core import CounterMetricFamily
 
-    family = CounterMetricFamily("glasslipper_errors", "Requests refused", labels=["code"])
-    for slug, number in counts.items():
-        family.add_metric([slug], number)
+    family = CounterMetricFamily(f"glasslipper_{name}", words, labels=[label])
+    for which, number in counts.items():
+        family.add_metric([which], number)
     return family
 
 

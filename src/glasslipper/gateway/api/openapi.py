@@ -14,7 +14,16 @@ import msgspec
 
 from glasslipper import __version__
 from glasslipper.gateway.added import AddedModel
-from glasslipper.gateway.api import accounts, admin, byok, feedback, offered, pricelist, shapes
+from glasslipper.gateway.api import (
+    accounts,
+    admin,
+    analytics,
+    byok,
+    feedback,
+    offered,
+    pricelist,
+    shapes,
+)
 from glasslipper.gateway.dialects import embeddings, errors
 from glasslipper.gateway.dialects.chat import answer as chat_answer
 from glasslipper.gateway.dialects.chat import wire as chat_wire
@@ -80,6 +89,12 @@ OPERATIONS = (
               query=("id",)),
     Operation("post", f"{_P}/generation/feedback", "Judge an answer",
               feedback.Judgement, shapes.NamedAnswer, status="201"),
+    Operation("get", f"{_P}/activity", "Show what was used, by day and endpoint",
+              answers=analytics.ActivityAnswer),
+    Operation("get", f"{_P}/analytics/meta", "List the words of analytics",
+              answers=analytics.AnalyticsMetaAnswer),
+    Operation("post", f"{_P}/analytics/query", "Ask what was used, by anything",
+              analytics.AnalyticsQuery, analytics.AnalyticsAnswer),
     Operation("get", f"{_P}/key", "Show the key that asks", answers=shapes.OwnKeyAnswer),
     Operation("get", f"{_P}/credits", "Show what is left", answers=shapes.CreditsAnswer),
     Operation("post", f"{_P}/key/sessions", "Make a short-lived key",

@@ -30,6 +30,7 @@ from glasslipper.gateway.express.records import as_json
 from glasslipper.gateway.guard import GuardedConnection
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Application, Http, Serve
+from glasslipper.gateway.likeness import likeness_of
 from glasslipper.gateway.providers.openai import MAX_ANSWER_BYTES, OpenAICompatible, is_stream
 from glasslipper.gateway.providers.openai.plain import Said, read_plain
 from glasslipper.gateway.routing import Plain, choices
@@ -68,11 +69,20 @@ class Asker:
 class Charge(Struct, frozen=True, gc=False):
     """What the ledger counts of an exchange; see `ledger.write.recorder.Charged`."""
 
+    id: str
+    key_id: str
     created_ms: int
     accounts: tuple[str, ...]
     charged_nanousd: int
     billed_nanousd: int
     is_byok: bool = False
+
+
+class Beginning(Struct, frozen=True, gc=False):
+    """Which exchange an intent begins; see `ledger.write.fresh.Begins`."""
+
+    generation_id: str
+    number: int = 1
 
 
 class Express:
@@ -147,6 +157,7 @@ class Express:
         errand.ride(lane, hold, lane.upstream)
         try:
             errand.intend(units, _NULL if ask.user is None else as_json(ask.user))
+            errand.liken(ask)
         except StoreFailed:
             desk.ledger.purse.release(hold)
             return None
@@ -203,6 +214,7 @@ class Errand:
         "_hold",
         "_is_over",
         "_lane",
+        "_likeness",
         "_pieces",
         "_reply",
         "_size_bytes",
@@ -262,10 +274,16 @@ class Errand:
             user,
         )
         try:
-            recorder.write_intent_line(self.id, line, self._hold)
+            recorder.write_intent_line(Beginning(self.id), line, self._hold)
         except StoreFailed:
             recorder.give_cell(cell)
             raise
+
+    def liken(self, ask: PlainRequest) -> None:
+        """Note what the request is like, for the record."""
+        said = [(turn.role, turn.content) for turn in ask.messages]
+        system_print, turns = likeness_of(said, self._express.desk.salt)
+        self._likeness = (_NULL if system_print is None else as_json(system_print), turns)
 
     def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
         """Go with an exchange whose first attempt is written down."""
@@ -386,10 +404,12 @@ class Errand:
             duration_ms,
             upstream_id,
             billed,
+            *self._likeness,
         )
         recorder = self._express.recorder
-        charge = Charge(self._created_ms, lane.accounts, charged, billed)
-        recorder.write_generation_line(self.id, line, charge)
+        key_id = lane.caller.account.key_id
+        charge = Charge(self.id, key_id, self._created_ms, lane.accounts, charged, billed)
+        recorder.write_generation_line(charge, line)
         recorder.give_cell(self._cell)
         desk.running.discard(self)
         desk.tally.note_plain(

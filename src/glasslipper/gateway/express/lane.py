@@ -3,7 +3,7 @@
 A lane is found once and good for as long as a key is remembered: whom the key speaks for, the
 one endpoint of the model and its one price, and the bytes around what changes from request to
 request. There is none where more than that must be looked at: several endpoints, prices that
-depend on the hour or the size, keys that accounts brought along.
+depend on the hour or the size, keys that accounts brought along, labels.
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ def find_lane(house: House, caller: Caller, model: str, caption: Caption) -> Lan
         ModelUnknown: It is not offered.
     """
     offered = house.offer.find(model)
-    if len(offered) != 1 or not house.desk.keyring.is_empty:
+    desk = house.desk
+    if len(offered) != 1 or not desk.keyring.is_empty or desk.on_settled is not None:
         return None
     endpoint = offered[0]
     upstream, tariff = endpoint.upstream, endpoint.pricing.tariff

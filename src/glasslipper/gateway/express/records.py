@@ -67,8 +67,9 @@ def generation_template(
 
     It takes the id, the time in ms, the reasons of the end as JSON (ours, the provider's), the
     time to the first token, the duration, tokens in and out, held, billed and charged nano-USD,
-    the provider's id as JSON, the user as JSON; and of the attempt its id, when it started, its
-    duration, its time to the first token, the provider's id, and what it billed.
+    the provider's id as JSON, the user as JSON; of the attempt its id, when it started, its
+    duration, its time to the first token, the provider's id, and what it billed; the fingerprint
+    of the system prompt as JSON, and the user's turns.
     """
     account = caller.account
     line = lines.encode(
@@ -114,16 +115,28 @@ def generation_template(
                 ),
             ),
             candidates=(Candidate(endpoint=endpoint.id, propensity=1.0, why=ONLY),),
+            system_print=_mark(28),
+            turns=_mark(29),
         )
     )
     usage = b'{"input":%d,"output":%d,"requests":1}'
-    kinds = {10: b"%b", 22: b"%b", 12: b"%b", 13: b"%b", 16: usage, 20: b"%b", 21: b"%b", 26: b"%b"}
+    kinds = {
+        10: b"%b",
+        22: b"%b",
+        12: b"%b",
+        13: b"%b",
+        16: usage,
+        20: b"%b",
+        21: b"%b",
+        26: b"%b",
+        28: b"%b",
+    }
     marks = [
         (
             f"@@{number}@@".encode() if number in (10, 22) else quoted(number),
             kinds.get(number, b"%d"),
         )
-        for number in range(10, 28)
+        for number in range(10, 30)
     ]
     return template(line, marks)
 

@@ -42,6 +42,11 @@ class ToolWatch:
             self._names[delta.index] = delta.name
         self._pieces.setdefault(delta.index, []).append(delta.arguments)
 
+    @property
+    def calls(self) -> int:
+        """How many calls there have been so far."""
+        return len(self._pieces)
+
     def fault(self) -> ToolFault | None:
         """Return what is wrong with the first faulty call, or `None`."""
         for index, pieces in self._pieces.items():

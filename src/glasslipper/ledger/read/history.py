@@ -101,15 +101,17 @@ class LedgerHistory:
         """Return when each key's last exchange began, in Unix ms, for those that had any."""
         names = msgspec.json.encode(key_ids).decode()
         sql = """
-            SELECT value,
-                (SELECT max(created_ms) FROM records WHERE key_id = value AND seq > ?)
+            SELECT value, (
+                SELECT max(created_ms) FROM records WHERE key_id = value AND seq > ?)
             FROM json_each(?)"""
-        found: dict[str, int] = {}
         with hot.held(self._home) as moment:
-            rows: list[Sequence[object]] = [
-                row for one in moment.hot for row in one.table.rows(sql, (one.after, names))
+            rows = [
+                (key, used)
+                for one in moment.hot
+                for key, used in one.table.rows(sql, (one.after, names))
             ]
             rows += self._sealed.last_used(moment.segments, key_ids)
+        found: dict[str, int] = {}
         for key_id, used_ms in rows:
             if used_ms is not None:
                 found[str(key_id)] = max(found.get(str(key_id), 0), cast("int", used_ms))

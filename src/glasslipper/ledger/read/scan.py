@@ -71,7 +71,7 @@ from glasslipper.ledger.lake import columns, rollups, views
 from glasslipper.ledger.lake.columns import Column
 from glasslipper.ledger.lake.segments import Segment
 from glasslipper.ledger.read import hot, statefile
-from glasslipper.store.duck import MEMORY_BYTES, Cells, Duck, Values, texts
+from glasslipper.store.duck import MEMORY_BYTES, Cells, Duck, Values, text, texts
 
 if TYPE_CHECKING:
     from glasslipper.store.duck import Array
@@ -203,6 +203,10 @@ class Lake:
     def load(self, table: str, columns: Mapping[str, Array]) -> None:
         """Make or replace a table from arrays of equal length; `None` in an object is NULL."""
         self._duck.load(table, columns)
+
+    def copy(self, sql: str, path: Path) -> None:
+        """Write the rows of one query to a Parquet file, compressed with zstd."""
+        self._duck.run(f"COPY ({sql}) TO {text(path)} (FORMAT parquet, COMPRESSION zstd)")
 
     def close(self) -> None:
         """Close it and remove what it spilled; a second time does nothing."""

@@ -12,7 +12,7 @@ from glasslipper.kernel.record import Generation, LateFact
 from glasslipper.ledger.lake import columns, records, views
 from glasslipper.ledger.lake.columns import Column
 from glasslipper.ledger.lake.segments import Segment
-from glasslipper.store.duck import Cells, Duck, texts
+from glasslipper.store.duck import Cells, Duck, text, texts
 
 SpendBy = Literal["key", "model", "day", "provider", "status"]
 
@@ -84,12 +84,12 @@ class Sealed:
         return self._asked(lambda duck: duck.rows(sql, {"since": since_ms, "key": key_id}))
 
     def last_used(self, segments: Sequence[Segment], key_ids: Sequence[str]) -> list[Cells]:
-        """Return each key with when its last exchange began, in Unix ms."""
+        """Return each key that has generations, and when the last of them began."""
         if not segments or not key_ids:
             return []
-        stored = _of(segments, "generations", columns.GENERATIONS, "list_contains($keys, key_id)")
-        sql = f"SELECT key_id, max(created_ms)::BIGINT FROM {stored} GROUP BY 1"
-        return self._asked(lambda duck: duck.rows(sql, {"keys": list(key_ids)}))
+        stored = _of(segments, "generations", columns.GENERATIONS, f"key_id IN {_in(key_ids)}")
+        sql = f"SELECT key_id, max(created_ms) FROM {stored} GROUP BY key_id"
+        return self._asked(lambda duck: duck.rows(sql))
 
     def late_facts(
         self, segments: Sequence[Segment], *, generation_id: str | None, session_id: str | None
@@ -128,6 +128,10 @@ def _of(segments: Sequence[Segment], table: str, kept: Sequence[Column], where: 
         return f"({columns.empty(kept)})"
     chosen = f" WHERE {where}" if where else ""
     return f"(SELECT * FROM read_parquet({texts(files)}){chosen})"
+
+
+def _in(values: Sequence[str]) -> str:
+    return "(" + ", ".join(map(text, values)) + ")"
 
 
 def _fact(row: Cells) -> dict[str, object]:

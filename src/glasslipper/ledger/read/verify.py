@@ -32,6 +32,7 @@ class Sums(NamedTuple):
     charged_nanousd: int = 0
     billed_nanousd: int = 0
     generations: int = 0
+    byok_nanousd: int = 0
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -107,9 +108,9 @@ def _state(path: Path) -> tuple[Counters, dict[str, int]]:
     try:
         state.change("BEGIN")
         counted = {
-            (str(account), cast("int", day)): Sums(*cast("tuple[int, int, int]", tuple(sums)))
+            (str(account), cast("int", day)): _sums(sums)
             for account, day, *sums in state.rows(
-                "SELECT account, day, charged_nanousd, billed_nanousd, generations FROM counters"
+                f"SELECT account, day, {', '.join(Sums._fields)} FROM counters"
             )
         }
         reached = {
@@ -121,10 +122,14 @@ def _state(path: Path) -> tuple[Counters, dict[str, int]]:
     return counted, reached
 
 
+def _sums(values: Iterable[object]) -> Sums:
+    return Sums(*cast("Iterable[int]", values))
+
+
 def _add(recorded: defaultdict[tuple[str, int], Sums], found: Iterable[tuple[object, ...]]) -> None:
     for account, day, *sums in found:
         where = (str(account), cast("int", day))
-        more = Sums(*cast("tuple[int, int, int]", tuple(sums)))
+        more = _sums(sums)
         recorded[where] = Sums(*map(sum, zip(recorded[where], more, strict=True)))
 
 
@@ -132,12 +137,15 @@ def _of_segments(duck: Duck, files: list[Path]) -> list[tuple[object, ...]]:
     if not files:
         return []
     found = duck.rows(
-        f"""SELECT account, day, sum(charged)::BIGINT, sum(billed)::BIGINT, sum(rows)::BIGINT
+        f"""SELECT account, day, sum(charged)::BIGINT, sum(billed)::BIGINT, sum(rows)::BIGINT,
+            sum(byok)::BIGINT
         FROM (
-            SELECT unnest(from_json(accounts, '["VARCHAR"]')) AS account, day, charged, billed, rows
+            SELECT unnest(from_json(accounts, '["VARCHAR"]')) AS account, day, charged, billed,
+                rows, byok
             FROM (
                 SELECT accounts, created_ms // {DAY_MS} AS day, count(*) AS rows,
-                    sum(billed_nanousd - unpaid_nanousd) AS charged, sum(billed_nanousd) AS billed
+                    sum(billed_nanousd - unpaid_nanousd) AS charged, sum(billed_nanousd) AS billed,
+                    sum(CASE WHEN is_byok THEN billed_nanousd ELSE 0 END) AS byok
                 FROM read_parquet({texts(files)}) GROUP BY ALL))
         GROUP BY ALL"""
     )
@@ -148,7 +156,9 @@ def _of_table(one: hot.Hot, reached: int) -> list[tuple[object, ...]]:
     found = one.table.rows(
         f"""SELECT a.value, g.created_ms / {DAY_MS},
             sum(coalesce(json_extract(g.body, '$.charged_nanousd'), 0)),
-            sum(coalesce(json_extract(g.body, '$.billed_nanousd'), 0)), count(*)
+            sum(coalesce(json_extract(g.body, '$.billed_nanousd'), 0)), count(*),
+            sum(iif(json_extract(g.body, '$.is_byok'),
+                coalesce(json_extract(g.body, '$.billed_nanousd'), 0), 0))
         FROM records AS g, json_each(g.body, '$.accounts') AS a
         WHERE g.seq > ? AND g.position <= ? GROUP BY 1, 2""",
         (one.after, reached),

@@ -71,19 +71,8 @@ class Live:
         fresh = [one for one in list(self._settled) if position < one.position <= until]
         if not fresh:
             return position
-        charged, billed = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
-        generations, byok = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
-        for one in fresh:
-            for account in one.accounts:
-                where = (account, one.day)
-                charged[where] += one.charged
-                billed[where] += one.billed
-                generations[where] += 1
-                if one.byok:
-                    byok[where] += one.byok
-        for (account, day), number in generations.items():
-            where = (account, day)
-            db.change(_ADD, (account, day, charged[where], billed[where], number, byok[where]))
+        for (account, day), sums in _sums(fresh).items():
+            db.change(_ADD, (account, day, *sums))
         for account, amount in _charges(fresh):
             db.change(_TAKE, (amount, self._journal, account))
         _set_counted(db, self._journal, fresh[-1].position)
@@ -103,6 +92,31 @@ class Live:
         if counted:
             del self._settled[: len(counted)]
             self._counted(_charges(counted))
+
+
+def _sums(settled: list[_Settled]) -> dict[tuple[str, int], list[int]]:
+    """Return charged, billed, how many, and billed to keys of accounts, by account and day.
+
+    First by whole path: there are far fewer of those than there are generations.
+    """
+    by_path: dict[tuple[tuple[str, ...], int], list[int]] = {}
+    for one in settled:
+        where = (one.accounts, one.day)
+        sums = by_path.get(where)
+        if sums is None:
+            by_path[where] = [one.charged, one.billed, 1, one.byok]
+        else:
+            sums[0] += one.charged
+            sums[1] += one.billed
+            sums[2] += 1
+            sums[3] += one.byok
+    by_account: dict[tuple[str, int], list[int]] = {}
+    for (accounts, day), more in by_path.items():
+        for account in accounts:
+            sums = by_account.setdefault((account, day), [0, 0, 0, 0])
+            for number, value in enumerate(more):
+                sums[number] += value
+    return by_account
 
 
 def _charges(settled: list[_Settled]) -> Charges:

@@ -18,6 +18,7 @@ from glasslipper.kernel.clock import Clock
 from glasslipper.kernel.errors import StoreFailed
 from glasslipper.ledger.write import recovery, rows
 from glasslipper.ledger.write.counters import Live
+from glasslipper.ledger.write.fresh import Fresh
 from glasslipper.store import journal as journal_store
 from glasslipper.store import lease
 from glasslipper.store.cells import Cells
@@ -53,6 +54,7 @@ class Keeper:
         self,
         folder: Path,
         *,
+        fresh: Fresh,
         store: GroupCommit,
         live: Live,
         open_state: Callable[[], Database],
@@ -67,6 +69,7 @@ class Keeper:
         """
         self._settled = settled
         self._folder = folder
+        self._fresh = fresh
         self._store = store
         self._live = live
         self._open_state = open_state
@@ -117,7 +120,7 @@ class Keeper:
         failure: Exception | None = None
         try:
             until = self._settled()
-            copied = rows.copy(table, self._folder, until)
+            copied = rows.copy_fresh(table, self._folder, self._fresh, until)
             counted = self._store.submit(lambda db: self._live.count(db, until)).result()
             self._live.done(counted)
             self._drop_old(table, min(copied, counted))

@@ -20,6 +20,7 @@ from glasslipper.kernel.ids import new_id
 from glasslipper.ledger import tables
 from glasslipper.ledger.write import counters, keeper, keys, recovery
 from glasslipper.ledger.write.counters import Live
+from glasslipper.ledger.write.fresh import Fresh
 from glasslipper.ledger.write.purse import BudgetHold, Purse
 from glasslipper.ledger.write.recorder import Charged, Recorder
 from glasslipper.store.cells import Cells
@@ -61,8 +62,10 @@ class Ledger:
         self._store = GroupCommit(self._open_state)
         self.purse = Purse(self._store, self.folder.name, self.clock)
         self._live = Live(self.folder.name, self.purse.counted)
+        fresh = Fresh()
         self._keeper = keeper.Keeper(
             self.folder,
+            fresh=fresh,
             store=self._store,
             live=self._live,
             open_state=self._open_state,
@@ -70,7 +73,7 @@ class Ledger:
             durability=durability,
             settled=self._journal.sync if durability == "power" else self._journal.whole,
         )
-        self.recorder = Recorder(self._journal, self._cells, noted=self._noted)
+        self.recorder = Recorder(self._journal, self._cells, fresh=fresh, noted=self._noted)
 
     def _noted(self, position: int, charged: Charged | None, hold: BudgetHold) -> None:
         if charged is not None:

@@ -13,6 +13,7 @@ from typing import Protocol
 from glasslipper.kernel.errors import StoreFailed
 from glasslipper.kernel.record import Generation, Intent, LateFact
 from glasslipper.ledger import lines
+from glasslipper.ledger.write.fresh import Begins, Ends, Fresh
 from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 from glasslipper.store.cells import Cells
 from glasslipper.store.journal import Journal
@@ -21,13 +22,8 @@ ROOM_BYTES = 8_192
 """Room kept for what a generation says beyond its intent."""
 
 
-class Charged(Protocol):
+class Charged(Ends, Protocol):
     """What counters and budgets want to know of a generation; a generation is one."""
-
-    @property
-    def created_ms(self) -> int:
-        """When it began, in Unix ms."""
-        ...
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -57,10 +53,14 @@ Noted = Callable[[int, Charged | None, BudgetHold], None]
 class Recorder:
     """The writing end of one journal. Its methods run in one event loop."""
 
-    def __init__(self, journal: Journal, cells: Cells, *, noted: Noted) -> None:
-        """Record into `journal`; tell `noted` of each generation, and `None` of other facts."""
+    def __init__(self, journal: Journal, cells: Cells, *, fresh: Fresh, noted: Noted) -> None:
+        """Record into `journal`; tell `noted` of each generation, and `None` of other facts.
+
+        Every line appended is also given to `fresh`.
+        """
         self._journal = journal
         self._cells = cells
+        self._fresh = fresh
         self._noted = noted
         self._open: dict[str, _Open] = {}
         self.relayed = cells.values
@@ -119,15 +119,16 @@ class Recorder:
             DiskFull: There is no room for the exchange; nothing is written.
             StoreFailed: The journal cannot be written; the upstream must not be called.
         """
-        return self.write_intent_line(intent.generation_id, lines.encode(intent), hold)
+        return self.write_intent_line(intent, lines.encode(intent), hold)
 
-    def write_intent_line(self, generation_id: str, line: bytes, hold: BudgetHold) -> int:
-        """Do the same with the line of an intent.
+    def write_intent_line(self, intent: Begins, line: bytes, hold: BudgetHold) -> int:
+        """Do the same with the line of an intent and what it begins.
 
         Raises:
             DiskFull: There is no room for the exchange; nothing is written.
             StoreFailed: The journal cannot be written; the upstream must not be called.
         """
+        generation_id = intent.generation_id
         known = self._open.get(generation_id)
         room = len(line) + 1 if known else 3 * len(line) + ROOM_BYTES
         self._journal.reserve(room)
@@ -136,6 +137,7 @@ class Recorder:
         except StoreFailed:
             self._journal.unreserve(room)
             raise
+        self._fresh.add(position, line, intent)
         if known is None:
             self._open[generation_id] = _Open(room, hold)
         else:
@@ -159,20 +161,20 @@ class Recorder:
         Raises:
             StoreFailed: The journal cannot be written; the exchange stays open.
         """
-        return self.write_generation_line(generation.id, lines.encode(generation), generation)
+        return self.write_generation_line(generation, lines.encode(generation))
 
-    def write_generation_line(
-        self, generation_id: str, line: bytes, charged: Charged
-    ) -> int | None:
+    def write_generation_line(self, charged: Charged, line: bytes) -> int | None:
         """Do the same with the line of a generation and what it charges.
 
         Raises:
             StoreFailed: The journal cannot be written; the exchange stays open.
         """
+        generation_id = charged.id
         known = self._open.get(generation_id)
         if known is None:
             return None
         position = self._journal.append(line)
+        self._fresh.add(position, line, charged)
         del self._open[generation_id]
         self._journal.unreserve(known.room_bytes)
         self._noted(position, charged, known.hold)
@@ -190,6 +192,7 @@ class Recorder:
             position = self._journal.append(line)
         finally:
             self._journal.unreserve(len(line) + 1)
+        self._fresh.add(position, line, None)
         self._noted(position, None, NO_HOLD)
         await self._journal.durable(position)
 

@@ -6,6 +6,7 @@ however often copying is interrupted; rows are also keyed by id. Knows nothing o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import cast
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 from glasslipper.ledger import lines, tables
 from glasslipper.ledger.lake import segments
+from glasslipper.ledger.write.fresh import Begins, Ends, Fresh, FreshLine
 from glasslipper.store import journal
 from glasslipper.store.database import Database, Durability
 from glasslipper.store.migrate import migrate
@@ -22,11 +24,12 @@ from glasslipper.store.migrate import migrate
 ROWS_FILE = "rows.sqlite"
 
 _MANY_LINES = 2_000
+_PAGE_BYTES = 16_384
 
 
 def open_rows(folder: Path, durability: Durability = "process") -> Database:
     """Open the table file of the journal in `folder`, with its tables up to date."""
-    db = Database(folder / ROWS_FILE, durability=durability)
+    db = Database(folder / ROWS_FILE, durability=durability, page_bytes=_PAGE_BYTES)
     migrate(db, tables.ROWS)
     _heed_segments(db, folder)
     return db
@@ -70,6 +73,17 @@ def copy(db: Database, folder: Path, until: int | None = None) -> int:
     return position
 
 
+def copy_fresh(db: Database, folder: Path, fresh: Fresh, until: int) -> int:
+    """Copy what the journal has gained, up to `until`, from memory as far as it is there."""
+    position = copied_to(db)
+    while taken := fresh.take(position, until):
+        position = taken[-1][0]
+        with db.transaction():
+            _insert_fresh(db, taken)
+            db.change("UPDATE copied SET position = ?", (position,))
+    return copy(db, folder, until) if position < until else position
+
+
 def forget_beyond(db: Database, end: int) -> None:
     """Go back to the end of a journal that has lost lines, as it may when the power fails."""
     db.change("UPDATE copied SET position = min(position, ?)", (end,))
@@ -98,31 +112,49 @@ def _insert(db: Database, chunk: list[bytes], start: int) -> None:
     """Insert the records of whole lines, the first of which begins at position `start`."""
     bodies = lines.of_kind(chunk, lines.GENERATION)
     rows = [_rows.decode(body) for body in bodies]
-    ends = accumulate((len(line) + 1 for line in chunk), initial=start)
-    next(ends)
+    ends = list(accumulate((len(line) + 1 for line in chunk), initial=start))[1:]
     after = [
         end for line, end in zip(chunk, ends, strict=True) if line.startswith(lines.GENERATION)
     ]
     db.change_many(
-        "INSERT OR IGNORE INTO records (position, id, key_id, created_ms, body)"
-        " VALUES (?, ?, ?, ?, ?)",
+        _INSERT_RECORDS,
         [
             (end, row.id, row.key_id, row.created_ms, body.decode())
             for end, row, body in zip(after, rows, bodies, strict=True)
         ],
     )
-    _keep_open(db, lines.of_kind(chunk, lines.INTENT), {row.id for row in rows})
+    intents = lines.of_kind(chunk, lines.INTENT)
+    begun = [_begun.decode(body) for body in intents]
+    _keep_open(db, list(zip(begun, intents, strict=True)), {row.id for row in rows})
     if facts := lines.bodies(chunk, lines.FACT):
         db.change(_INSERT_FACTS, (facts,))
 
 
-def _keep_open(db: Database, intents: list[bytes], ended: set[str]) -> None:
+def _insert_fresh(db: Database, chunk: list[FreshLine]) -> None:
+    """Do the same with lines of which it is known what they say."""
+    ended: list[tuple[int, str, str, int, str]] = []
+    begun: list[tuple[Begins, bytes]] = []
+    facts: list[bytes] = []
+    for end, line, record in chunk:
+        if line.startswith(lines.GENERATION):
+            one = cast("Ends", record)
+            body = line[_GENERATION_AT:-1].decode()
+            ended.append((end, one.id, one.key_id, one.created_ms, body))
+        elif line.startswith(lines.INTENT):
+            begun.append((cast("Begins", record), line))
+        else:
+            facts.append(line)
+    db.change_many(_INSERT_RECORDS, ended)
+    over = {row[1] for row in ended}
+    _keep_open(db, [(one, line[_INTENT_AT:-1]) for one, line in begun], over)
+    if facts and (bodies := lines.bodies(facts, lines.FACT)):
+        db.change(_INSERT_FACTS, (bodies,))
+
+
+def _keep_open(db: Database, begun: Sequence[tuple[Begins, bytes]], ended: set[str]) -> None:
     """Keep the intents that did not end in the same chunk; drop those that began earlier."""
-    begun = [_begun.decode(body) for body in intents]
-    left = [
-        body for body, one in zip(intents, begun, strict=True) if one.generation_id not in ended
-    ]
-    whole = {one.generation_id for one in begun if one.number == 1}
+    left = [body for one, body in begun if one.generation_id not in ended]
+    whole = {one.generation_id for one, _ in begun if one.number == 1}
     if left:
         db.change(_INSERT_INTENTS, (lines.array(left),))
     db.change_many(
@@ -134,6 +166,12 @@ def _keep_open(db: Database, intents: list[bytes], ended: set[str]) -> None:
 def _field(path: str, source: str = "value") -> str:
     return f"json_extract({source}, '$.{path}')"
 
+
+_INSERT_RECORDS = """
+    INSERT OR IGNORE INTO records (position, id, key_id, created_ms, body)
+    VALUES (?, ?, ?, ?, ?)"""
+
+_GENERATION_AT, _INTENT_AT = len(lines.GENERATION), len(lines.INTENT)
 
 _INSERT_INTENTS = f"""
     INSERT OR IGNORE INTO intents (attempt_id, generation_id, body)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from glasslipper.report.charts import labels
+from glasslipper.report import words
+from glasslipper.report.charts import bars, labels
 from glasslipper.report.charts.frame import (
     HEIGHT,
     MUTED,
@@ -20,15 +21,22 @@ from glasslipper.report.charts.frame import (
 )
 
 GAP_PX = 15
+FEWEST_WEEKS = 3
+"""Weeks that make a series; fewer are shown as bars."""
 
 
 def shares(
-    weeks: Sequence[str], names: Sequence[str], values: Sequence[Sequence[float]],
-    *, width: int = WIDTH, height: int = HEIGHT, title: str = "Share of tokens",
+    weeks: Sequence[str],
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    *,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    title: str = "Share of tokens",
 ) -> Spec:
     """Return shares over time: `values` has a row for each name, each week's shares add up to 1."""
-    if len(weeks) < 3:
-        return stacks(weeks, names, values, title=title, form=".0%", top=1.0)
+    if len(weeks) < FEWEST_WEEKS:
+        return _bars(names, values, width=width)
     data, middles = _stacked(weeks, names, values)
     return framed(
         [
@@ -36,7 +44,7 @@ def shares(
                 "data": {"values": data},
                 "mark": mark("area", stroke=PAPER, strokeWidth=0.7, interpolate="monotone"),
                 "encoding": {
-                    "x": time_axis(weeks=len(weeks)),
+                    "x": time_axis(weeks=len(weeks), width=width),
                     "y": value_axis(title, ".0%", domain=[0, 1]),
                     "y2": {"field": "y2"},
                     "color": colours(names),
@@ -46,14 +54,23 @@ def shares(
         ],
         width=width,
         height=height,
-    )  # fmt: skip
+    )
 
 
 def stacks(
-    weeks: Sequence[str], names: Sequence[str], values: Sequence[Sequence[float]],
-    *, title: str, form: str = "~s", top: float | None = None,
+    weeks: Sequence[str],
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    *,
+    title: str,
+    form: str = "~s",
+    top: float | None = None,
 ) -> Spec:
     """Return amounts over time as stacked bars."""
+    if len(weeks) < FEWEST_WEEKS:
+        return bars.ranked(
+            names, [sum(row) for row in values], [words.count(sum(row)) for row in values]
+        )
     data, middles = _stacked(weeks, names, values)
     totals = [sum(row[index] for row in values) for index in range(len(weeks))]
     high = top or max(totals, default=1.0) * 1.02 or 1.0
@@ -76,6 +93,19 @@ def stacks(
     )
 
 
+def _bars(names: Sequence[str], values: Sequence[Sequence[float]], *, width: int) -> Spec:
+    """Return shares of a span that is too short for a series: one bar for each name."""
+    means = [sum(row) / max(len(row), 1) for row in values]
+    order = sorted(range(len(names)), key=lambda index: -means[index])
+    shown = [means[index] for index in order]
+    return bars.ranked(
+        [names[index] for index in order],
+        shown,
+        [words.percent(value) for value in shown],
+        width=min(420, width),
+    )
+
+
 def _stacked(
     weeks: Sequence[str], names: Sequence[str], values: Sequence[Sequence[float]]
 ) -> tuple[list[Datum], list[float]]:
@@ -95,9 +125,13 @@ def _stacked(
 
 
 def _end_labels(
-    names: Sequence[str], places: Sequence[float], top: float, width: int, height: int,
+    names: Sequence[str],
+    places: Sequence[float],
+    top: float,
+    width: int,
+    height: int,
     dx: float = 8,
-) -> list[Spec]:  # fmt: skip
+) -> list[Spec]:
     """Return names at the right edge, beside a mark in the series' colour."""
     moved = labels.spread(places, GAP_PX * top / height, 0.0, top)
     data = [

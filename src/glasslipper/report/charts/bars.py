@@ -27,7 +27,11 @@ def _names(names: Sequence[str]) -> Spec:
 
 
 def ranked(
-    names: Sequence[str], values: Sequence[float], texts: Sequence[str], *, marked: int = 1,
+    names: Sequence[str],
+    values: Sequence[float],
+    texts: Sequence[str],
+    *,
+    marked: int = 1,
     width: int = 420,
 ) -> Spec:
     """Return horizontal bars in this order; the first `marked` are coloured."""
@@ -35,8 +39,12 @@ def ranked(
         {"name": name, "x": value, "text": text, "bright": index < marked}
         for index, (name, value, text) in enumerate(zip(names, values, texts, strict=True))
     ]
-    x: Spec = {"field": "x", "type": "quantitative", "axis": None,
-               "scale": {"domain": [0, max([*values, 1e-12]) * 1.02]}}
+    x: Spec = {
+        "field": "x",
+        "type": "quantitative",
+        "axis": None,
+        "scale": {"domain": [0, max([*values, 1e-12]) * 1.02]},
+    }
     y = _names(names)
     return framed(
         [
@@ -46,8 +54,10 @@ def ranked(
                 "encoding": {
                     "x": x,
                     "y": y,
-                    "color": {"condition": {"test": "datum.bright", "value": SERIES[0]},
-                              "value": SERIES[8]},
+                    "color": {
+                        "condition": {"test": "datum.bright", "value": SERIES[0]},
+                        "value": SERIES[8],
+                    },
                 },
             },
             {
@@ -58,12 +68,18 @@ def ranked(
         ],
         width=width,
         height=ROW_PX * max(len(data), 1),
-    )  # fmt: skip
+    )
 
 
 def intervals(
-    names: Sequence[str], values: Sequence[tuple[float, float, float]], *, title: str,
-    form: str = ".0%", marked: Sequence[int] = (), at: float | None = None, width: int = 420,
+    names: Sequence[str],
+    values: Sequence[tuple[float, float, float]],
+    *,
+    title: str,
+    form: str = ".0%",
+    marked: Sequence[int] = (),
+    at: float | None = None,
+    width: int = 420,
 ) -> Spec:
     """Return dots with their intervals (value, low, high); `at` draws a line of comparison."""
     data = [
@@ -74,8 +90,12 @@ def intervals(
     axis: Spec = {"title": title, "grid": True, "tickCount": 6}
     if form:
         axis["format"] = form
-    x: Spec = {"field": "low", "type": "quantitative", "axis": axis,
-               "scale": {"zero": False, "nice": True}}
+    x: Spec = {
+        "field": "low",
+        "type": "quantitative",
+        "axis": axis,
+        "scale": {"zero": False, "nice": True},
+    }
     tint: Spec = {"condition": {"test": "datum.bright", "value": ACCENT}, "value": SERIES[0]}
     layers: list[Spec] = [
         {
@@ -98,4 +118,4 @@ def intervals(
                 "encoding": {"x": {"field": "x", "type": "quantitative"}},
             },
         )
-    return framed(layers, width=width, height=ROW_PX * max(len(data), 1))  # fmt: skip
+    return framed(layers, width=width, height=ROW_PX * max(len(data), 1))

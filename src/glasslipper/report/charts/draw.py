@@ -16,8 +16,10 @@ VEGA_LITE = "6.4"
 
 _COLOUR = re.compile(r' (fill|stroke)="(#0[0-9a-f]{5})"')
 _NUMBER = re.compile(r"-?\d+\.\d{2,}")
-_ROLES = re.compile(r' (?:role="graphics-[a-z]+"|aria-(?:roledescription|hidden)="[^"]*"'
-                    r'|pointer-events="none"|class="[^"]*")')  # fmt: skip
+_ROLES = re.compile(
+    r' (?:role="graphics-[a-z]+"|aria-(?:roledescription|hidden)="[^"]*"'
+    r'|pointer-events="none"|class="[^"]*")'
+)
 
 
 def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
@@ -27,9 +29,7 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
     """
     import vl_convert
 
-    drawn: str = vl_convert.vegalite_to_svg(
-        json.dumps(spec, sort_keys=True), vl_version=VEGA_LITE
-    )
+    drawn: str = vl_convert.vegalite_to_svg(json.dumps(spec, sort_keys=True), vl_version=VEGA_LITE)
     drawn = _ROLES.sub("", drawn)
     drawn = _COLOUR.sub(_themed, drawn)
     drawn = _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), drawn)

@@ -57,12 +57,18 @@ CONFIG: Spec = {
         "labelPadding": 6,
         "gridWidth": 1,
     },
-    "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleY": -10,
-              "titleX": 0, "titleBaseline": "bottom"},
+    "axisY": {
+        "titleAngle": 0,
+        "titleAlign": "left",
+        "titleAnchor": "end",
+        "titleY": -10,
+        "titleX": 0,
+        "titleBaseline": "bottom",
+    },
     "axisX": {"grid": False},
     "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "labelFontWeight": 600},
     "text": {"color": INK, "fontSize": LABEL_PX},
-}  # fmt: skip
+}
 
 
 def mark(kind: str, **more: object) -> Spec:
@@ -70,15 +76,20 @@ def mark(kind: str, **more: object) -> Spec:
     return {"type": kind, "aria": False, "clip": False, **more}
 
 
-def time_axis(*, weeks: int) -> Spec:
+def time_axis(*, weeks: int, width: int = WIDTH) -> Spec:
     """Return the x channel of a time series with so many weeks."""
-    form = "%b %Y" if weeks > 30 else "%d %b"
+    form = "%b %Y" if weeks > 11 else "%d %b"
     return {
         "field": "x",
         "type": "temporal",
-        "axis": {"format": form, "title": None, "labelFlush": True, "tickCount": 6,
-                 "labelOverlap": "greedy"},
-    }  # fmt: skip
+        "axis": {
+            "format": form,
+            "title": None,
+            "labelFlush": True,
+            "tickCount": max(2, width // 105),
+            "labelOverlap": "greedy",
+        },
+    }
 
 
 def value_axis(title: str, form: str = "", **scale: object) -> Spec:
@@ -86,6 +97,8 @@ def value_axis(title: str, form: str = "", **scale: object) -> Spec:
     axis: Spec = {"title": title, "tickCount": 5}
     if form:
         axis["format"] = form
+    if form == "d":
+        axis["tickMinStep"] = 1
     return {"field": "y", "type": "quantitative", "axis": axis, "scale": {"nice": True, **scale}}
 
 

@@ -42,7 +42,7 @@ def _bottom(group: tuple[float, list[int]], gap: float) -> float:
 def uncrowded(
     points: Sequence[tuple[float, float, str]], width: float, height: float, letter: float = 6.6
 ) -> list[bool]:
-    """Return which points (in pixels, the most important first) may carry their text at the right."""
+    """Return which points (in pixels, the first first) may carry their text at the right."""
     boxes: list[tuple[float, float, float, float]] = []
     shown: list[bool] = []
     dots = [(x - 5, y - 5, x + 5, y + 5) for x, y, _ in points]

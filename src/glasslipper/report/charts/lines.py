@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from glasslipper.report.charts.areas import end_labels
+from glasslipper.report.charts.areas import FEWEST_WEEKS, end_labels
 from glasslipper.report.charts.frame import (
     ACCENT,
     HEIGHT,
@@ -21,10 +21,20 @@ from glasslipper.report.charts.frame import (
 
 
 def over_weeks(
-    weeks: Sequence[str], series: Mapping[str, Sequence[float | None]], *, title: str,
-    form: str = "~s", top: float | None = None, market: Sequence[Datum] = (),
-) -> Spec:
-    """Return lines over time from zero up; `None` leaves a gap, `market` is a thin dashed line."""
+    weeks: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    title: str,
+    form: str = "~s",
+    top: float | None = None,
+    market: Sequence[Datum] = (),
+) -> Spec | None:
+    """Return lines over time from zero up; `None` leaves a gap.
+
+    `market` is a thin dashed line. There is no chart of fewer than three weeks.
+    """
+    if len(weeks) < FEWEST_WEEKS:
+        return None
     names = list(series)
     data: list[Datum] = [
         {"x": week, "y": round(value, 6), "series": name}
@@ -37,7 +47,7 @@ def over_weeks(
     layers: list[Spec] = [
         {
             "data": {"values": data},
-            "mark": mark("line", strokeWidth=2, interpolate="monotone", point=len(weeks) < 3),
+            "mark": mark("line", strokeWidth=2, interpolate="monotone"),
             "encoding": {
                 "x": time_axis(weeks=len(weeks)),
                 "y": value_axis(title, form, domain=[0, high], nice=False),
@@ -49,7 +59,7 @@ def over_weeks(
         layers += end_labels(names, ends, high, WIDTH, HEIGHT)
     if market:
         layers.append(_market(market))
-    return framed(layers)  # fmt: skip
+    return framed(layers)
 
 
 def _market(market: Sequence[Datum]) -> Spec:
@@ -64,8 +74,12 @@ def _market(market: Sequence[Datum]) -> Spec:
 
 
 def cohorts(
-    curves: Mapping[str, Sequence[float]], *, marked: Sequence[str] = (), height: int = 190,
-    width: int = 270, title: str = "Still active",
+    curves: Mapping[str, Sequence[float]],
+    *,
+    marked: Sequence[str] = (),
+    height: int = 190,
+    width: int = 270,
+    title: str = "Still active",
 ) -> Spec:
     """Return a line for each cohort by months since its start; those `marked` stand out."""
     data = [
@@ -106,29 +120,42 @@ def cohorts(
                 "encoding": {"x": x, "y": y, "text": {"field": "t"}},
             }
         )
-    return framed(layers, width=width, height=height)  # fmt: skip
+    return framed(layers, width=width, height=height)
 
 
 def forecast(
-    days: Sequence[str], values: Sequence[float], ahead: Sequence[str],
-    expected: Sequence[float], low: Sequence[float], high: Sequence[float], *, title: str,
+    days: Sequence[str],
+    values: Sequence[float],
+    ahead: Sequence[str],
+    expected: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    *,
+    title: str,
 ) -> Spec:
     """Return what was, what is to come, and how far that may be off."""
     x = time_axis(weeks=len(days))
     top = max([*values, *high]) * 1.05 or 1.0
     y = value_axis(title, "$~s", domain=[0, top], nice=False)
     past = [{"x": day, "y": value} for day, value in zip(days, values, strict=True)]
-    band = [
-        {"x": day, "y": a, "y2": b} for day, a, b in zip(ahead, low, high, strict=True)
-    ]
+    band = [{"x": day, "y": a, "y2": b} for day, a, b in zip(ahead, low, high, strict=True)]
     line = [{"x": day, "y": value} for day, value in zip(ahead, expected, strict=True)]
     return framed(
         [
-            {"data": {"values": past}, "mark": mark("line", color=MUTED, strokeWidth=1.6),
-             "encoding": {"x": x, "y": y}},
-            {"data": {"values": band}, "mark": mark("area", color=ACCENT, opacity=0.22),
-             "encoding": {"x": x, "y": y, "y2": {"field": "y2"}}},
-            {"data": {"values": line}, "mark": mark("line", color=ACCENT, strokeWidth=2.2),
-             "encoding": {"x": x, "y": y}},
+            {
+                "data": {"values": past},
+                "mark": mark("line", color=MUTED, strokeWidth=1.6),
+                "encoding": {"x": x, "y": y},
+            },
+            {
+                "data": {"values": band},
+                "mark": mark("area", color=ACCENT, opacity=0.22),
+                "encoding": {"x": x, "y": y, "y2": {"field": "y2"}},
+            },
+            {
+                "data": {"values": line},
+                "mark": mark("line", color=ACCENT, strokeWidth=2.2),
+                "encoding": {"x": x, "y": y},
+            },
         ]
-    )  # fmt: skip
+    )

@@ -8,8 +8,13 @@ from glasslipper.report.charts.frame import INK, SERIES, Spec, framed, mark
 
 
 def tinted(
-    rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]],
-    texts: Sequence[Sequence[str]], *, row_title: str, column_title: str, cell: int = 44,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float]],
+    texts: Sequence[Sequence[str]],
+    *,
+    column_title: str,
+    cell: int = 44,
 ) -> Spec:
     """Return cells for each row and column; the highest value has the strongest tint."""
     most = max((value for row in values for value in row), default=1.0) or 1.0
@@ -18,19 +23,39 @@ def tinted(
         for name, line, words in zip(rows, values, texts, strict=True)
         for column, value, text in zip(columns, line, words, strict=True)
     ]
-    y: Spec = {"field": "row", "type": "nominal", "sort": list(rows),
-               "axis": {"title": row_title, "labelLimit": 220, "titleAngle": 0}}
-    x: Spec = {"field": "column", "type": "nominal", "sort": list(columns),
-               "axis": {"title": column_title, "orient": "top", "labelAngle": -35 if cell > 30 else 0,
-                        "labelAlign": "left" if cell > 30 else "center", "labelLimit": 160}}
+    y: Spec = {
+        "field": "row",
+        "type": "nominal",
+        "sort": list(rows),
+        "axis": {"title": None, "labelLimit": 220, "labelColor": INK},
+    }
+    x: Spec = {
+        "field": "column",
+        "type": "nominal",
+        "sort": list(columns),
+        "axis": {
+            "title": column_title or None,
+            "orient": "top",
+            "labelColor": INK,
+            "labelAngle": -35 if cell > 30 else 0,
+            "labelAlign": "left" if cell > 30 else "center",
+            "labelLimit": 160,
+        },
+    }
     opacity: Spec = {"field": "v", "type": "quantitative", "scale": None, "legend": None}
     return framed(
         [
-            {"data": {"values": data}, "mark": mark("rect", color=SERIES[0]),
-             "encoding": {"x": x, "y": y, "opacity": opacity}},
-            {"data": {"values": data}, "mark": mark("text", color=INK),
-             "encoding": {"x": x, "y": y, "text": {"field": "text"}}},
+            {
+                "data": {"values": data},
+                "mark": mark("rect", color=SERIES[0]),
+                "encoding": {"x": x, "y": y, "opacity": opacity},
+            },
+            {
+                "data": {"values": data},
+                "mark": mark("text", color=INK),
+                "encoding": {"x": x, "y": y, "text": {"field": "text"}},
+            },
         ],
         width=cell * max(len(columns), 1),
         height=26 * max(len(rows), 1),
-    )  # fmt: skip
+    )

@@ -12,8 +12,14 @@ def grid(charts: Sequence[tuple[str, Spec]], *, columns: int = 2) -> Spec:
     panels: list[Spec] = []
     for name, chart in charts:
         bare = {key: value for key, value in chart.items() if key not in ("config", "$schema")}
-        title = {"text": name, "anchor": "start", "color": INK, "fontSize": 13, "fontWeight": 600,
-                 "offset": 14}
+        title = {
+            "text": name,
+            "anchor": "start",
+            "color": INK,
+            "fontSize": 13,
+            "fontWeight": 600,
+            "offset": 14,
+        }
         panels.append({**bare, "title": title})
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
@@ -22,4 +28,4 @@ def grid(charts: Sequence[tuple[str, Spec]], *, columns: int = 2) -> Spec:
         "spacing": 28,
         "config": CONFIG,
         "resolve": {"scale": {"x": "independent", "y": "independent", "color": "independent"}},
-    }  # fmt: skip
+    }

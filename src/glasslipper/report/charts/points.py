@@ -30,8 +30,12 @@ class Point(Struct, frozen=True, kw_only=True):
 
 
 def log_map(
-    points: Sequence[Point], *, x_title: str, y_title: str,
-    cross: tuple[float, float] | None = None, line: tuple[float, float] | None = None,
+    points: Sequence[Point],
+    *,
+    x_title: str,
+    y_title: str,
+    cross: tuple[float, float] | None = None,
+    line: tuple[float, float] | None = None,
 ) -> Spec:
     """Return points, the most important first; `cross` splits quadrants, `line` is (slope, start).
 
@@ -52,10 +56,16 @@ def log_map(
     layers: list[Spec] = []
     if cross is not None:
         layers += [
-            {"data": {"values": [{"x": cross[0]}]},
-             "mark": mark("rule", strokeDash=[3, 3], color=MUTED), "encoding": {"x": x}},
-            {"data": {"values": [{"y": cross[1]}]},
-             "mark": mark("rule", strokeDash=[3, 3], color=MUTED), "encoding": {"y": y}},
+            {
+                "data": {"values": [{"x": cross[0]}]},
+                "mark": mark("rule", strokeDash=[3, 3], color=MUTED),
+                "encoding": {"x": x},
+            },
+            {
+                "data": {"values": [{"y": cross[1]}]},
+                "mark": mark("rule", strokeDash=[3, 3], color=MUTED),
+                "encoding": {"y": y},
+            },
         ]
     if line is not None:
         slope, start = line
@@ -63,17 +73,28 @@ def log_map(
             {"x": end, "y": 10 ** (start + slope * math.log10(end))}
             for end in (min(p.x for p in points), max(p.x for p in points))
         ]
-        layers.append({"data": {"values": ends}, "mark": mark("line", color=MUTED, strokeWidth=1.5),
-                       "encoding": {"x": x, "y": y}})
+        layers.append(
+            {
+                "data": {"values": ends},
+                "mark": mark("line", color=MUTED, strokeWidth=1.5),
+                "encoding": {"x": x, "y": y},
+            }
+        )
     layers += [
-        {"data": {"values": data}, "mark": mark("circle", size=80, opacity=0.9),
-         "encoding": {"x": x, "y": y, "color": colours(names)}},
-        {"data": {"values": data}, "mark": mark("text", align="left", dx=8),
-         "encoding": {"x": x, "y": y, "text": {"field": "text"}}},
+        {
+            "data": {"values": data},
+            "mark": mark("circle", size=80, opacity=0.9),
+            "encoding": {"x": x, "y": y, "color": colours(names)},
+        },
+        {
+            "data": {"values": data},
+            "mark": mark("text", align="left", dx=8),
+            "encoding": {"x": x, "y": y, "text": {"field": "text"}},
+        },
     ]
     if len(names) > 1:
         layers += _key(names)
-    return framed(layers)  # fmt: skip
+    return framed(layers)
 
 
 def _key(names: Sequence[str]) -> list[Spec]:
@@ -85,12 +106,33 @@ def _key(names: Sequence[str]) -> list[Spec]:
         start += 26 + 6.8 * len(name)
     x: Spec = {"field": "at", "type": "quantitative", "scale": None, "axis": None}
     return [
-        {"data": {"values": data}, "mark": mark("circle", size=80, opacity=1, yOffset=-30),
-         "encoding": {"x": {"field": "at", "type": "quantitative", "scale": None}, "y": {"value": 0},
-                      "color": colours(names)}},
-        {"data": {"values": data}, "mark": mark("text", align="left", dx=8, dy=-30, color=MUTED),
-         "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "series"}}},
-    ]  # fmt: skip
+        {
+            "data": {"values": data},
+            "mark": mark("circle", size=80, opacity=1, yOffset=-38),
+            "encoding": {
+                "x": {"field": "at", "type": "quantitative", "scale": None},
+                "y": {"value": 0},
+                "color": colours(names),
+            },
+        },
+        {
+            "data": {"values": data},
+            "mark": mark("text", align="left", dx=8, dy=-38, color=MUTED),
+            "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "series"}},
+        },
+    ]
+
+
+def steps(low: float, high: float) -> list[float]:
+    """Return round numbers between two, few enough to be read: 1, 2, 5 or only powers of ten.
+
+    >>> steps(0.3, 30)
+    [0.5, 1.0, 2.0, 5.0, 10.0, 20.0]
+    """
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    parts = (1, 2, 5) if len(decades) <= 4 else (1,)
+    places = [float(f"{part}e{power}") for power in decades for part in parts]
+    return [place for place in places if low <= place <= high]
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
@@ -103,7 +145,17 @@ def _place(value: float, ends: tuple[float, float]) -> float:
 
 
 def _log(field: str, title: str, ends: tuple[float, float], form: str) -> Spec:
-    axis: Spec = {"title": title, "format": form, "grid": True, "gridColor": GRID, "tickCount": 6,
-                  "labelOverlap": "greedy"}
-    return {"field": field, "type": "quantitative", "axis": axis,
-            "scale": {"type": "log", "domain": list(ends), "nice": False}}  # fmt: skip
+    axis: Spec = {
+        "title": title,
+        "format": form,
+        "grid": True,
+        "gridColor": GRID,
+        "values": steps(*ends),
+        "labelOverlap": "greedy",
+    }
+    return {
+        "field": field,
+        "type": "quantitative",
+        "axis": axis,
+        "scale": {"type": "log", "domain": list(ends), "nice": False},
+    }

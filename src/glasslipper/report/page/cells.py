@@ -24,7 +24,7 @@ def heading(text: str) -> str:
 def shown(cell: Cell, mark: str) -> str:
     """Return a cell as people read it."""
     if cell is None:
-        return "–"
+        return "\u2013"
     if isinstance(cell, str):
         return cell
     if mark == "%":
@@ -76,11 +76,16 @@ def as_csv(table: Table) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        [heading(text) + (" (USD)" if mark == "$" else "") for text, mark in zip(table.headings, marks, strict=True)]
+        [
+            heading(text) + (" (USD)" if mark == "$" else "")
+            for text, mark in zip(table.headings, marks, strict=True)
+        ]
     )
     for row in table.rows:
         writer.writerow(
-            [cell / NANO if mark == "$" and isinstance(cell, int | float) else cell
-             for cell, mark in zip(row, marks, strict=True)]
-        )  # fmt: skip
+            [
+                cell / NANO if mark == "$" and isinstance(cell, int | float) else cell
+                for cell, mark in zip(row, marks, strict=True)
+            ]
+        )
     return out.getvalue()

@@ -6,6 +6,7 @@ The same report gives the same bytes: nothing of the moment of writing is in it.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 from importlib import resources
 
@@ -14,6 +15,8 @@ from glasslipper.report.build import Answered, Report
 from glasslipper.report.charts import draw
 from glasslipper.report.page import cells
 from glasslipper.report.section import Missing, Part, Result
+
+_TYPED = re.compile(r"`([^`]+)`")
 
 STYLE = resources.files("glasslipper.report") / "page" / "page.css"
 
@@ -50,12 +53,16 @@ def _head(report: Report) -> str:
     )
     numbers = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in sums)
     generated = (
-        '<p class="banner">This ledger was generated. Its models, users and effects are invented.</p>'
+        (
+            '<p class="banner">This ledger was generated. Its models, users and effects are '
+            "invented.</p>"
+        )
         if report.generated
         else ""
     )
     return (
-        f'<header><p class="kicker">Glasslipper report</p><h1>The state of AI of your own traffic</h1>'
+        '<header><p class="kicker">Glasslipper report</p><h1>The state of AI of your own '
+        "traffic</h1>"
         f"<p>{report.first} to {report.last}, UTC</p>{generated}<dl>{numbers}</dl></header>"
     )
 
@@ -95,9 +102,9 @@ def _section(one: Answered) -> str:
     if isinstance(result, Missing):
         return (
             f'<article id="{section.id}" class="missing">{kicker}'
-            f"<h3>{html.escape(result.what)}</h3><p>{html.escape(result.how)}</p></article>"
+            f"<h3>{_prose(result.what)}</h3><p>{_prose(result.how)}</p></article>"
         )
-    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in result.notes)
+    notes = "".join(f'<p class="note">{_prose(note)}</p>' for note in result.notes)
     command = (
         f'<p class="do">To do so: <code>{html.escape(result.command)}</code></p>'
         if result.command
@@ -106,8 +113,13 @@ def _section(one: Answered) -> str:
     return (
         f'<article id="{section.id}">{kicker}<h3>{html.escape(result.claim)}</h3>'
         f"{_figure(one, result)}{command}{notes}"
-        f'<p class="method">{html.escape(section.method)}</p></article>'
+        f'<p class="method">{_prose(section.method)}</p></article>'
     )
+
+
+def _prose(text: str) -> str:
+    """Return text in which `what is typed` looks so."""
+    return _TYPED.sub(r"<code>\1</code>", html.escape(text))
 
 
 def _figure(one: Answered, result: Result) -> str:
@@ -131,7 +143,8 @@ def _foot(report: Report) -> str:
     cited = f"<p>Market: {html.escape(report.cited)}.</p>" if report.cited else ""
     unit = html.escape(report.options.unit)
     return (
-        f"<footer><p>Made from the ledger's rows by <code>glasslipper report</code>. Units of cohorts:"
+        "<footer><p>Made from the ledger's rows by <code>glasslipper report</code>. Units "
+        "of cohorts:"
         f" {unit}s; cells of fewer than {report.options.least} are hidden; intervals are 95 %."
         " Figures 1 to 36 follow “State of AI: An Empirical 100 Trillion Token Study”"
         f" (Aubakirova et al., 2025, arXiv 2601.10088).</p>{cited}</footer>"

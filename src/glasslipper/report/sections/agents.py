@@ -10,6 +10,11 @@ from glasslipper.report.section import Missing, Part, Result, Section, Table
 from glasslipper.report.sections import forms
 from glasslipper.report.study import Row, Study
 
+NO_REASONING = Missing(
+    what="No reasoning model was used, as far as is known.",
+    how="Tell which models reason with `--models FILE` (`reasoning`: true).",
+)
+
 
 def reasoning_share(study: Study) -> Result | Missing:
     """Show the share of tokens that reasoning models serve."""
@@ -18,10 +23,14 @@ def reasoning_share(study: Study) -> Result | Missing:
     if not weeks.weeks:
         return forms.NO_ROWS
     shares = weeks.share("True")
+    if not any(shares):
+        return NO_REASONING
     before, after = forms.ends(weeks, "True")
     return Result(
         claim=f"Reasoning models {forms.moved(before, after)} of all tokens",
-        chart=lines.over_weeks(weeks.weeks, {"Reasoning": shares}, title="Share of tokens", form=".0%"),
+        chart=lines.over_weeks(
+            weeks.weeks, {"Reasoning": shares}, title="Share of tokens", form=".0%"
+        ),
         table=Table(
             headings=("Week", "Reasoning models%"),
             rows=[[w, round(v, 4)] for w, v in zip(weeks.weeks, shares, strict=True)],
@@ -34,10 +43,7 @@ def reasoning_models(study: Study) -> Result | Missing:
     """Rank the reasoning models."""
     rows = study.ask("reasoning_models")
     if not rows:
-        return Missing(
-            what="No reasoning model was used, as far as is known.",
-            how="Tell which models reason with `--models FILE` (`reasoning`: true).",
-        )
+        return NO_REASONING
     total = sum(float(row["t"]) for row in rows)
     values = [float(row["t"]) / total for row in rows]
     names = [words.short(row["model"]) for row in rows]
@@ -47,7 +53,12 @@ def reasoning_models(study: Study) -> Result | Missing:
         table=Table(
             headings=("Model", "Tokens#", "Share%", "Reasoning tokens of its output%"),
             rows=[
-                [r["model"], int(r["t"]), round(v, 4), round(float(r["z"]) / max(float(r["o"]), 1), 4)]
+                [
+                    r["model"],
+                    int(r["t"]),
+                    round(v, 4),
+                    round(float(r["z"]) / max(float(r["o"]), 1), 4),
+                ]
                 for r, v in zip(rows, values, strict=True)
             ],
         ),
@@ -94,15 +105,19 @@ def tools_offered(study: Study) -> Result | Missing:
         claim=f"{words.short(top)} serves {words.percent(weeks.overall(top))} of the tokens of"
         " requests that offer tools",
         chart=areas.shares(
-            weeks.weeks, [words.short(name) for name in weeks.names],
-            [weeks.share(name) for name in weeks.names], title="Share of tokens with tools offered",
+            weeks.weeks,
+            [words.short(name) for name in weeks.names],
+            [weeks.share(name) for name in weeks.names],
+            title="Share of tokens with tools offered",
         ),
         table=forms.share_table(weeks),
         findings={f"share/{name}": weeks.overall(name) for name in named},
-    )  # fmt: skip
+    )
 
 
-def _means(rows: Sequence[Row], value: Callable[[Row], float]) -> tuple[list[str], list[float | None]]:
+def _means(
+    rows: Sequence[Row], value: Callable[[Row], float]
+) -> tuple[list[str], list[float | None]]:
     """Return the mean per request of each week."""
     weeks = forms.full_weeks(row["week"] for row in rows)
     sums = {week: [0.0, 0.0] for week in weeks}
@@ -136,7 +151,9 @@ def _length(study: Study, value: Callable[[Row], float], what: str) -> Result | 
         chart=lines.over_weeks(weeks, {what: means}, title="Tokens a request"),
         table=Table(
             headings=("Week", f"Mean {what}, tokens#"),
-            rows=[[w, None if v is None else round(v, 1)] for w, v in zip(weeks, means, strict=True)],
+            rows=[
+                [w, None if v is None else round(v, 1)] for w, v in zip(weeks, means, strict=True)
+            ],
         ),
         findings={"mean": overall, "first_weeks": before, "last_weeks": after},
     )
@@ -174,7 +191,9 @@ def prompt_by_task(study: Study) -> Result | Missing:
     weeks = forms.full_weeks(row["week"] for row in rows)
     series: dict[str, list[float | None]] = {}
     for task in shown:
-        found = dict(zip(*_means([row for row in rows if row["task"] == task], _prompt), strict=True))
+        found = dict(
+            zip(*_means([row for row in rows if row["task"] == task], _prompt), strict=True)
+        )
         series[words.title(task)] = [found.get(week) for week in weeks]
     rest = sum(v[0] for t, v in sums.items() if t != longest) / max(
         sum(v[1] for t, v in sums.items() if t != longest), 1
@@ -206,7 +225,8 @@ def sequence_programming(study: Study) -> Result | Missing:
         claim=f"Programming sequences are {a / b:.1f} times as long as the average:"
         f" {words.count(a)} against {words.count(b)} tokens",
         chart=lines.over_weeks(
-            weeks, {"Programming": [found.get(w) for w in weeks], "All": means},
+            weeks,
+            {"Programming": [found.get(w) for w in weeks], "All": means},
             title="Tokens a request",
         ),
         table=Table(
@@ -214,7 +234,7 @@ def sequence_programming(study: Study) -> Result | Missing:
             rows=[[w, _round(found.get(w)), _round(v)] for w, v in zip(weeks, means, strict=True)],
         ),
         findings={"programming": a, "all": b},
-    )  # fmt: skip
+    )
 
 
 def _round(value: float | None) -> float | None:
@@ -227,24 +247,79 @@ PART = Part(
     name="How",
     about="Reasoning, tools, and the length of what goes in and comes out.",
     sections=(
-        Section(number=12, id="reasoning-share", name="Reasoning models", sql="reasoning_weeks",
-                method="Tokens served by models that reason, weekly.", study=reasoning_share),
-        Section(number=13, id="reasoning-models", name="Leading reasoning models", sql="reasoning_models",
-                method="Shares of the tokens of reasoning models, the whole span.", study=reasoning_models),
-        Section(number=14, id="tool-calls", name="Tool calls", sql="tool_calls",
-                method="Tokens of requests whose finish reason is a tool call: made, not merely offered.",
-                study=tool_calls),
-        Section(number=15, id="tools-offered", name="Models that are offered tools", sql="tools_offered",
-                method="Weekly shares of the tokens of requests that offer tools.", study=tools_offered),
-        Section(number=16, id="prompt-length", name="Prompt length", sql="lengths", method=_MEAN,
-                study=prompt_length),
-        Section(number=17, id="completion-length", name="Answer length", sql="lengths", method=_MEAN,
-                study=completion_length),
-        Section(number=18, id="prompt-by-task", name="Prompt length by task", sql="lengths", method=_MEAN,
-                study=prompt_by_task),
-        Section(number=19, id="sequence-length", name="Sequence length", sql="lengths",
-                method="Prompt and answer together. " + _MEAN, study=sequence_length),
-        Section(number=20, id="sequence-programming", name="Programming against all", sql="lengths",
-                method="Prompt and answer together. " + _MEAN, study=sequence_programming),
+        Section(
+            number=12,
+            id="reasoning-share",
+            name="Reasoning models",
+            sql="reasoning_weeks",
+            method="Tokens served by models that reason, weekly.",
+            study=reasoning_share,
+        ),
+        Section(
+            number=13,
+            id="reasoning-models",
+            name="Leading reasoning models",
+            sql="reasoning_models",
+            method="Shares of the tokens of reasoning models, the whole span.",
+            study=reasoning_models,
+        ),
+        Section(
+            number=14,
+            id="tool-calls",
+            name="Tool calls",
+            sql="tool_calls",
+            method=(
+                "Tokens of requests whose finish reason is a tool call: made, not merely offered."
+            ),
+            study=tool_calls,
+        ),
+        Section(
+            number=15,
+            id="tools-offered",
+            name="Models that are offered tools",
+            sql="tools_offered",
+            method="Weekly shares of the tokens of requests that offer tools.",
+            study=tools_offered,
+        ),
+        Section(
+            number=16,
+            id="prompt-length",
+            name="Prompt length",
+            sql="lengths",
+            method=_MEAN,
+            study=prompt_length,
+        ),
+        Section(
+            number=17,
+            id="completion-length",
+            name="Answer length",
+            sql="lengths",
+            method=_MEAN,
+            study=completion_length,
+        ),
+        Section(
+            number=18,
+            id="prompt-by-task",
+            name="Prompt length by task",
+            sql="lengths",
+            method=_MEAN,
+            study=prompt_by_task,
+        ),
+        Section(
+            number=19,
+            id="sequence-length",
+            name="Sequence length",
+            sql="lengths",
+            method="Prompt and answer together. " + _MEAN,
+            study=sequence_length,
+        ),
+        Section(
+            number=20,
+            id="sequence-programming",
+            name="Programming against all",
+            sql="lengths",
+            method="Prompt and answer together. " + _MEAN,
+            study=sequence_programming,
+        ),
     ),
-)  # fmt: skip
+)

@@ -57,7 +57,8 @@ def read(study: Study) -> dict[str, list[Cohort]]:
         if start == begin or start + k > last:
             continue
         found = cohorts.setdefault(
-            (row["model"], start), Cohort(model=row["model"], start=start, **_zeros(last - start + 1))
+            (row["model"], start),
+            Cohort(model=row["model"], start=start, **_zeros(last - start + 1)),
         )
         found.active[k], found.came_back[k] = int(row["n"]), int(row["came_back"])
         found.left[k] = int(row["then_left"])

@@ -1,4 +1,4 @@
-"""Which model fits which task, by outcomes; and what judges say of the labels. Figures 46 and 48."""
+"""Which model fits which task, and what judges say of the labels. Figures 46 and 48."""
 
 from __future__ import annotations
 
@@ -33,8 +33,17 @@ def task_fit(study: Study) -> Result | Missing:
         key = f"{row['model']}/{row['about']}"
         findings[key] = rate
         each = float(row["c"]) / max(int(row["good"]), 1)
-        table.append([row["about"], row["model"], n, round(rate.value, 4), round(rate.low, 4),
-                      round(rate.high, 4), round(each)])  # fmt: skip
+        table.append(
+            [
+                row["about"],
+                row["model"],
+                n,
+                round(rate.value, 4),
+                round(rate.low, 4),
+                round(rate.high, 4),
+                round(each),
+            ]
+        )
         volumes[row["about"]] = volumes.get(row["about"], 0.0) + n
         if row["about"] not in best or rate.low > best[row["about"]][0].low:
             best[row["about"]] = (rate, row["model"])
@@ -49,21 +58,35 @@ def task_fit(study: Study) -> Result | Missing:
     top = tasks[0]
     rate, model = best[top]
     low, other = worst[top]
-    gap = f"; {words.short(other)} fits it least, {words.percent(low.value)}" if other != model else ""
+    gap = (
+        f"; {words.short(other)} fits it least, {words.percent(low.value)}"
+        if other != model
+        else ""
+    )
     return Result(
-        claim=f"{words.short(model)} fits {top} best: {words.percent(rate.value)} of its answers are"
+        claim=f"{words.short(model)} fits {top} best: {words.percent(rate.value)} of its answers "
+        "are"
         f" accepted {words.span(rate)}{gap}",
         chart=bars.intervals(
             [f"{words.title(t)}: {words.short(best[t][1])}" for t in tasks],
             [(best[t][0].value, best[t][0].low, best[t][0].high) for t in tasks],
-            title="Accepted, by the best model of each task", width=380,
+            title="Accepted, by the best model of each task",
+            width=380,
         ),
         table=Table(
-            headings=("Task", "Model", "Rewards#", "Accepted%", "Low%", "High%", "For an accepted answer$"),
+            headings=(
+                "Task",
+                "Model",
+                "Rewards#",
+                "Accepted%",
+                "Low%",
+                "High%",
+                "For an accepted answer$",
+            ),
             rows=sorted(table, key=lambda line: (str(line[0]), -float(line[3] or 0), str(line[1]))),
         ),
         findings=findings,
-    )  # fmt: skip
+    )
 
 
 def task_shares(study: Study) -> Result | Missing:
@@ -75,7 +98,10 @@ def task_shares(study: Study) -> Result | Missing:
     if not n:
         return Missing(
             what="No judge has labelled a sample of prompts.",
-            how="Switch the judge on: `glasslipper classify --judge MODEL --rate 0.01`; it asks through the gateway.",
+            how=(
+                "Name a `judge_model` in the settings; it is asked through the gateway about "
+                "a share of the requests."
+            ),
         )
     tasks = sorted({row["judged"] for row in gold} | set(counts) - {""})
     table: list[list[Cell]] = []
@@ -88,11 +114,24 @@ def task_shares(study: Study) -> Result | Missing:
         said = sum(float(row["times"]) for row in gold if row["labelled"] == task)
         true = sum(float(row["times"]) for row in gold if row["judged"] == task)
         share = estimates.corrected_share(
-            counts.get(task, 0.0), total, both=both, only_judge=true - both, only_model=said - both, n=n
+            counts.get(task, 0.0),
+            total,
+            both=both,
+            only_judge=true - both,
+            only_model=said - both,
+            n=n,
         )
         findings[f"share/{task}"] = share
-        table.append([task, round(counts.get(task, 0.0) / total, 4), round(share.value, 4),
-                      round(share.low, 4), round(share.high, 4), round(true)])  # fmt: skip
+        table.append(
+            [
+                task,
+                round(counts.get(task, 0.0) / total, 4),
+                round(share.value, 4),
+                round(share.low, 4),
+                round(share.high, 4),
+                round(true),
+            ]
+        )
     agreement = estimates.share(right, n)
     findings["agreement"] = agreement
     ranked = sorted(
@@ -103,18 +142,20 @@ def task_shares(study: Study) -> Result | Missing:
     span = words.span(top) if isinstance(top, Estimate) else ""
     shown = [one for name in ranked[:12] if isinstance(one := findings[name], Estimate)]
     return Result(
-        claim=f"{words.title(ranked[0][6:])} is {words.percent(_value(top))} of requests {span}; the classifier"
+        claim=f"{words.title(ranked[0][6:])} is {words.percent(_value(top))} of requests {span}; "
+        "the classifier"
         f" agrees with the judge {words.percent(agreement.value)} of the time",
         chart=bars.intervals(
             [words.title(name[6:]) for name in ranked[:12]],
-            [(one.value, max(one.low, 0.0), one.high) for one in shown], title="Share of requests",
+            [(one.value, max(one.low, 0.0), one.high) for one in shown],
+            title="Share of requests",
         ),
         table=Table(
             headings=("Task", "By the classifier%", "Corrected%", "Low%", "High%", "Judged so#"),
             rows=sorted(table, key=lambda line: (-float(line[2] or 0), str(line[0]))),
         ),
         findings=findings,
-    )  # fmt: skip
+    )
 
 
 def _times(gold: list[dict[str, object]], *, labelled: str, judged: str) -> float:
@@ -133,11 +174,27 @@ PART = Part(
     name="What fits",
     about="Outcomes by model and task, and how far the labels can be trusted.",
     sections=(
-        Section(number=46, id="task-fit", name="Task fit by outcome", sql="task_fit",
-                method=f"A reward of at least one half counts as accepted; pairs of model and task with {FEWEST} rewards or more; Wilson intervals.",
-                study=task_fit),
-        Section(number=48, id="task-shares", name="Shares of tasks, corrected", sql="task_labels",
-                method="Prediction-powered inference: the classifier's share of all requests, plus the mean difference between judge and classifier on the judged sample.",
-                study=task_shares),
+        Section(
+            number=46,
+            id="task-fit",
+            name="Task fit by outcome",
+            sql="task_fit",
+            method=(
+                "A reward of at least one half counts as accepted; pairs of model and task with "
+                f"{FEWEST} rewards or more; Wilson intervals."
+            ),
+            study=task_fit,
+        ),
+        Section(
+            number=48,
+            id="task-shares",
+            name="Shares of tasks, corrected",
+            sql="task_labels",
+            method=(
+                "Prediction-powered inference: the classifier's share of all requests, plus the "
+                "mean difference between judge and classifier on the judged sample."
+            ),
+            study=task_shares,
+        ),
     ),
-)  # fmt: skip
+)

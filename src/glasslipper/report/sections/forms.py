@@ -16,15 +16,21 @@ from glasslipper.report.study import Row
 
 NO_ROWS = Missing(
     what="The ledger has no generations in this span of time.",
-    how="Send requests through `glasslipper up`, or import past ones with `glasslipper ledger import`.",
+    how=(
+        "Send requests through `glasslipper up`, or import past ones with `glasslipper ledger "
+        "import`."
+    ),
 )
 NO_TASKS = Missing(
     what="No generation in this span has a topic label.",
-    how="Switch on topic labels, or run `glasslipper ledger import` with a column `task`.",
+    how="Serve with topic labels: `glasslipper up --classify`.",
 )
 NO_OPEN = Missing(
     what="No model with open weights was used, as far as is known.",
-    how="Tell whose weights are open with `--models FILE` (a JSON list with `id`, `open_weights`, `country`).",
+    how=(
+        "Tell whose weights are open with `--models FILE` (a JSON list with `id`, "
+        "`open_weights`, `country`)."
+    ),
 )
 
 
@@ -52,7 +58,12 @@ class Weeks(Struct, frozen=True, kw_only=True):
 
 
 def by_week(
-    rows: Iterable[Row], name: str, value: str = "t", *, order: Sequence[str] = (), most: int = 7,
+    rows: Iterable[Row],
+    name: str,
+    value: str = "t",
+    *,
+    order: Sequence[str] = (),
+    most: int = 7,
     label: Callable[[str], str] = str,
 ) -> Weeks:
     """Return amounts by week; the largest `most` names keep theirs, the others become `Other`.
@@ -62,7 +73,7 @@ def by_week(
     rows = list(rows)
     sums: dict[str, float] = {}
     for row in rows:
-        key = label(str(row[name] or ""))
+        key = label(_text(row[name]))
         sums[key] = sums.get(key, 0.0) + float(row[value])
     if order:
         kept = [one for one in order if sums.get(one)]
@@ -75,10 +86,14 @@ def by_week(
     names = [*kept, "Other"] if others else kept
     amounts = {key: [0.0] * len(weeks) for key in names}
     for row in rows:
-        key = label(str(row[name] or ""))
+        key = label(_text(row[name]))
         if key in amounts or others:
             amounts[key if key in kept else "Other"][place[row["week"]]] += float(row[value])
     return Weeks(weeks=weeks, names=names, amounts=amounts)
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell)
 
 
 def full_weeks(found: Iterable[str]) -> list[str]:
@@ -109,9 +124,11 @@ def ends(weeks: Weeks, name: str) -> tuple[float, float]:
 def moved(before: float, after: float) -> str:
     """Return how a share changed, in words.
 
-    >>> moved(0.2, 0.5), moved(0.5, 0.5)
-    ('rose from 20 % to 50 %', 'held at 50 %')
+    >>> moved(0.2, 0.5) == f"rose from {words.percent(0.2)} to {words.percent(0.5)}"
+    True
     """
+    if before == after:
+        return f"stands at {words.percent(after)}"
     if abs(after - before) < 0.01:
         return f"held at {words.percent(after)}"
     verb = "rose" if after > before else "fell"
@@ -123,7 +140,7 @@ def ratio_moved(before: float, after: float, show: Callable[[float], str] = word
     if not before or abs(after / before - 1) < 0.05:
         return f"held at {show(after)}"
     verb = "grew" if after > before else "fell"
-    factor = f" (×{after / before:.1f})" if after / before >= 1.5 else ""
+    factor = f" (\u00d7{after / before:.1f})" if after / before >= 1.5 else ""
     return f"{verb} from {show(before)} to {show(after)}{factor}"
 
 

@@ -43,24 +43,34 @@ def retention(study: Study) -> Result | Missing:
                 rate = estimates.share(cohort.active[k], cohort.size)
                 findings[f"{model}/{cohort.name}/{k}"] = rate
                 table.append(
-                    [model, cohort.name, cohort.size, k, round(rate.value, 4), round(rate.low, 4),
-                     round(rate.high, 4)]
-                )  # fmt: skip
+                    [
+                        model,
+                        cohort.name,
+                        cohort.size,
+                        k,
+                        round(rate.value, 4),
+                        round(rate.low, 4),
+                        round(rate.high, 4),
+                    ]
+                )
         later = _pooled(found, 3)
         if later.n:
-            best.append((later.value, model, later))
+            best.append((later.low, model, later))
     charts = [
         (words.short(model), lines.cohorts({one.name: _curve(one) for one in models[model]}))
         for model in chosen
     ]
     if best:
-        value, model, rate = max(best, key=lambda one: (one[0], one[1]))
+        _, model, rate = max(best, key=lambda one: (one[0], one[1]))
         claim = (
-            f"{words.short(model)} keeps the most: {words.percent(value)} of its new"
+            f"{words.short(model)} keeps the most: {words.percent(rate.value)} of its new"
             f" {study.options.unit}s use it three months later {words.span(rate)}"
         )
     else:
-        claim = f"{words.plural(sum(map(len, models.values())), 'cohort')} are too young to tell who stays"
+        claim = (
+            f"{words.plural(sum(map(len, models.values())), 'cohort')} are too young to tell who "
+            "stays"
+        )
     return Result(
         claim=claim,
         chart=panels.grid(charts, columns=2),
@@ -73,8 +83,11 @@ def retention(study: Study) -> Result | Missing:
 
 
 def _busiest(models: dict[str, list[Cohort]]) -> list[str]:
-    sizes = {model: sum(one.size for one in found) for model, found in models.items()
-             if any(len(one.active) > 1 for one in found)}  # fmt: skip
+    sizes = {
+        model: sum(one.size for one in found)
+        for model, found in models.items()
+        if any(len(one.active) > 1 for one in found)
+    }
     ranked = sorted(sizes, key=lambda model: (-sizes[model], model))
     return ranked[:PANELS]
 
@@ -117,11 +130,19 @@ def glass_slipper(study: Study) -> Result | Missing:
         if stood and test.rate.low > test.others.value
     ]
     rows: list[list[Cell]] = [
-        [t.cohort.model, t.cohort.name, t.cohort.size, round(t.rate.value, 4), round(t.rate.low, 4),
-         round(t.rate.high, 4), round(t.others.value, 4), round(t.p_value, 6),
-         "foundational" if t in found else ""]
+        [
+            t.cohort.model,
+            t.cohort.name,
+            t.cohort.size,
+            round(t.rate.value, 4),
+            round(t.rate.low, 4),
+            round(t.rate.high, 4),
+            round(t.others.value, 4),
+            round(t.p_value, 6),
+            "foundational" if t in found else "",
+        ]
         for t in tested
-    ]  # fmt: skip
+    ]
     order = sorted(tested, key=lambda t: (t.p_value, t.cohort.model, t.cohort.start))[:12]
     if found:
         first = min(found, key=lambda t: t.p_value)
@@ -145,14 +166,25 @@ def glass_slipper(study: Study) -> Result | Missing:
             marked=[index for index, t in enumerate(order) if t in found],
         ),
         table=Table(
-            headings=("Model", "Cohort", "Units#", "Active%", "Low%", "High%", "Later cohorts%",
-                      "p#", "Verdict"),
+            headings=(
+                "Model",
+                "Cohort",
+                "Units#",
+                "Active%",
+                "Low%",
+                "High%",
+                "Later cohorts%",
+                "p#",
+                "Verdict",
+            ),
             rows=rows,
         ),
         findings=findings,
-        notes=(f"{words.plural(len(tested), 'cohort')} tested; of those called foundational, at most"
-               " one in twenty is expected to be false.",),
-    )  # fmt: skip
+        notes=(
+            f"{words.plural(len(tested), 'cohort')} tested; of those called foundational, at most"
+            " one in twenty is expected to be false.",
+        ),
+    )
 
 
 def _against_later(cohort: Cohort, later: Sequence[Cohort]) -> _Tested | None:
@@ -188,9 +220,16 @@ def boomerang(study: Study) -> Result | Missing:
             lost = sum(one.left[k] for one in old)
             p_value = estimates.more_gained_than_lost(gained, lost) if dip < before else 1.0
             tests.append(
-                (model, k + 1, gained, lost, estimates.share(dip, size), estimates.share(after, size),
-                 p_value)
-            )  # fmt: skip
+                (
+                    model,
+                    k + 1,
+                    gained,
+                    lost,
+                    estimates.share(dip, size),
+                    estimates.share(after, size),
+                    p_value,
+                )
+            )
     if not tests:
         return Missing(
             what=f"No model has {SMALLEST_TESTED} units that began four months ago.",
@@ -211,7 +250,10 @@ def boomerang(study: Study) -> Result | Missing:
         )
         shown = model
     else:
-        claim = f"No boomerang: at no model do units come back after leaving ({len(tests)} months tested)"
+        claim = (
+            f"No boomerang: at no model do units come back after leaving ({len(tests)} months "
+            "tested)"
+        )
         shown = min(tests, key=lambda test: test[-1])[0]
     curves = {one.name: _curve(one) for one in models[shown]}
     most = max(map(len, curves.values()))
@@ -220,9 +262,27 @@ def boomerang(study: Study) -> Result | Missing:
         claim=claim,
         chart=lines.cohorts({**curves, "all": pooled}, marked=("all",), width=520, height=240),
         table=Table(
-            headings=("Model", "Month#", "Came back#", "Left#", "Before%", "After%", "p#", "Verdict"),
+            headings=(
+                "Model",
+                "Month#",
+                "Came back#",
+                "Left#",
+                "Before%",
+                "After%",
+                "p#",
+                "Verdict",
+            ),
             rows=[
-                [m, k, g, lo, round(d.value, 4), round(a.value, 4), round(p, 6), "boomerang" if s else ""]
+                [
+                    m,
+                    k,
+                    g,
+                    lo,
+                    round(d.value, 4),
+                    round(a.value, 4),
+                    round(p, 6),
+                    "boomerang" if s else "",
+                ]
                 for (m, k, g, lo, d, a, p), s in zip(tests, stands, strict=True)
             ],
         ),
@@ -250,28 +310,55 @@ def switches(study: Study) -> Result | Missing:
         row = [cells.get((a, b)) for b in names]
         counts = [int(one["n"]) if one and int(one["units_moved"]) >= small else 0 for one in row]
         values.append([float(n) for n in counts])
-        texts.append([str(n) if n else "·" if one else "" for n, one in zip(counts, row, strict=True)])
+        texts.append(
+            [str(n) if n else "·" if one else "" for n, one in zip(counts, row, strict=True)]
+        )
     claim, findings = _launch_claim(found, moves)
     return Result(
         claim=claim,
         chart=matrix.tinted(
-            [words.short(n) for n in names], [words.short(n) for n in names], values, texts,
-            row_title="from", column_title="to",
+            [words.short(n) for n in names],
+            [words.short(n) for n in names],
+            values,
+            texts,
+            column_title="",
         ),
         table=Table(
-            headings=("Launch", "Week", "Came from", "Units#", "Moved#", "Share%", "Low%", "High%", "p#",
-                      "Verdict"),
+            headings=(
+                "Launch",
+                "Week",
+                "Came from",
+                "Units#",
+                "Moved#",
+                "Share%",
+                "Low%",
+                "High%",
+                "p#",
+                "Verdict",
+            ),
             rows=[
-                [t.launched, t.week, t.came_from, t.n, t.moved, round(t.share.value, 4),
-                 round(t.share.low, 4), round(t.share.high, 4), round(t.p_value, 6),
-                 "substitution" if t in found else ""]
+                [
+                    t.launched,
+                    t.week,
+                    t.came_from,
+                    t.n,
+                    t.moved,
+                    round(t.share.value, 4),
+                    round(t.share.low, 4),
+                    round(t.share.high, 4),
+                    round(t.p_value, 6),
+                    "substitution" if t in found else "",
+                ]
                 for t in launches
             ],
         ),
         findings=findings,
-        notes=(f"Cells of fewer than {small} {study.options.unit}s are hidden (·). The table tests"
-               " each launch: the main model in the four weeks before and after.",),
-    )  # fmt: skip
+        notes=(
+            "Each row is where units came from, each column where they went. Cells of fewer "
+            f"than {small} {study.options.unit}s are hidden (·). The table tests"
+            " each launch: the main model in the four weeks before and after.",
+        ),
+    )
 
 
 class _Launch(Struct, frozen=True, kw_only=True):
@@ -285,7 +372,7 @@ class _Launch(Struct, frozen=True, kw_only=True):
 
 
 def _launches(study: Study) -> tuple[list[_Launch], list[_Launch]]:
-    """Return every launch × former main model, and those where more moved than elsewhere."""
+    """Return every launch and former main model, and those where more moved than elsewhere."""
     groups: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
     for row in study.ask("launches"):
         moves = groups.setdefault((row["launched"], row["began"]), [])
@@ -302,9 +389,16 @@ def _launches(study: Study) -> tuple[list[_Launch], list[_Launch]]:
                 continue
             p_value = estimates.larger_share(moved, n, away, among)
             tests.append(
-                _Launch(launched=launched, week=week, came_from=source, n=n, moved=moved,
-                        share=estimates.share(moved, n), p_value=p_value)
-            )  # fmt: skip
+                _Launch(
+                    launched=launched,
+                    week=week,
+                    came_from=source,
+                    n=n,
+                    moved=moved,
+                    share=estimates.share(moved, n),
+                    p_value=p_value,
+                )
+            )
     stands = estimates.discoveries([test.p_value for test in tests]) if tests else []
     return tests, [test for test, stood in zip(tests, stands, strict=True) if stood]
 
@@ -320,7 +414,8 @@ def _launch_claim(
     if found:
         most = min(found, key=lambda test: test.p_value)
         return (
-            f"{words.short(most.launched)} replaced {words.short(most.came_from)}: within a month of"
+            f"{words.short(most.launched)} replaced {words.short(most.came_from)}: within a "
+            "month of"
             f" its launch {words.percent(most.share.value)} had moved {words.span(most.share)}",
             findings,
         )
@@ -349,7 +444,9 @@ def multi_homing(study: Study) -> Result | Missing:
     total = sum(int(row["n"]) for row in rows)
     several = sum(int(row["n"]) for row in rows if int(row["models_used"]) > 1)
     mean = sum(int(row["n"]) * int(row["models_used"]) for row in rows) / total
-    names = [f"{row['models_used']} models" if row["models_used"] > 1 else "1 model" for row in rows]
+    names = [
+        f"{row['models_used']} models" if row["models_used"] > 1 else "1 model" for row in rows
+    ]
     shares = [int(row["n"]) / total for row in rows]
     return Result(
         claim=f"{words.percent(several / total)} of {study.options.unit}s use more than one model,"
@@ -357,31 +454,77 @@ def multi_homing(study: Study) -> Result | Missing:
         chart=bars.ranked(names, shares, [words.percent(v) for v in shares], marked=0),
         table=Table(
             headings=("Models#", "Units#", "Share%"),
-            rows=[[r["models_used"], r["n"], round(v, 4)] for r, v in zip(rows, shares, strict=True)],
+            rows=[
+                [r["models_used"], r["n"], round(v, 4)] for r, v in zip(rows, shares, strict=True)
+            ],
         ),
         findings={"several": several / total, "mean": mean},
     )
 
 
-_UNITS = "Units are workloads (key, app and fingerprint of the system prompt) unless `--group-by` says otherwise."
+_UNITS = (
+    "Units are workloads (key, app and fingerprint of the system prompt) unless `--group-by` "
+    "says otherwise."
+)
 
 PART = Part(
     name="Who stays",
     about="Cohorts that begin with a model, stay, leave for another, come back.",
     sections=(
-        Section(number=30, id="retention", name="Retention", sql="cohorts",
-                method=f"Of those who first used a model in a month, who uses it k months later; coming back counts. 95 % Wilson intervals in the table. {_UNITS}",
-                study=retention),
-        Section(number=31, id="glass-slipper", name="Glass slippers", sql="cohorts",
-                method="A cohort is foundational if its share active from the third month on is above that of all later cohorts of the model: Fisher's exact test on units, Benjamini-Hochberg at 5 % over all cohorts.",
-                study=glass_slipper),
-        Section(number=32, id="boomerang", name="Boomerangs", sql="cohorts",
-                method="After a month of decline, more units come back than leave: exact one-sided McNemar test on the same units, Benjamini-Hochberg at 5 % over all models and months.",
-                study=boomerang),
-        Section(number=37, id="switches", name="Who switched from what to what", sql="flows",
-                method="Main model by requests, month against month. A launch is called a substitution where more of a model's units moved to it than moved anywhere else meanwhile (Fisher's exact test, Benjamini-Hochberg at 5 %).",
-                study=switches),
-        Section(number=38, id="multi-homing", name="How many models a unit uses", sql="homes",
-                method=f"Models with at least one request in the span. {_UNITS}", study=multi_homing),
+        Section(
+            number=30,
+            id="retention",
+            name="Retention",
+            sql="cohorts",
+            method=(
+                "Of those who first used a model in a month, who uses it k months later; coming "
+                f"back counts. 95 % Wilson intervals in the table. {_UNITS}"
+            ),
+            study=retention,
+        ),
+        Section(
+            number=31,
+            id="glass-slipper",
+            name="Glass slippers",
+            sql="cohorts",
+            method=(
+                "A cohort is foundational if its share active from the third month on is above "
+                "that of all later cohorts of the model: Fisher's exact test on units, "
+                "Benjamini-Hochberg at 5 % over all cohorts."
+            ),
+            study=glass_slipper,
+        ),
+        Section(
+            number=32,
+            id="boomerang",
+            name="Boomerangs",
+            sql="cohorts",
+            method=(
+                "After a month of decline, more units come back than leave: exact one-sided "
+                "McNemar test on the same units, Benjamini-Hochberg at 5 % over all models and "
+                "months."
+            ),
+            study=boomerang,
+        ),
+        Section(
+            number=37,
+            id="switches",
+            name="Who switched from what to what",
+            sql="flows",
+            method=(
+                "Main model by requests, month against month. A launch is called a substitution "
+                "where more of a model's units moved to it than moved anywhere else meanwhile "
+                "(Fisher's exact test, Benjamini-Hochberg at 5 %)."
+            ),
+            study=switches,
+        ),
+        Section(
+            number=38,
+            id="multi-homing",
+            name="How many models a unit uses",
+            sql="homes",
+            method=f"Models with at least one request in the span. {_UNITS}",
+            study=multi_homing,
+        ),
     ),
-)  # fmt: skip
+)

@@ -36,9 +36,13 @@ def what_if(study: Study) -> Result | Missing:
     if not rows:
         return NO_COST
     if not cheapest:
-        return Missing(what="No price list is known.", how="Prices come with the catalogue, or from price rows in the ledger.")
+        return Missing(
+            what="No price list is known.",
+            how="Prices come with the catalogue, or from price rows in the ledger.",
+        )
     total = sum(float(row["c"]) for row in rows)
     used = [row["model"] for row in rows if row["model"] in cheapest]
+    tokens = {row["model"]: float(row["went_in"]) + float(row["came_out"]) for row in rows}
     table: list[list[Cell]] = []
     findings: dict[str, Finding] = {}
     names: list[str] = []
@@ -50,30 +54,63 @@ def what_if(study: Study) -> Result | Missing:
             offer = cheapest.get(other)
             if offer is None:
                 continue
-            cost = offer.cost_nanousd(float(row["went_in"]), float(row["cached"]), float(row["came_out"]))
+            cost = offer.cost_nanousd(
+                float(row["went_in"]), float(row["cached"]), float(row["came_out"])
+            )
             findings[f"{model}→{other}"] = cost
             risk = "same model" if other == model else "another model: try figure 46 first"
-            if cost < spent * 0.995 or other == model:
-                table.append([model, other, offer.provider, round(spent), round(cost), round(spent - cost), risk])
+            if cost < spent * 0.8 or other == model:
+                table.append(
+                    [
+                        model,
+                        other,
+                        offer.provider,
+                        round(spent),
+                        round(cost),
+                        round(spent - cost),
+                        risk,
+                    ]
+                )
         better = [line for line in table if line[0] == model and line[1] != model]
         if better:
-            best = max(better, key=lambda line: (float(line[5] or 0), str(line[1])))
+            best = max(better, key=lambda line: (tokens[str(line[1])], str(line[1])))
             names.append(f"{words.short(model)} → {words.short(str(best[1]))}")
             saved.append(float(best[5] or 0) / NANO)
     if not names:
-        return Missing(what="Every model was bought at the lowest price known.", how="Nothing is to be done.")
+        return Missing(
+            what="Every model was bought at the lowest price known.", how="Nothing is to be done."
+        )
     order = sorted(range(len(names)), key=lambda i: -saved[i])
     top = order[0]
     return Result(
         claim=f"{names[top].replace(' → ', ' at the price of ')} would have cost"
-        f" {words.usd(saved[top] * NANO)} less, {words.percent(saved[top] * NANO / total)} of everything",
-        chart=bars.ranked([names[i] for i in order], [saved[i] for i in order],
-                          [words.usd(saved[i] * NANO) for i in order]),
-        table=Table(headings=("Traffic of", "At the price of", "Provider", "Spent$", "Would cost$", "Saves$", "Risk"),
-                    rows=table),
+        f" {words.usd(saved[top] * NANO)} less, {words.percent(saved[top] * NANO / total)} "
+        "of everything",
+        chart=bars.ranked(
+            [names[i] for i in order],
+            [saved[i] for i in order],
+            [words.usd(saved[i] * NANO) for i in order],
+        ),
+        table=Table(
+            headings=(
+                "Traffic of",
+                "At the price of",
+                "Provider",
+                "Spent$",
+                "Would cost$",
+                "Saves$",
+                "Risk",
+            ),
+            rows=table,
+        ),
         findings=findings,
-        notes=("Assumes the same number of tokens; tokenizers differ by some percent, and answers by more.",),
-    )  # fmt: skip
+        notes=(
+            (
+                "Assumes the same number of tokens; tokenizers differ by some percent, and "
+                "answers by more."
+            ),
+        ),
+    )
 
 
 def failures(study: Study) -> Result | Missing:
@@ -97,18 +134,44 @@ def failures(study: Study) -> Result | Missing:
     return Result(
         claim=f"{words.percent(failed / n)} of {words.count(n)} upstream calls failed; they cost"
         f" {words.usd(wasted)} and {words.count(lost_ms / 3_600_000)} hours of waiting",
-        chart=bars.intervals(order, [(rates[k].value, rates[k].low, rates[k].high) for k in order],
-                             title="Failed calls", form=".1%"),
-        table=Table(
-            headings=("Provider", "Calls#", "Failed#", "Failed%", "Low%", "High%", "Lost hours#", "Cost$"),
-            rows=[[k, int(providers[k][0]), int(providers[k][1]), round(rates[k].value, 5),
-                   round(rates[k].low, 5), round(rates[k].high, 5),
-                   round(providers[k][2] / 3_600_000, 2), int(providers[k][3])]
-                  for k in sorted(providers)],
+        chart=bars.intervals(
+            order,
+            [(rates[k].value, rates[k].low, rates[k].high) for k in order],
+            title="Failed calls",
+            form=".2~p",
         ),
-        findings={"failed": failed, "wasted_nanousd": wasted, "share_of_spend": wasted / total,
-                  f"rate/{worst}": rates[worst]},
-    )  # fmt: skip
+        table=Table(
+            headings=(
+                "Provider",
+                "Calls#",
+                "Failed#",
+                "Failed%",
+                "Low%",
+                "High%",
+                "Lost hours#",
+                "Cost$",
+            ),
+            rows=[
+                [
+                    k,
+                    int(providers[k][0]),
+                    int(providers[k][1]),
+                    round(rates[k].value, 5),
+                    round(rates[k].low, 5),
+                    round(rates[k].high, 5),
+                    round(providers[k][2] / 3_600_000, 2),
+                    int(providers[k][3]),
+                ]
+                for k in sorted(providers)
+            ],
+        ),
+        findings={
+            "failed": failed,
+            "wasted_nanousd": wasted,
+            "share_of_spend": wasted / total,
+            f"rate/{worst}": rates[worst],
+        },
+    )
 
 
 def cache_missed(study: Study) -> Result | Missing:
@@ -117,7 +180,10 @@ def cache_missed(study: Study) -> Result | Missing:
     if not rows:
         return Missing(
             what="No request carries a session id, so repeated prompts cannot be told.",
-            how="Send `session_id` (or the header `x-session-id`) with requests of one conversation.",
+            how=(
+                "Send `session_id` (or the header `x-session-id`) with requests of one "
+                "conversation."
+            ),
         )
     cheapest = _cheapest(study.offers)
     missed: dict[str, list[float]] = {}
@@ -134,24 +200,37 @@ def cache_missed(study: Study) -> Result | Missing:
         line[0] += left
         line[1] += left * max(0, offer.input - offer.cache_read) / 1_000_000
     total = sum(line[1] for line in missed.values())
-    findings: dict[str, Finding] = {"repeated_tokens": again, "cached_tokens": cached, "missed_nanousd": total}
+    findings: dict[str, Finding] = {
+        "repeated_tokens": again,
+        "cached_tokens": cached,
+        "missed_nanousd": total,
+    }
     ranked = forms.largest({model: line[1] for model, line in missed.items() if line[1] > 0})[:10]
     if not ranked:
         return Result(
-            claim=f"Caches are used: {words.percent(cached / max(prompt, 1))} of prompt tokens were read from one",
-            table=Table(headings=("Model", "Tokens#", "Missed$"), rows=[]), findings=findings,
-        )  # fmt: skip
+            claim=(
+                f"Caches are used: {words.percent(cached / max(prompt, 1))} of prompt tokens "
+                "were read from one"
+            ),
+            table=Table(headings=("Model", "Tokens#", "Missed$"), rows=[]),
+            findings=findings,
+        )
     return Result(
-        claim=f"Prompt caches could have saved {words.usd(total)} more: {words.percent(again / max(prompt, 1))}"
-        f" of prompt tokens came again, {words.percent(cached / max(prompt, 1))} were read from a cache",
-        chart=bars.ranked([words.short(m) for m, _ in ranked], [v / NANO for _, v in ranked],
-                          [words.usd(v) for _, v in ranked]),
+        claim=f"Prompt caches could have saved {words.usd(total)} more: "
+        f"{words.percent(again / max(prompt, 1))}"
+        f" of prompt tokens came again, {words.percent(cached / max(prompt, 1))} were read "
+        "from a cache",
+        chart=bars.ranked(
+            [words.short(m) for m, _ in ranked],
+            [v / NANO for _, v in ranked],
+            [words.usd(v) for _, v in ranked],
+        ),
         table=Table(
             headings=("Model", "Repeated and not cached, tokens#", "Missed$"),
             rows=[[m, round(line[0]), round(line[1])] for m, line in sorted(missed.items())],
         ),
         findings=findings,
-    )  # fmt: skip
+    )
 
 
 class _Cheaper(Struct, frozen=True, kw_only=True):
@@ -173,7 +252,10 @@ def overpaying(study: Study) -> Result | Missing:
     if not rewards:
         return Missing(
             what="No answer was rewarded, so nothing shows which models suffice.",
-            how="Send `POST /generation/feedback` with a reward between 0 and 1, from users or from a judge.",
+            how=(
+                "Send `POST /generation/feedback` with a reward between 0 and 1, from users or "
+                "from a judge."
+            ),
         )
     cheapest = _cheapest(study.offers)
     groups: dict[tuple[str, str], list[Row]] = {}
@@ -205,44 +287,96 @@ def overpaying(study: Study) -> Result | Missing:
     if chosen:
         top = chosen[0]
         claim = (
-            f"{words.title(top.about)} on {words.short(top.main)} overpays: {words.short(top.other)}"
+            f"{words.title(top.about)} on {words.short(top.main)} overpays: "
+            f"{words.short(top.other)}"
             f" is accepted {words.percent(top.cheap.value)} of the time against"
             f" {words.percent(top.dear.value)} and would save {words.usd(top.saving.value)}"
             f" {words.span(top.saving, '$')}"
         )
-        command = f"glasslipper route {top.main} {top.other} --app-task {top.about}"
+        keys = sorted(
+            {str(row["workload"]).partition("/")[0] for row in groups[top.main, top.about]}
+        )
+        advice = (f"Ask for `{top.other}` there: it concerns the keys {words.listed(keys, 12)}.",)
     else:
-        claim = f"Nobody overpays as far as rewards show: {words.plural(len(tests), 'cheaper pairing')} tested"
-        command = ""
+        claim = (
+            "Rewards do not show that a cheaper model suffices anywhere:"
+            f" {words.plural(len(tests), 'pairing')} tested"
+        )
+        advice = ()
     return Result(
         claim=claim,
         chart=bars.intervals(
             [f"{words.short(t.other)} for {words.short(t.main)}, {t.about}" for t in order],
             [(t.behind.value, t.behind.low, t.behind.high) for t in order],
-            title="Acceptance of the cheaper model minus the dear one's", form="+.0%", at=-MARGIN,
-            marked=[i for i, t in enumerate(order) if t in chosen], width=340,
+            title="Acceptance of the cheaper model minus the dear one's",
+            form="+.0%",
+            at=-MARGIN,
+            marked=[i for i, t in enumerate(order) if t in chosen],
+            width=340,
         ),
         table=Table(
-            headings=("Model", "Task", "Cheaper model", "Accepted%", "Cheaper accepted%", "Difference%",
-                      "Low%", "High%", "Workloads#", "Spent$", "Saves$", "Low$", "High$", "Verdict"),
-            rows=[[t.main, t.about, t.other, round(t.dear.value, 4), round(t.cheap.value, 4),
-                   round(t.behind.value, 4), round(t.behind.low, 4), round(t.behind.high, 4), t.workloads,
-                   round(t.spent), round(t.saving.value), round(t.saving.low), round(t.saving.high),
-                   "suffices" if t in found else ""] for t in tests],
+            headings=(
+                "Model",
+                "Task",
+                "Cheaper model",
+                "Accepted%",
+                "Cheaper accepted%",
+                "Difference%",
+                "Low%",
+                "High%",
+                "Workloads#",
+                "Spent$",
+                "Saves$",
+                "Low$",
+                "High$",
+                "Verdict",
+            ),
+            rows=[
+                [
+                    t.main,
+                    t.about,
+                    t.other,
+                    round(t.dear.value, 4),
+                    round(t.cheap.value, 4),
+                    round(t.behind.value, 4),
+                    round(t.behind.low, 4),
+                    round(t.behind.high, 4),
+                    t.workloads,
+                    round(t.spent),
+                    round(t.saving.value),
+                    round(t.saving.low),
+                    round(t.saving.high),
+                    "suffices" if t in found else "",
+                ]
+                for t in tests
+            ],
         ),
         findings=findings,
-        command=command,
-        notes=(f"The dashed line is the margin: {MARGIN:.0%} worse still counts as sufficient.".replace("%", " %"),),
-    )  # fmt: skip
+        notes=(
+            *advice,
+            f"The dashed line is the margin: {words.percent(MARGIN)} worse still suffices.",
+        ),
+    )
 
 
 def _compare(
-    study: Study, main: str, about: str, row: Row, rewards: Sequence[Row], workloads: Sequence[Row],
+    study: Study,
+    main: str,
+    about: str,
+    row: Row,
+    rewards: Sequence[Row],
+    workloads: Sequence[Row],
     cheapest: dict[str, Offer],
-) -> _Cheaper | None:  # fmt: skip
-    own = [r for r in rewards if r["main_model"] == main and r["about"] == about and r["used"] == main]
+) -> _Cheaper | None:
+    own = [
+        r for r in rewards if r["main_model"] == main and r["about"] == about and r["used"] == main
+    ]
     offer = cheapest.get(row["used"])
-    if not own or offer is None or min(int(row["rewards"]), int(own[0]["rewards"])) < FEWEST_REWARDS:
+    if (
+        not own
+        or offer is None
+        or min(int(row["rewards"]), int(own[0]["rewards"])) < FEWEST_REWARDS
+    ):
         return None
     spent = np.array([float(one["c"]) for one in workloads])
     would = np.array([offer.cost_nanousd(float(o["p"]), 0, float(o["o"])) for o in workloads])
@@ -257,11 +391,21 @@ def _compare(
         np.stack([spent - would, spent], axis=1), (0, 1), study.rng(f"{main}{about}{row['used']}")
     )
     total = float(spent.sum())
-    saving = Estimate(value=rate.value * total, low=rate.low * total, high=rate.high * total, n=rate.n)
+    saving = Estimate(
+        value=rate.value * total, low=rate.low * total, high=rate.high * total, n=rate.n
+    )
     return _Cheaper(
-        main=main, about=about, other=row["used"], dear=dear, cheap=cheap, behind=behind,
-        p_value=p_value, saving=saving, spent=total, workloads=len(workloads),
-    )  # fmt: skip
+        main=main,
+        about=about,
+        other=row["used"],
+        dear=dear,
+        cheap=cheap,
+        behind=behind,
+        p_value=p_value,
+        saving=saving,
+        spent=total,
+        workloads=len(workloads),
+    )
 
 
 def spend_forecast(study: Study) -> Result | Missing:
@@ -271,7 +415,10 @@ def spend_forecast(study: Study) -> Result | Missing:
     costs = [float(row["c"]) for row in rows]
     if len(days) < forecast.FEWEST_DAYS or not any(costs):
         return Missing(
-            what=f"A forecast needs {forecast.FEWEST_DAYS} days with spending; there are {len(days)}.",
+            what=(
+                f"A forecast needs {forecast.FEWEST_DAYS} days with spending; there are "
+                f"{len(days)}."
+            ),
             how="Wait, or import past traffic with `glasslipper ledger import`.",
         )
     days, costs = forecast.filled(days, costs)
@@ -280,20 +427,27 @@ def spend_forecast(study: Study) -> Result | Missing:
     shown = min(len(days), 120)
     dates = forecast.days_after(days[-1], len(ahead.expected))
     return Result(
-        claim=f"The next four weeks will cost {words.usd(total.value)} {words.span(total, '$')}; the last four"
+        claim=f"The next four weeks will cost {words.usd(total.value)} {words.span(total, '$')}; "
+        "the last four"
         f" cost {words.usd(sum(costs[-28:]))}",
         chart=lines.forecast(
-            days[-shown:], [c / NANO for c in costs[-shown:]], dates,
-            [v / NANO for v in ahead.expected], [v / NANO for v in ahead.low], [v / NANO for v in ahead.high],
+            days[-shown:],
+            [c / NANO for c in costs[-shown:]],
+            dates,
+            [v / NANO for v in ahead.expected],
+            [v / NANO for v in ahead.low],
+            [v / NANO for v in ahead.high],
             title="Spent a day",
         ),
         table=Table(
             headings=("Day", "Expected$", "Low$", "High$"),
-            rows=[[d, round(a), round(b), round(c)] for d, a, b, c in
-                  zip(dates, ahead.expected, ahead.low, ahead.high, strict=True)],
+            rows=[
+                [d, round(a), round(b), round(c)]
+                for d, a, b, c in zip(dates, ahead.expected, ahead.low, ahead.high, strict=True)
+            ],
         ),
         findings={"next_28_days": total},
-    )  # fmt: skip
+    )
 
 
 def reconciliation(study: Study) -> Result | Missing:
@@ -301,7 +455,10 @@ def reconciliation(study: Study) -> Result | Missing:
     if study.bill is None:
         return Missing(
             what="There is no bill to hold the ledger against.",
-            how="Give a provider's CSV with `--invoice FILE`: it needs a day, a model and an amount in USD.",
+            how=(
+                "Give a provider's CSV with `--invoice FILE`: it needs a day, a model and an "
+                "amount in USD."
+            ),
         )
     lines_of = study.bill.lines
     providers = {line.provider for line in lines_of if line.provider}
@@ -329,43 +486,101 @@ def reconciliation(study: Study) -> Result | Missing:
         more = "more" if gaps[worst] > 0 else "less"
         claim = (
             f"The ledger has {words.usd(abs(gaps[worst]))} {more} than {study.bill.name} for"
-            f" {words.short(worst)}, {words.percent(abs(gaps[worst]) / max(theirs.get(worst, 0.0), 1.0))} of its bill"
+            f" {words.short(worst)}, "
+            f"{words.percent(abs(gaps[worst]) / max(theirs.get(worst, 0.0), 1.0))} of its "
+            "bill"
         )
     order = sorted(names, key=lambda name: (-abs(gaps[name]), name))[:10]
     return Result(
         claim=claim,
-        chart=bars.ranked([words.short(n) for n in order], [abs(gaps[n]) / NANO for n in order],
-                          [words.usd(gaps[n]) for n in order]),
+        chart=bars.ranked(
+            [words.short(n) for n in order],
+            [abs(gaps[n]) / NANO for n in order],
+            [words.usd(gaps[n]) for n in order],
+        ),
         table=Table(
             headings=("Model", "Ledger$", "Bill$", "Difference$"),
-            rows=[[n, round(mine.get(n, 0.0)), round(theirs.get(n, 0.0)), round(gaps[n])] for n in names],
+            rows=[
+                [n, round(mine.get(n, 0.0)), round(theirs.get(n, 0.0)), round(gaps[n])]
+                for n in names
+            ],
         ),
         findings={"difference_nanousd": total, f"difference/{worst}": gaps[worst]},
         notes=(f"{first} to {last}, as far as the bill goes.",),
-    )  # fmt: skip
+    )
 
 
 PART = Part(
     name="Money",
     about="What could be saved, what is wasted, what is to come, and whether the bill is right.",
     sections=(
-        Section(number=41, id="what-if", name="The same traffic at other prices", sql="repricing",
-                method="Tokens of each class at the lowest known price of each model in use; cached input stays cached.",
-                study=what_if),
-        Section(number=42, id="failures", name="Failures and retries", sql="attempts",
-                method="Upstream calls that ended neither well nor by the client's wish; Wilson intervals.",
-                study=failures),
-        Section(number=43, id="cache-missed", name="Cache savings missed", sql="sessions",
-                method="Within a session each prompt holds the one before, so all but the longest could be read from a cache; an upper bound, as caches expire. Priced at the cheapest offer.",
-                study=cache_missed),
-        Section(number=44, id="overpaying", name="Overpaying", sql="overpaying",
-                method="Workloads by what they mostly ask and mostly pay for; rewards of a cheaper model on the same workloads. Suffices: not more than five points worse (one-sided test, Benjamini-Hochberg at 5 %). The saving's interval is from resampled workloads; caches are not assumed.",
-                study=overpaying),
-        Section(number=45, id="spend-forecast", name="Spending to come", sql="daily_cost",
-                method="Level and trend of the last weeks, by weekday; the interval comes from how far the same forecast was off at past weeks.",
-                study=spend_forecast),
-        Section(number=47, id="invoice", name="The bill", sql="ledger_lines",
-                method="What the ledger billed against a provider's CSV, by model, over the bill's days.",
-                study=reconciliation),
+        Section(
+            number=41,
+            id="what-if",
+            name="The same traffic at other prices",
+            sql="repricing",
+            method=(
+                "Tokens of each class at the lowest known price of each model in use; cached "
+                "input stays cached. Drawn: the most used model that costs a fifth less or "
+                "better."
+            ),
+            study=what_if,
+        ),
+        Section(
+            number=42,
+            id="failures",
+            name="Failures and retries",
+            sql="attempts",
+            method=(
+                "Upstream calls that ended neither well nor by the client's wish; Wilson intervals."
+            ),
+            study=failures,
+        ),
+        Section(
+            number=43,
+            id="cache-missed",
+            name="Cache savings missed",
+            sql="sessions",
+            method=(
+                "Within a session each prompt holds the one before, so all but the longest could "
+                "be read from a cache; an upper bound, as caches expire. Priced at the cheapest "
+                "offer."
+            ),
+            study=cache_missed,
+        ),
+        Section(
+            number=44,
+            id="overpaying",
+            name="Overpaying",
+            sql="overpaying",
+            method=(
+                "Workloads by what they mostly ask and mostly pay for; rewards of a cheaper "
+                "model on the same workloads. Suffices: not more than five points worse "
+                "(one-sided test, Benjamini-Hochberg at 5 %). The saving's interval is from "
+                "resampled workloads; caches are not assumed."
+            ),
+            study=overpaying,
+        ),
+        Section(
+            number=45,
+            id="spend-forecast",
+            name="Spending to come",
+            sql="daily_cost",
+            method=(
+                "Level and trend of the last weeks, by weekday; the interval comes from how far "
+                "the same forecast was off at past weeks."
+            ),
+            study=spend_forecast,
+        ),
+        Section(
+            number=47,
+            id="invoice",
+            name="The bill",
+            sql="ledger_lines",
+            method=(
+                "What the ledger billed against a provider's CSV, by model, over the bill's days."
+            ),
+            study=reconciliation,
+        ),
     ),
-)  # fmt: skip
+)

@@ -10,7 +10,10 @@ from glasslipper.report.study import Study
 
 NO_PLACES = Missing(
     what="No key says in which country it is used.",
-    how="Give keys the label `country` (two letters), such as `country=DE`. Nothing is looked up by address.",
+    how=(
+        "Give keys the label `country` (two letters), such as `country=DE`. Nothing is looked up "
+        "by address."
+    ),
 )
 
 
@@ -27,7 +30,10 @@ def spend_regions(study: Study) -> Result | Missing:
     return Result(
         claim=f"{name} {forms.moved(before, after)} of spending",
         chart=areas.shares(
-            weeks.weeks, weeks.names, [weeks.share(n) for n in weeks.names], title="Share of spending"
+            weeks.weeks,
+            weeks.names,
+            [weeks.share(n) for n in weeks.names],
+            title="Share of spending",
         ),
         table=forms.share_table(weeks, "Nano-USD"),
         findings={f"share/{one}": weeks.overall(one) for one in weeks.names},
@@ -86,13 +92,37 @@ PART = Part(
     name="Where",
     about="Countries as keys declare them, and languages of prompts.",
     sections=(
-        Section(number=26, id="spend-regions", name="Spending by continent", sql="regions",
-                method=f"Weekly shares of what was billed. {_DECLARED}", study=spend_regions),
-        Section(number=27, id="continents", name="Continents", sql="regions",
-                method=f"Shares of tokens, the whole span. {_DECLARED}", study=continents),
-        Section(number=28, id="countries", name="Countries", sql="regions",
-                method=f"Shares of tokens, the whole span. {_DECLARED}", study=countries),
-        Section(number=29, id="languages", name="Languages", sql="languages",
-                method="Shares of tokens by the language of the prompt, the whole span.", study=languages),
+        Section(
+            number=26,
+            id="spend-regions",
+            name="Spending by continent",
+            sql="regions",
+            method=f"Weekly shares of what was billed. {_DECLARED}",
+            study=spend_regions,
+        ),
+        Section(
+            number=27,
+            id="continents",
+            name="Continents",
+            sql="regions",
+            method=f"Shares of tokens, the whole span. {_DECLARED}",
+            study=continents,
+        ),
+        Section(
+            number=28,
+            id="countries",
+            name="Countries",
+            sql="regions",
+            method=f"Shares of tokens, the whole span. {_DECLARED}",
+            study=countries,
+        ),
+        Section(
+            number=29,
+            id="languages",
+            name="Languages",
+            sql="languages",
+            method="Shares of tokens by the language of the prompt, the whole span.",
+            study=languages,
+        ),
     ),
-)  # fmt: skip
+)

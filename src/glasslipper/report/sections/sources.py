@@ -12,11 +12,19 @@ ORDER = ("Open, China", "Open, rest of world", "Closed", "Unknown")
 SIZES = ("Small, < 15B", "Medium, 15-70B", "Large, ≥ 70B", "Unknown")
 
 
+UNKNOWN = Missing(
+    what="Whether the models that were used are open is not known.",
+    how="Tell with `--models FILE`: a JSON list with `id`, `open_weights` and `country`.",
+)
+
+
 def open_share(study: Study) -> Result | Missing:
     """Split tokens into open and closed."""
     weeks = forms.by_week(study.ask("source_weeks"), "source", order=ORDER)
     if not weeks.weeks:
         return forms.NO_ROWS
+    if weeks.names == ["Unknown"]:
+        return UNKNOWN
     known = {name: weeks.share(name) for name in weeks.names}
     opened = [
         sum(known[name][i] for name in weeks.names if name.startswith("Open"))
@@ -29,7 +37,12 @@ def open_share(study: Study) -> Result | Missing:
     overall = sum(weeks.overall(name) for name in weeks.names if name.startswith("Open"))
     unknown = weeks.overall("Unknown")
     notes = (
-        (f"{words.percent(unknown)} of the tokens went to models of whose weights nothing is known.",)
+        (
+            (
+                f"{words.percent(unknown)} of the tokens went to models of whose weights nothing "
+                "is known."
+            ),
+        )
         if unknown
         else ()
     )
@@ -38,11 +51,13 @@ def open_share(study: Study) -> Result | Missing:
         chart=areas.shares(weeks.weeks, weeks.names, [known[name] for name in weeks.names]),
         table=forms.share_table(weeks),
         findings={
-            "open_share": overall, "first_weeks": before, "last_weeks": after,
+            "open_share": overall,
+            "first_weeks": before,
+            "last_weeks": after,
             "highest_week": max(opened, default=0.0),
         },
         notes=notes,
-    )  # fmt: skip
+    )
 
 
 def weekly_tokens(study: Study) -> Result | Missing:
@@ -59,12 +74,14 @@ def weekly_tokens(study: Study) -> Result | Missing:
     return Result(
         claim=f"Weekly tokens {forms.ratio_moved(before, after)}",
         chart=areas.stacks(
-            weeks.weeks, weeks.names, [weeks.amounts[name] for name in weeks.names],
+            weeks.weeks,
+            weeks.names,
+            [weeks.amounts[name] for name in weeks.names],
             title="Tokens a week",
         ),
         table=Table(headings=("Week", *(f"{name}#" for name in weeks.names), "All#"), rows=rows),
         findings={"tokens": float(sum(totals)), "first_weeks": before, "last_weeks": after},
-    )  # fmt: skip
+    )
 
 
 def china_share(study: Study) -> Result | Missing:
@@ -106,7 +123,13 @@ def open_authors(study: Study) -> Result | Missing:
         table=Table(
             headings=("Author", "Source", "Tokens#", "Share%", "Cost$"),
             rows=[
-                [r["author"], r["source"], int(r["t"]), round(float(r["t"]) / total, 4), int(r["c"])]
+                [
+                    r["author"],
+                    r["source"],
+                    int(r["t"]),
+                    round(float(r["t"]) / total, 4),
+                    int(r["c"]),
+                ]
                 for r in rows
             ],
         ),
@@ -131,13 +154,15 @@ def open_models(study: Study) -> Result | Missing:
         claim=f"{words.short(top)} holds {words.percent(most / total)} of open tokens;"
         f" {words.plural(above, 'open model')} {'has' if above == 1 else 'have'} more than 5 %",
         chart=areas.shares(
-            weeks.weeks, [words.short(name) for name in weeks.names],
-            [weeks.share(name) for name in weeks.names], title="Share of open tokens",
+            weeks.weeks,
+            [words.short(name) for name in weeks.names],
+            [weeks.share(name) for name in weeks.names],
+            title="Share of open tokens",
         ),
         table=forms.share_table(weeks),
         findings={"largest_share": most / total, "herfindahl": index},
         notes=(f"Herfindahl index {index:.2f} (1 would be a single model).",),
-    )  # fmt: skip
+    )
 
 
 def size_classes(study: Study) -> Result | Missing:
@@ -145,17 +170,24 @@ def size_classes(study: Study) -> Result | Missing:
     weeks = forms.by_week(study.ask("size_weeks"), "size", order=SIZES)
     if not weeks.weeks:
         return forms.NO_OPEN
+    if weeks.names == ["Unknown"]:
+        return Missing(
+            what="How large the open models are is not known.",
+            how="Tell with `--models FILE`: a JSON list with `id` and `parameters_b`.",
+        )
     name = max(weeks.names, key=weeks.overall)
     before, after = forms.ends(weeks, name)
     return Result(
         claim=f"{name} models serve most open tokens: their share {forms.moved(before, after)}",
         chart=areas.shares(
-            weeks.weeks, weeks.names, [weeks.share(one) for one in weeks.names],
+            weeks.weeks,
+            weeks.names,
+            [weeks.share(one) for one in weeks.names],
             title="Share of open tokens",
         ),
         table=forms.share_table(weeks),
         findings={f"share/{one}": weeks.overall(one) for one in weeks.names},
-    )  # fmt: skip
+    )
 
 
 def models_per_size(study: Study) -> Result | Missing:
@@ -167,8 +199,10 @@ def models_per_size(study: Study) -> Result | Missing:
     return Result(
         claim=f"Open models in use in a week: {before:.0f} at first, {after:.0f} at last",
         chart=lines.over_weeks(
-            weeks.weeks, {name: weeks.amounts[name] for name in weeks.names},
-            title="Models in use", form="d",
+            weeks.weeks,
+            {name: weeks.amounts[name] for name in weeks.names},
+            title="Models in use",
+            form="d",
         ),
         table=Table(
             headings=("Week", *(f"{name}#" for name in weeks.names)),
@@ -178,29 +212,71 @@ def models_per_size(study: Study) -> Result | Missing:
             ],
         ),
         findings={"first": before, "last": after},
-    )  # fmt: skip
+    )
 
 
 PART = Part(
     name="Whose models",
     about="Open and closed, by country of the author, by author and by size.",
     sections=(
-        Section(number=1, id="open-share", name="Open and closed models", sql="source_weeks",
-                method="Tokens (prompt + completion) by the model that served, weekly, UTC; open means that the weights can be downloaded; the country is the author's.",
-                study=open_share),
-        Section(number=2, id="weekly-tokens", name="Tokens a week", sql="source_weeks",
-                method="The same groups as amounts.", study=weekly_tokens),
-        Section(number=3, id="china-share", name="Open models from China", sql="source_weeks",
-                method="Their share of all tokens of a week.", study=china_share),
-        Section(number=4, id="open-authors", name="Authors of open models", sql="open_authors",
-                method="Tokens of open models by author, the whole span.", study=open_authors),
-        Section(number=5, id="open-models", name="Open models among each other", sql="open_models",
-                method="Weekly shares of the tokens of open models; the largest eight by name.",
-                study=open_models),
-        Section(number=6, id="size-classes", name="Sizes of open models", sql="size_weeks",
-                method="Classes by total parameters: below 15, 15 to 70, from 70 thousand million.",
-                study=size_classes),
-        Section(number=7, id="models-per-size", name="How many open models of each size", sql="size_weeks",
-                method="Models with at least one request in the week.", study=models_per_size),
+        Section(
+            number=1,
+            id="open-share",
+            name="Open and closed models",
+            sql="source_weeks",
+            method=(
+                "Tokens (prompt + completion) by the model that served, weekly, UTC; open means "
+                "that the weights can be downloaded; the country is the author's."
+            ),
+            study=open_share,
+        ),
+        Section(
+            number=2,
+            id="weekly-tokens",
+            name="Tokens a week",
+            sql="source_weeks",
+            method="The same groups as amounts.",
+            study=weekly_tokens,
+        ),
+        Section(
+            number=3,
+            id="china-share",
+            name="Open models from China",
+            sql="source_weeks",
+            method="Their share of all tokens of a week.",
+            study=china_share,
+        ),
+        Section(
+            number=4,
+            id="open-authors",
+            name="Authors of open models",
+            sql="open_authors",
+            method="Tokens of open models by author, the whole span.",
+            study=open_authors,
+        ),
+        Section(
+            number=5,
+            id="open-models",
+            name="Open models among each other",
+            sql="open_models",
+            method="Weekly shares of the tokens of open models; the largest eight by name.",
+            study=open_models,
+        ),
+        Section(
+            number=6,
+            id="size-classes",
+            name="Sizes of open models",
+            sql="size_weeks",
+            method="Classes by total parameters: below 15, 15 to 70, from 70 thousand million.",
+            study=size_classes,
+        ),
+        Section(
+            number=7,
+            id="models-per-size",
+            name="How many open models of each size",
+            sql="size_weeks",
+            method="Models with at least one request in the week.",
+            study=models_per_size,
+        ),
     ),
-)  # fmt: skip
+)

@@ -21,7 +21,9 @@ def _mix(rows: Sequence[Row], whose: str) -> Result | Missing:
         )
     named = [name for name in weeks.names if name != "Other"]
     ranked = sorted(named, key=lambda name: -weeks.overall(name))
-    second = f", {ranked[1].lower()} {words.percent(weeks.overall(ranked[1]))}" if ranked[1:] else ""
+    second = (
+        f", {ranked[1].lower()} {words.percent(weeks.overall(ranked[1]))}" if ranked[1:] else ""
+    )
     return Result(
         claim=f"{ranked[0]} makes up {words.percent(weeks.overall(ranked[0]))} of what {whose}"
         f" are asked{second}",
@@ -51,12 +53,14 @@ def _sources_of(study: Study, task: str) -> Result | Missing:
     return Result(
         claim=f"{name} models serve most of {task}: their share {forms.moved(before, after)}",
         chart=areas.shares(
-            weeks.weeks, weeks.names, [weeks.share(n) for n in weeks.names],
+            weeks.weeks,
+            weeks.names,
+            [weeks.share(n) for n in weeks.names],
             title=f"Share of {task} tokens",
         ),
         table=forms.share_table(weeks),
         findings={f"share/{one}": weeks.overall(one) for one in weeks.names},
-    )  # fmt: skip
+    )
 
 
 def programming_sources(study: Study) -> Result | Missing:
@@ -80,15 +84,21 @@ def programming_share(study: Study) -> Result | Missing:
     return Result(
         claim=f"Programming {forms.moved(before, after)} of all classified tokens",
         chart=lines.over_weeks(
-            everything.weeks, {"Programming": shares}, title="Share of classified tokens", form=".0%"
+            everything.weeks,
+            {"Programming": shares},
+            title="Share of classified tokens",
+            form=".0%",
         ),
         table=Table(
             headings=("Week", "Programming%"),
             rows=[[w, round(v, 4)] for w, v in zip(everything.weeks, shares, strict=True)],
         ),
-        findings={"share": everything.overall("programming"), "first_weeks": before,
-                  "last_weeks": after},
-    )  # fmt: skip
+        findings={
+            "share": everything.overall("programming"),
+            "first_weeks": before,
+            "last_weeks": after,
+        },
+    )
 
 
 def programming_authors(study: Study) -> Result | Missing:
@@ -101,12 +111,14 @@ def programming_authors(study: Study) -> Result | Missing:
     return Result(
         claim=f"{words.title(name)} {forms.moved(before, after)} of programming",
         chart=areas.shares(
-            weeks.weeks, weeks.names, [weeks.share(n) for n in weeks.names],
+            weeks.weeks,
+            weeks.names,
+            [weeks.share(n) for n in weeks.names],
             title="Share of programming tokens",
         ),
         table=forms.share_table(weeks),
         findings={f"share/{one}": weeks.overall(one) for one in weeks.names},
-    )  # fmt: skip
+    )
 
 
 def _subtags(study: Study, first: int, last: int) -> Result | Missing:
@@ -128,14 +140,22 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
         shares = [float(row["t"]) / sums[task] for row in inside]
         names = [words.title(row["tag"] or "untagged") for row in inside]
         charts.append(
-            (words.title(task), bars.ranked(names[:5], shares[:5], [words.percent(v) for v in shares[:5]],
-                                            width=150))
-        )  # fmt: skip
+            (
+                words.title(task),
+                bars.ranked(
+                    names[:5], shares[:5], [words.percent(v) for v in shares[:5]], width=150
+                ),
+            )
+        )
         for row, share in zip(inside, shares, strict=True):
             table.append([task, row["tag"] or "untagged", int(row["t"]), round(share, 4)])
             findings[f"share/{task}/{row['tag']}"] = share
     top, most = max(
-        ((row, findings[f"share/{row['task']}/{row['tag']}"]) for row in rows if row["task"] == chosen[0]),
+        (
+            (row, findings[f"share/{row['task']}/{row['tag']}"])
+            for row in rows
+            if row["task"] == chosen[0]
+        ),
         key=lambda one: one[1],
     )
     return Result(
@@ -175,9 +195,11 @@ def author_tasks(study: Study) -> Result | Missing:
         weeks = forms.by_week(mine, "task", most=4, label=words.title)
         shares = [weeks.share(name) for name in weeks.names]
         charts.append(
-            (words.title(author or "unknown"),
-             areas.shares(weeks.weeks, weeks.names, shares, width=205, height=130, title=""))
-        )  # fmt: skip
+            (
+                words.title(author or "unknown"),
+                areas.shares(weeks.weeks, weeks.names, shares, width=205, height=130, title=""),
+            )
+        )
         tasks: dict[str, float] = {}
         for row in mine:
             tasks[row["task"]] = tasks.get(row["task"], 0.0) + float(row["t"])
@@ -202,26 +224,77 @@ PART = Part(
     name="What for",
     about="Topics of prompts, and whose models are asked about what.",
     sections=(
-        Section(number=8, id="open-tasks", name="Tasks of open models", sql="open_tasks",
-                method=f"Weekly shares. {_CLASSIFIED}", study=open_tasks),
-        Section(number=9, id="china-tasks", name="Tasks of open models from China", sql="china_tasks",
-                method=f"Weekly shares. {_CLASSIFIED}", study=china_tasks),
-        Section(number=10, id="programming-sources", name="Programming by source", sql="task_sources",
-                method=f"Weekly shares within programming. {_CLASSIFIED}", study=programming_sources),
-        Section(number=11, id="roleplay-sources", name="Role-play by source", sql="task_sources",
-                method=f"Weekly shares within role-play. {_CLASSIFIED}", study=roleplay_sources),
-        Section(number=21, id="programming-share", name="Programming", sql="task_sources",
-                method=f"Weekly share. {_CLASSIFIED}", study=programming_share),
-        Section(number=22, id="programming-authors", name="Programming by author", sql="programming_authors",
-                method=f"Weekly shares within programming. {_CLASSIFIED}", study=programming_authors),
-        Section(number=23, id="subtags-large", name="Inside the six largest tasks", sql="subtags",
-                method="Finer tags as shares of their task's tokens, the whole span; five by name.",
-                study=subtags_large),
-        Section(number=24, id="subtags-small", name="Inside the next six tasks", sql="subtags",
-                method="Finer tags as shares of their task's tokens, the whole span; five by name.",
-                study=subtags_small),
-        Section(number=25, id="author-tasks", name="Fingerprints of authors", sql="author_tasks",
-                method=f"Weekly shares of tasks within the six largest authors. {_CLASSIFIED}",
-                study=author_tasks),
+        Section(
+            number=8,
+            id="open-tasks",
+            name="Tasks of open models",
+            sql="open_tasks",
+            method=f"Weekly shares. {_CLASSIFIED}",
+            study=open_tasks,
+        ),
+        Section(
+            number=9,
+            id="china-tasks",
+            name="Tasks of open models from China",
+            sql="china_tasks",
+            method=f"Weekly shares. {_CLASSIFIED}",
+            study=china_tasks,
+        ),
+        Section(
+            number=10,
+            id="programming-sources",
+            name="Programming by source",
+            sql="task_sources",
+            method=f"Weekly shares within programming. {_CLASSIFIED}",
+            study=programming_sources,
+        ),
+        Section(
+            number=11,
+            id="roleplay-sources",
+            name="Role-play by source",
+            sql="task_sources",
+            method=f"Weekly shares within role-play. {_CLASSIFIED}",
+            study=roleplay_sources,
+        ),
+        Section(
+            number=21,
+            id="programming-share",
+            name="Programming",
+            sql="task_sources",
+            method=f"Weekly share. {_CLASSIFIED}",
+            study=programming_share,
+        ),
+        Section(
+            number=22,
+            id="programming-authors",
+            name="Programming by author",
+            sql="programming_authors",
+            method=f"Weekly shares within programming. {_CLASSIFIED}",
+            study=programming_authors,
+        ),
+        Section(
+            number=23,
+            id="subtags-large",
+            name="Inside the six largest tasks",
+            sql="subtags",
+            method="Finer tags as shares of their task's tokens, the whole span; five by name.",
+            study=subtags_large,
+        ),
+        Section(
+            number=24,
+            id="subtags-small",
+            name="Inside the next six tasks",
+            sql="subtags",
+            method="Finer tags as shares of their task's tokens, the whole span; five by name.",
+            study=subtags_small,
+        ),
+        Section(
+            number=25,
+            id="author-tasks",
+            name="Fingerprints of authors",
+            sql="author_tasks",
+            method=f"Weekly shares of tasks within the six largest authors. {_CLASSIFIED}",
+            study=author_tasks,
+        ),
     ),
-)  # fmt: skip
+)

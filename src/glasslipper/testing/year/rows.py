@@ -43,8 +43,9 @@ FEEDBACK_SHARE, JUDGED_SHARE = 0.03, 0.01
 MOST_TOKENS = 200_000
 
 _KINDS = ("chat", "code", "long")
-_KIND_OF_TASK = np.array([1 if name == "programming" else 2 if name == "science" else 0
-                          for name in TASKS])  # fmt: skip
+_KIND_OF_TASK = np.array(
+    [1 if name == "programming" else 2 if name == "science" else 0 for name in TASKS]
+)
 _GROWS = np.array([1.6 if name == "programming" else 1.0 for name in TASKS])
 
 
@@ -233,7 +234,10 @@ def _how_it_went(world: World, rng: np.random.Generator, rows: Rows) -> None:
 
 
 def prices(world: World) -> tuple[Ints, Ints, Ints]:
-    """Return input, cached input and output prices, nano-USD per million, by model, provider, month."""
+    """Return prices of input, cached input and output by model, provider, month.
+
+    In nano-USD per million tokens.
+    """
     most = max(len(model.providers) for model in MODELS)
     table = np.zeros((3, len(MODELS), most, MONTHS), np.int64)
     for index, model in enumerate(MODELS):
@@ -260,9 +264,10 @@ def _what_it_cost(world: World, rows: Rows) -> None:
     fresh = rows["prompt"] - rows["cache_read"]
     came_out = rows["output"] + rows["reasoning"]
     total = (
-        fresh * price_in[place] + rows["cache_read"] * price_cached[place]
+        fresh * price_in[place]
+        + rows["cache_read"] * price_cached[place]
         + came_out * price_out[place]
-    )  # fmt: skip
+    )
     rows["due"] = -(-total // 1_000_000)
     wrong = (rows["model"] == PRICE_ERROR_MODEL) & _between(rows["day"], PRICE_ERROR_DAYS)
     factor = 1 + world.planted.price_error

@@ -42,7 +42,12 @@ class Writer(Protocol):
         ...
 
     def seal(
-        self, source: str, name: str, *, generations: str = "", attempts: str = "",
+        self,
+        source: str,
+        name: str,
+        *,
+        generations: str = "",
+        attempts: str = "",
         late_facts: str = "",
     ) -> object:
         """Write the rows of queries."""
@@ -86,7 +91,7 @@ GENERATIONS = f"""
         CASE WHEN t.task_name IS NOT NULL THEN 'demo-1' END AS classifier,
         CASE WHEN t.task_name IS NOT NULL THEN 0.8 END AS task_confidence,
         r.retried = 0 AS plain
-    {_FROM} ORDER BY r.created_ms"""  # noqa: S608
+    {_FROM} ORDER BY r.created_ms"""
 
 _TRIES = f"""
     SELECT {_GENERATION} AS generation_id, tries.number,
@@ -100,7 +105,7 @@ _TRIES = f"""
         CASE WHEN tries.number = 0 THEN 503 ELSE 200 END AS http_status,
         CASE WHEN tries.number = 0 THEN r.wasted ELSE r.billed END AS billed_nanousd
     {_FROM}, (SELECT unnest([0, 1]) AS number) AS tries
-    WHERE r.retried = 1 ORDER BY r.created_ms, 1, 2"""  # noqa: S608
+    WHERE r.retried = 1 ORDER BY r.created_ms, 1, 2"""
 
 _FACTS = f"""
     SELECT {_id("fact", "r.true_ms + r.duration_ms + r.reply_ms", "r.number * 2")} AS id,
@@ -108,11 +113,11 @@ _FACTS = f"""
         {_GENERATION} AS generation_id, '{{"reward":' || r.reward || '}}' AS body
     {_FROM} WHERE r.reward >= 0
     UNION ALL
-    SELECT {_id("fact", "r.true_ms + 60000", "r.number * 2 + 1")} AS id, 'judge' AS kind,
+    SELECT {_id("fact", "r.true_ms + 60000", "r.number * 2 + 1")} AS id, 'judged' AS kind,
         r.true_ms + 60000 AS noted_ms, w.key_id, {_GENERATION} AS generation_id,
         '{{"task":"' || w.task || '","language":"' || w.language
             || '","confidence":1,"classifier":"judge/demo"}}' AS body
-    {_FROM} WHERE r.judged = 1"""  # noqa: S608
+    {_FROM} WHERE r.judged = 1"""
 
 
 def prepare(writer: Writer, world: World) -> None:

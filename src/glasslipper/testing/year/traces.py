@@ -14,7 +14,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -96,4 +96,4 @@ def _rhythm(path: Path) -> list[float]:
             for row in csv.reader(io.StringIO(text)):
                 hour = int(float(row[0])) // 3600 % HOURS
                 hours[hour] += float(row[1] or 0)
-    return cast("list[float]", np.round(hours / hours.sum(), 6).tolist())
+    return [round(float(share), 6) for share in hours / hours.sum()]

@@ -34,9 +34,21 @@ SIDE, POOL = 0.15, 0.25
 """Shares of requests that go to models taken up beside, and to the pool."""
 
 TASKS = (
-    "programming", "roleplay", "technology", "science", "translation", "health", "finance",
-    "legal", "academia", "marketing", "seo", "trivia", "math", "other",
-)  # fmt: skip
+    "programming",
+    "roleplay",
+    "technology",
+    "science",
+    "translation",
+    "health",
+    "finance",
+    "legal",
+    "academia",
+    "marketing",
+    "seo",
+    "trivia",
+    "math",
+    "other",
+)
 _TASK_WEIGHTS = np.array([5, 16, 12, 6, 8, 5, 5, 4, 4, 6, 3, 5, 4, 8], float)
 _LATE_WEIGHTS = np.array([60, 4, 10, 3, 5, 2, 3, 2, 2, 3, 1, 1, 2, 2], float)
 
@@ -191,8 +203,11 @@ def _taken_up(rng: np.random.Generator, planted: Planted, late: Ints) -> tuple[I
         adopted[:, model] = month
         for later in range(MONTHS):
             k = later - month
-            rate = np.where(k == 0, 1.0, [_retention(planted, model, c, n, release)
-                                          for c, n in zip(month, k, strict=True)])  # fmt: skip
+            rate = np.where(
+                k == 0,
+                1.0,
+                [_retention(planted, model, c, n, release) for c, n in zip(month, k, strict=True)],
+            )
             uses = takes & (k >= 0) & (rng.random(len(late)) < rate)
             who = np.flatnonzero(uses)
             beside.append(np.stack([who, np.full(len(who), model), np.full(len(who), later)]))

@@ -1,7 +1,7 @@
 -- Each unit's main model by month, and what it was a month later.
 WITH ranked AS (
     SELECT unit, month_number, model,
-        row_number() OVER (PARTITION BY unit, month_number ORDER BY requests DESC, model) AS place
+        row_number() OVER (PARTITION BY unit, month_number ORDER BY times DESC, model) AS place
     FROM actives
 )
 SELECT a.model AS came_from, b.model AS went_to, count(*) AS n, count(DISTINCT a.unit) AS units_moved

@@ -1,4 +1,4 @@
--- What was billed beside what the price rows give for the same tokens, by week.
+-- Of requests that were tried once: what was billed beside what the price rows give for the same tokens, by week.
 SELECT p.model AS model, p.provider AS provider, date_trunc('week', p.day) AS week, sum(p.billed) AS c, sum(p.requests) AS n,
     sum(p.units_input * r.price_input + p.units_cache_read * r.price_cache_read
         + p.units_cache_write * r.price_cache_write + p.units_cache_write_1h * r.price_cache_write_1h
@@ -9,5 +9,6 @@ SELECT p.model AS model, p.provider AS provider, date_trunc('week', p.day) AS we
         + p.units_cpu_us * r.price_cpu_us) / 1000000 AS due
 FROM priced AS p
 JOIN prices AS r ON p.price_id = r.id
+WHERE NOT p.retried
 GROUP BY p.model, p.provider, date_trunc('week', p.day)
 ORDER BY model, provider, week

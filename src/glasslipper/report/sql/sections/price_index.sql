@@ -1,1 +1,1 @@
-SELECT year(day) * 12 + month(day) - 1 AS month_number, model, provider, sum(tokens) AS t, sum(cost) AS c FROM daily GROUP BY year(day) * 12 + month(day) - 1, model, provider HAVING sum(tokens) > 0 ORDER BY month_number, model, provider
+SELECT year(day) * 12 + month(day) - 1 AS month_number, model, provider, sum(tokens) AS t, sum(cost) AS c, count(DISTINCT day) AS days FROM daily GROUP BY year(day) * 12 + month(day) - 1, model, provider HAVING sum(tokens) > 0 ORDER BY month_number, model, provider

@@ -1,10 +1,10 @@
 -- Answers of a provider that the ledger holds more than once.
-SELECT day, count(*) AS answers, CAST(sum(n - 1) AS BIGINT) AS extra, CAST(sum(twice) AS BIGINT) AS cost
+SELECT first_day AS day, count(*) AS answers, CAST(sum(n - 1) AS BIGINT) AS extra, CAST(sum(twice) AS BIGINT) AS cost
 FROM (
-    SELECT min(day) AS day, provider, upstream_id, count(*) AS n, sum(billed_nanousd) - max(billed_nanousd) AS twice
+    SELECT min(day) AS first_day, provider, upstream_id, count(*) AS n, sum(billed_nanousd) - max(billed_nanousd) AS twice
     FROM {generations}
     WHERE upstream_id IS NOT NULL
     GROUP BY provider, upstream_id
     HAVING count(*) > 1
 ) AS each_answer
-GROUP BY day
+GROUP BY first_day

@@ -1,5 +1,6 @@
 -- What was used and billed by price row: the base of re-pricing, elasticity and price errors.
-SELECT day, model_used AS model, provider, endpoint, price_id, is_byok, count(*) AS requests,
+SELECT day, model_used AS model, provider, endpoint, price_id, is_byok,
+    id IN (SELECT generation_id FROM {attempts} WHERE number > 0) AS retried, count(*) AS requests,
     CAST(sum(usage_input) AS BIGINT) AS units_input,
     CAST(sum(usage_cache_read) AS BIGINT) AS units_cache_read,
     CAST(sum(usage_cache_write) AS BIGINT) AS units_cache_write,
@@ -15,4 +16,5 @@ SELECT day, model_used AS model, provider, endpoint, price_id, is_byok, count(*)
     CAST(sum(usage_cpu_us) AS BIGINT) AS units_cpu_us,
     CAST(sum(billed_nanousd) AS BIGINT) AS billed
 FROM {generations}
-GROUP BY day, model_used, provider, endpoint, price_id, is_byok
+GROUP BY day, model_used, provider, endpoint, price_id, is_byok,
+    id IN (SELECT generation_id FROM {attempts} WHERE number > 0)

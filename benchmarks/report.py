@@ -1,0 +1,305 @@
+"""Studies generated years: how long a report takes, what it recovers, how honest its intervals are.
+
+First a large ledger: its rollups are made again and timed, then `glasslipper report` is run twice
+as a process of its own, whose memory is measured. Its findings are held against the truth file.
+Then many small ledgers of other seeds, some of which lack each effect: how many intervals hold
+the planted value, and what is found where nothing was planted. The last line is JSON.
+
+    python benchmarks/report.py [--quick] [--rows N] [--seeds N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
+
+from glasslipper.cli.report_demo import generate
+from glasslipper.ledger.lake import columns, rollups, segments, views
+from glasslipper.report.study import SQL
+from glasslipper.store.duck import Duck, text
+
+LARGE, MEDIUM, SMALL = 100_000_000, 1_000_000, 80_000
+SEEDS, FIRST_SEED = 200, 1_001
+"""Seeds below the first one are for development: nothing was tuned on those from it on."""
+
+QUICK_ROWS, QUICK_SEEDS = 100_000, 6
+PROCESSES = 2
+EFFECTS = {
+    "foundational": ("glass-slipper", "found"),
+    "boomerang": ("boomerang", "found"),
+    "substitution": ("switches", "found"),
+    "elasticity": ("elasticity", "verdict"),
+    "price_error": ("data-quality", "mispriced"),
+    "duplicates": ("data-quality", "duplicates"),
+    "clock_skew": ("data-quality", "clock_keys"),
+    "overpaying": ("overpaying", "found"),
+}
+"""Where each planted effect shows itself."""
+
+PLANTED = {
+    "foundational": "meridian/atlas-flash 2026-01",
+    "boomerang": "lotus/river-r1",
+    "substitution": "kestrel/swift-4 → kestrel/swift-5",
+    "price_error": "borealis/aurora-3",
+    "clock_skew": "key-003",
+    "overpaying": "borealis/aurora-3/translation",
+}
+"""What is to be found by name; anything else that is found is a false alarm too."""
+
+Json = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--seeds", type=int)
+    wish = parser.parse_args()
+    rows = wish.rows or (QUICK_ROWS if wish.quick else LARGE)
+    seeds = wish.seeds if wish.seeds is not None else QUICK_SEEDS if wish.quick else SEEDS
+    result: Json = {"rows": rows, "load_average": round(os.getloadavg()[0], 1)}
+    with tempfile.TemporaryDirectory(prefix="glasslipper-report-") as folder:
+        result |= large(Path(folder) / "large", rows, seed=FIRST_SEED - 1)
+        if not wish.quick and rows > MEDIUM:
+            medium = large(Path(folder) / "medium", MEDIUM, seed=FIRST_SEED - 2)
+            result["million_rows_s"] = medium["first_build_s"]
+    result |= many(range(FIRST_SEED, FIRST_SEED + seeds))
+    result["sql_files"] = len([*(Path(str(SQL)) / "sections").glob("*.sql")])
+    print(json.dumps(result))
+
+
+def large(home: Path, rows: int, *, seed: int) -> Json:
+    """Generate a ledger, make its rollups again, and report on it twice."""
+    started = time.monotonic()
+    say(f"Generating {rows:,} rows")
+    generate(home, rows=rows, seed=seed, everything=True)
+    say(f"… in {time.monotonic() - started:.0f} s, {size_of(home / 'lake') / 1e6:,.0f} MB")
+    again = rollups_again(home)
+    first, found, page = build(home)
+    later, _, page_again = build(home)
+    if page != page_again:
+        raise SystemExit("Two reports of the same ledger differ.")
+    truth: Json = json.loads((home / "truth.json").read_bytes())
+    checks = compare(truth, found)
+    recovered = {section for section, oks in checks.items() if all(oks)}
+    say(f"Rollups {again:.1f} s, first report {first['s']:.1f} s, later one {later['s']:.1f} s")
+    for section in sorted(set(checks) - recovered):
+        say(f"Not recovered: {section}: {misses(truth, found, section)}")
+    return {
+        "first_build_s": round(again + first["s"], 1),
+        "rollups_s": round(again, 1),
+        "later_build_s": round(later["s"], 1),
+        "peak_rss_bytes": max(first["rss"], later["rss"]),
+        "html_bytes": len(page),
+        "sections": len(found["sections"]),
+        "sections_with_data": sum("claim" in one for one in found["sections"]),
+        "sections_planted": len(checks),
+        "sections_recovered": len(recovered),
+        "bytes_a_row": round(size_of(home / "lake") / rows, 1),
+    }
+
+
+def rollups_again(home: Path) -> float:
+    """Return the seconds that it takes to make every segment's rollups anew."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch, Duck(threads=PROCESSES) as duck:
+        for segment in segments.found_in(home):
+            stored, beside = segment.file("generations"), segment.file("attempts")
+            if stored is None:
+                continue
+            more = (
+                f"read_parquet({text(beside)})"
+                if beside
+                else f"({columns.empty(columns.ATTEMPTS)})"
+            )
+            source = f"read_parquet({text(stored)})"
+            duck.run(
+                f"CREATE OR REPLACE TEMP VIEW again_generations AS {views.generations(source)};"
+                f"CREATE OR REPLACE TEMP VIEW again_attempts AS {views.attempts(source, more)}"
+            )
+            for name, sql in rollups.ROLLUPS.items():
+                query = rollups.over(
+                    sql, generations="again_generations", attempts="again_attempts"
+                )
+                out = text(Path(scratch) / f"{name}.parquet")
+                duck.run(f"COPY ({query}) TO {out} (FORMAT parquet, COMPRESSION zstd)")
+    return time.monotonic() - started
+
+
+def build(home: Path) -> tuple[Json, Json, bytes]:
+    """Run `glasslipper report` as a process; return its seconds and memory, findings, and page."""
+    page = home / "bench.html"
+    command = [
+        sys.executable,
+        "-m",
+        "glasslipper",
+        "report",
+        "--json",
+        "--out",
+        str(page),
+        "--invoice",
+        str(home / "invoice.csv"),
+    ]
+    started = time.monotonic()
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=os.environ | {"GLASSLIPPER_HOME": str(home)}
+    )
+    out, _ = child.communicate()
+    spent = time.monotonic() - started
+    if child.returncode:
+        raise SystemExit(f"The report failed with status {child.returncode}.")
+    rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return {"s": spent, "rss": rss}, json.loads(out), page.read_bytes()
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def findings_of(found: Json) -> dict[str, Json]:
+    return {one["id"]: one.get("findings", {}) for one in found["sections"]}
+
+
+def holds(finding: object, truth: float) -> bool | None:
+    """Tell whether a finding holds the true value; `None` where there is no finding."""
+    if isinstance(finding, dict):
+        span = cast("Json", finding)
+        return bool(span["low"] - 1e-9 <= truth <= span["high"] + 1e-9)
+    if isinstance(finding, int | float):
+        return math.isclose(finding, truth, rel_tol=1e-6, abs_tol=1e-6)
+    return None
+
+
+def compare(truth: Json, found: Json) -> dict[str, list[bool]]:
+    """Return, by section, whether each number that was planted was found.
+
+    Sums must be equal. Where a section has many intervals, as many as chance gives may miss:
+    the section is recovered if at least nine in ten hold their value.
+    """
+    mine = findings_of(found)
+    checks: dict[str, list[bool]] = {}
+    for section, numbers in truth["sums"].items():
+        checks[section] = [
+            _equal(mine.get(section, {}).get(name), value) for name, value in numbers.items()
+        ]
+    for section, numbers in truth["parameters"].items():
+        held = [holds(mine.get(section, {}).get(name), value) for name, value in numbers.items()]
+        told = [one for one in held if one is not None]
+        checks[section] = [bool(told) and sum(told) >= 0.9 * len(told)]
+    return checks
+
+
+def _equal(finding: object, truth: float) -> bool:
+    value: object = cast("Json", finding)["value"] if isinstance(finding, dict) else finding
+    return isinstance(value, int | float) and math.isclose(value, truth, rel_tol=1e-6, abs_tol=1e-6)
+
+
+def misses(truth: Json, found: Json, section: str) -> list[str]:
+    """Return the numbers of a section that were not found, for people."""
+    mine = findings_of(found).get(section, {})
+    numbers = truth["sums"].get(section) or truth["parameters"][section]
+    return [
+        f"{name} = {value:.6g}, found {mine.get(name)}"
+        for name, value in numbers.items()
+        if not holds(mine.get(name), value)
+    ][:3]
+
+
+def many(seeds: range) -> Json:
+    """Study small ledgers of many seeds; count covered intervals and false alarms."""
+    say(f"Studying {len(seeds)} small ledgers of {SMALL:,} rows")
+    covered: Counter[str] = Counter()
+    intervals: Counter[str] = Counter()
+    alarms: Counter[str] = Counter()
+    lacking: Counter[str] = Counter()
+    present: Counter[str] = Counter()
+    detected: Counter[str] = Counter()
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(PROCESSES) as pool:
+        for one in pool.imap_unordered(study_seed, seeds):
+            covered.update(one["covered"])
+            intervals.update(one["intervals"])
+            alarms.update(one["alarms"])
+            lacking.update(one["lacking"])
+            present.update(one["present"])
+            detected.update(one["detected"])
+    by_section = {name: round(covered[name] / n, 4) for name, n in sorted(intervals.items())}
+    return {
+        "seeds": len(seeds),
+        "interval_coverage": round(covered.total() / max(intervals.total(), 1), 4),
+        "intervals": intervals.total(),
+        "coverage_by_section": by_section,
+        "false_alarms": alarms.total(),
+        "false_alarms_by_effect": {name: [alarms[name], lacking[name]] for name in EFFECTS},
+        "detected_by_effect": {name: [detected[name], present[name]] for name in EFFECTS},
+    }
+
+
+def study_seed(seed: int) -> Json:
+    """Return what one small ledger's study got right and wrong."""
+    from glasslipper.cli import studying
+    from glasslipper.report import as_json
+
+    with tempfile.TemporaryDirectory(prefix="glasslipper-seed-") as folder:
+        home = Path(folder) / "home"
+        generate(home, rows=SMALL, seed=seed, everything=False)
+        given = studying.Given(home=home, invoice=home / "invoice.csv")
+        report = studying.study(given, lambda what, done, total: None)
+        truth: Json = json.loads((home / "truth.json").read_bytes())
+    found: Json = json.loads(json.dumps(as_json(report)))
+    mine = findings_of(found)
+    covered: Counter[str] = Counter()
+    intervals: Counter[str] = Counter()
+    for section, numbers in truth["parameters"].items():
+        if section == "latency":
+            continue
+        for name, value in numbers.items():
+            held = holds(mine.get(section, {}).get(name), value)
+            if held is not None:
+                intervals[section] += 1
+                covered[section] += held
+    judged = {effect: judge(effect, mine, truth) for effect in EFFECTS}
+    return {
+        "covered": covered,
+        "intervals": intervals,
+        "alarms": [effect for effect, one in judged.items() if one["alarm"]],
+        "lacking": [effect for effect in EFFECTS if effect in truth["absent"]],
+        "present": [effect for effect in EFFECTS if effect not in truth["absent"]],
+        "detected": [effect for effect, one in judged.items() if one["detected"]],
+    }
+
+
+def judge(effect: str, mine: dict[str, Json], truth: Json) -> dict[str, bool]:
+    """Tell whether an effect was found, and whether anything was that was not planted."""
+    section, name = EFFECTS[effect]
+    said = mine.get(section, {}).get(name)
+    there = effect not in truth["absent"]
+    if effect == "duplicates":
+        return {"detected": there and bool(said), "alarm": not there and bool(said)}
+    if effect == "elasticity":
+        yes = said == "identified"
+        return {"detected": there and yes, "alarm": not there and yes}
+    named = [] if said in (None, "none") else str(said).split(", ")
+    wanted = PLANTED[effect]
+    hit = wanted in named
+    others = [one for one in named if one != wanted]
+    return {"detected": there and hit, "alarm": bool(others) or (hit and not there)}
+
+
+def say(text_: str) -> None:
+    print(text_, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A bucket of usage, and the generations that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from glasslipper.kernel.money import USAGE_CLASSES, amount_nanousd
+from glasslipper.kernel.record import Generation
+from glasslipper.kernel.usage import Usage
+from glasslipper.ledger.imports import rows
+from glasslipper.ledger.imports.rows import Priced
+
+
+class Bucket(Struct, frozen=True, kw_only=True):
+    """What one key did with one model from one moment to another (Unix ms)."""
+
+    source: str
+    began_ms: int
+    ended_ms: int
+    model: str
+    key: str | None
+    user: str | None
+    labels: Mapping[str, str]
+    requests: int
+    usage: Usage
+
+
+def spread(bucket: Bucket, priced: Priced) -> Iterator[Generation]:
+    """Yield as many generations as there were requests, each with an even share of the units."""
+    count = bucket.requests or (1 if bucket.usage.prompt_tokens else 0)
+    key = rows.key_of(bucket.source, bucket.key)
+    model = rows.authored(bucket.model, bucket.source)
+    identity = rows.identity(
+        bucket.source,
+        bucket.began_ms,
+        bucket.ended_ms,
+        bucket.model,
+        bucket.key,
+        bucket.user,
+        sorted(bucket.labels.items()),
+    )
+    span_ms = max(bucket.ended_ms - bucket.began_ms, 1)
+    for number in range(count):
+        units = {
+            name: rows.shared_out(getattr(bucket.usage, name), count, number)
+            for name in USAGE_CLASSES
+        }
+        usage = Usage(**{**units, "requests": 1})
+        at_ms = bucket.began_ms + span_ms * number // count
+        price = priced(bucket.source, bucket.model, at_ms, usage.prompt_tokens)
+        billed = amount_nanousd(usage, price) if price else 0
+        yield Generation(
+            id=f"{identity}-{number}",
+            created_ms=at_ms,
+            key_id=key,
+            accounts=(key,),
+            model=model,
+            dialect="chat",
+            status="ok",
+            model_served=model,
+            endpoint=f"{model}@{bucket.source}",
+            provider=bucket.source,
+            usage=usage,
+            estimated=True,
+            billed_nanousd=billed,
+            charged_nanousd=billed,
+            user=bucket.user,
+            labels=bucket.labels,
+        )

@@ -1,0 +1,153 @@
+"""Takes over generations and late facts from elsewhere, straight into sealed segments, once.
+
+What is there already, by id, is left out; so importing the same file twice, or two that overlap,
+adds nothing twice. Budgets and counters do not change: what is imported was paid elsewhere. One
+process imports at a time, by lease.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Generator, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from glasslipper.kernel.clock import Clock, SystemClock
+from glasslipper.kernel.errors import StoreBusy
+from glasslipper.kernel.record import Generation, LateFact
+from glasslipper.ledger import tables
+from glasslipper.ledger.lake import columns
+from glasslipper.ledger.read.scan import Lake
+from glasslipper.ledger.write import segment
+from glasslipper.store import lease
+from glasslipper.store.database import Database
+from glasslipper.store.duck import Duck
+from glasslipper.store.migrate import migrate
+
+STATE_FILE = "state.sqlite"
+LEASE = "importer"
+LEASE_MS = 600_000
+ROWS_IN_A_SEGMENT = 200_000
+
+_encoder = msgspec.json.Encoder()
+
+
+class Imported(Struct, frozen=True, kw_only=True):
+    """What an import came to."""
+
+    read: int = 0
+    added: int = 0
+    facts_added: int = 0
+
+
+def take_over(
+    home: Path,
+    source: str,
+    records: Iterable[Generation | LateFact],
+    *,
+    clock: Clock | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Imported:
+    """Seal what of `records` is not there yet; tell `progress` how many were read.
+
+    Raises:
+        StoreBusy: Another process imports.
+        InvalidRequest: The records turn out to be something else; what came before is kept.
+        DiskFull: There is no room; what came before is kept.
+    """
+    clock = clock or SystemClock()
+    done = Imported()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.closing(Database(home / STATE_FILE)) as state:
+        migrate(state, tables.STATE)
+        with _alone(state, clock) as renew:
+            waiting = iter(records)
+            while chunk := list(islice(waiting, ROWS_IN_A_SEGMENT)):
+                renew()
+                added, facts = _seal_new(home, source, chunk, clock.now_ms())
+                done = Imported(
+                    read=done.read + len(chunk),
+                    added=done.added + added,
+                    facts_added=done.facts_added + facts,
+                )
+                if progress is not None:
+                    progress(done.read)
+    return done
+
+
+@contextlib.contextmanager
+def _alone(state: Database, clock: Clock) -> Generator[Callable[[], lease.Lease]]:
+    owner = f"process {os.getpid()}"
+
+    def renew() -> lease.Lease:
+        held = lease.acquire(state, LEASE, owner=owner, ttl_ms=LEASE_MS, now_ms=clock.now_ms())
+        if held is None:
+            raise StoreBusy("Another process is importing.", hint="Try again when it has ended.")
+        return held
+
+    held = renew()
+    try:
+        yield renew
+    finally:
+        lease.release(state, held)
+
+
+def _seal_new(
+    home: Path, source: str, chunk: list[Generation | LateFact], now_ms: int
+) -> tuple[int, int]:
+    """Seal a chunk's new records; return how many generations and how many facts they were."""
+    generations = {one.id: one for one in chunk if isinstance(one, Generation)}
+    facts = {one.id: one for one in chunk if isinstance(one, LateFact)}
+    with Lake(home) as lake:
+        for kept, table in ((generations, "generations"), (facts, "late_facts")):
+            for identifier in _known(lake, table, list(kept)):
+                del kept[identifier]
+    if not generations and not facts:
+        return 0, 0
+    digest = hashlib.sha256("\n".join(sorted({*generations, *facts})).encode()).hexdigest()
+    with Duck() as duck:
+        lines = duck.folder / "lines.ndjson"
+        with lines.open("wb") as out:
+            _write(out, b"g", generations.values())
+            _write(out, b"f", facts.values())
+        duck.run(
+            f"CREATE TEMP TABLE lines AS SELECT * FROM {columns.lines_of([lines])};"  # noqa: S608
+            f"CREATE TEMP TABLE labelled AS {columns.with_topics('lines')}"
+        )
+        segment.write(
+            duck,
+            home,
+            journal=f"import-{source}",
+            name=digest[:16],
+            now_ms=now_ms,
+            source=source,
+            tables={
+                "generations": f"{columns.generations_of('labelled')} ORDER BY created_ms, id",
+                "attempts": f"{columns.attempts_of('labelled')} ORDER BY generation_id, number",
+                "candidates": f"{columns.candidates_of('labelled')} ORDER BY generation_id, number",
+                "late_facts": f"{columns.late_facts_of('lines')} ORDER BY id",
+            },
+        )
+    return len(generations), len(facts)
+
+
+def _known(lake: Lake, table: str, ids: list[str]) -> list[str]:
+    """Return those of the ids that are in the ledger."""
+    if not ids:
+        return []
+    import numpy as np
+
+    lake.load("ids_to_know", {"id": np.array(ids, dtype=object)})
+    found = lake.rows(f"SELECT id FROM ids_to_know SEMI JOIN {table} USING (id)")  # noqa: S608
+    return [str(identifier) for (identifier,) in found]
+
+
+def _write(out: BinaryIO, member: bytes, records: Iterable[Generation | LateFact]) -> None:
+    for record in records:
+        out.write(b'{"' + member + b'":' + _encoder.encode(record) + b"}\n")

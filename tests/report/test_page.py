@@ -1,0 +1,100 @@
+"""The page stands alone, says what it found, and is the same for the same ledger."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from studies import Studied, study
+
+from glasslipper.report import Options, page, write_tables
+from glasslipper.report.section import Missing
+
+
+def test_the_page_needs_no_network_and_no_script(year: Studied) -> None:
+    assert "<script" not in year.html
+    for address in re.findall(r'(?:src|href)="([^"]+)"', year.html):
+        assert address.startswith("#"), address
+    assert not re.findall(r"url\((?!#)", year.html)
+    assert "@import" not in year.html
+
+
+def test_the_page_is_not_larger_than_three_megabytes(year: Studied) -> None:
+    assert len(year.html.encode()) < 3_000_000
+
+
+def test_two_reports_of_one_ledger_are_the_same_bytes(year: Studied) -> None:
+    assert page(study(year.home)) == year.html
+
+
+def test_every_section_has_data_in_a_generated_year(year: Studied) -> None:
+    empty = [one.section.id for one in year.report.sections if isinstance(one.result, Missing)]
+    assert [name for name in empty if name != "overpaying"] == []  # needs more rewards
+    assert len(year.report.sections) >= 46
+
+
+def test_all_thirty_six_analyses_of_the_study_are_there_by_their_number(year: Studied) -> None:
+    numbers = [one.section.number for one in year.report.sections]
+    assert numbers[:36] == list(range(1, 37))
+    assert len(set(numbers)) == len(numbers)
+
+
+class Shape(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.labelled: list[str] = []
+        self.headings: list[int] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if found.get("id"):
+            self.ids.append(found["id"] or "")
+        self.labelled += (found.get("aria-labelledby") or "").split()
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag not in {"meta", "br", "img", "link"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_its_labels_point_somewhere(year: Studied) -> None:
+    shape = Shape()
+    shape.feed(year.html)
+    assert shape.open == []
+    assert len(shape.ids) == len(set(shape.ids))
+    assert set(shape.labelled) <= set(shape.ids)
+    steps = zip(shape.headings, shape.headings[1:], strict=False)
+    assert all(after - before <= 1 for before, after in steps)
+
+
+def test_charts_take_their_colours_from_the_page(year: Studied) -> None:
+    drawn = "".join(re.findall(r"<svg.*?</svg>", year.html, re.DOTALL))
+    assert "var(--ink)" in drawn
+    assert re.findall(r'(?:fill|stroke)="#(?!fff|000)[0-9a-f]+"', drawn) == []
+
+
+def test_tables_are_written_as_csv_and_json(year: Studied, tmp_path: Path) -> None:
+    written = write_tables(year.report, tmp_path)
+    assert written == len(list(tmp_path.glob("*.csv"))) == len(list(tmp_path.glob("*.json")))
+    with (tmp_path / "01-open-share.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    shares = [float(rows[-1][name]) for name in ("Open, China", "Open, rest of world", "Closed")]
+    assert abs(sum(shares) - 1) < 0.001
+    told = json.loads((tmp_path / "01-open-share.json").read_bytes())
+    assert told["table"]["headings"][0] == "Week"
+
+
+def test_small_cells_are_hidden(year: Studied) -> None:
+    strict = study(year.home, options=Options(least=30))
+    cohorts = next(one for one in strict.sections if one.section.id == "retention")
+    assert not isinstance(cohorts.result, Missing)
+    assert all(int(row[2] or 0) >= 30 for row in cohorts.result.table.rows)
