@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.desk import Caption, Desk
 from glasslipper.gateway.endpoints import Endpoint
-from glasslipper.gateway.exchange import Caption, Desk, Exchange
+from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.prices.tariff import Tariff, Version
 from glasslipper.gateway.pricing import TariffPricing
 from glasslipper.gateway.settings import Settings

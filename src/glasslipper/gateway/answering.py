@@ -13,8 +13,9 @@ import msgspec
 from msgspec import structs
 
 from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.desk import Caption, Outcome
 from glasslipper.gateway.dialects.envelope import Bill, Head
-from glasslipper.gateway.exchange import Caption, Exchange, Outcome
+from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import EVENTS, Headers, Http
 from glasslipper.gateway.idempotency import Recorded, place_of

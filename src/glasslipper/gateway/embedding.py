@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from msgspec import Struct, structs
 
 from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.desk import Caption, Desk, Outcome
 from glasslipper.gateway.dialects.embeddings import EmbeddingsRequest
 from glasslipper.gateway.dialects.envelope import Head
 from glasslipper.gateway.endpoints import Endpoint
-from glasslipper.gateway.exchange import Caption, Desk, Exchange, Outcome
+from glasslipper.gateway.exchange import Exchange
 from glasslipper.kernel.errors import Unsupported
 from glasslipper.kernel.events import Event, Finished
 from glasslipper.kernel.messages import Message, Request, Sampling, TextPart

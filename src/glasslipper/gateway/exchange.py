@@ -12,25 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import cast
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from glasslipper.gateway import endpoints as ends
 from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.desk import Begun, Caption, Desk, Outcome
+from glasslipper.gateway.ending import is_refusal, is_semantic, slug_of, status_of
 from glasslipper.gateway.endpoints import Endpoint
-from glasslipper.gateway.keyring import Keyring, own_keys_first
-from glasslipper.gateway.likeness import likeness, salt_of
-from glasslipper.gateway.routing import Result, Router, ToolWatch, with_thinking
-from glasslipper.gateway.tally import Tally
-from glasslipper.kernel.clock import Clock, day_of
+from glasslipper.gateway.keyring import own_keys_first
+from glasslipper.gateway.likeness import likeness
+from glasslipper.gateway.routing import Result, ToolWatch, with_thinking
+from glasslipper.gateway.terms import Terms
+from glasslipper.kernel.clock import day_of
 from glasslipper.kernel.errors import (
     ContextTooLong,
     GlasslipperError,
     NoEndpointLeft,
-    PriceUnknown,
     StreamBroken,
     Unsupported,
     UpstreamFailed,
@@ -49,12 +48,11 @@ from glasslipper.kernel.events import (
 from glasslipper.kernel.finish import Status
 from glasslipper.kernel.ids import attempt_id, new_id
 from glasslipper.kernel.messages import Request
-from glasslipper.kernel.money import FREE, Price, amount_nanousd
+from glasslipper.kernel.money import amount_nanousd
 from glasslipper.kernel.ports import Attempted
-from glasslipper.kernel.record import Attempt, Candidate, Dialect, Generation, Intent, PriceRow
+from glasslipper.kernel.record import Attempt, Candidate, Generation, Intent, PriceRow
 from glasslipper.kernel.usage import Usage
-from glasslipper.ledger.write import Ledger
-from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
+from glasslipper.ledger.write.purse import NO_HOLD
 
 BYTES_PER_TOKEN = 4
 """What a token is taken to be when nobody counted them and the exchange did end."""
@@ -63,58 +61,6 @@ MOST_BILLED_NANOUSD = 10**15
 """A million dollars: no provider that claims more for one call is believed."""
 
 _log = logging.getLogger(__name__)
-
-
-class Caption(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a request says about itself besides its content; goes into the record."""
-
-    dialect: Dialect
-    app: str | None = None
-    referer: str | None = None
-    user_agent: str | None = None
-
-
-class Outcome(Struct, frozen=True, kw_only=True):
-    """What an exchange used and cost, in nano-USD, and the price of the endpoint that served."""
-
-    usage: Usage
-    charged_nanousd: int
-    billed_nanousd: int
-    is_byok: bool = False
-    price: Price | None = None
-
-
-class Begun(Struct, frozen=True, kw_only=True, gc=False):
-    """How an exchange was begun elsewhere; `began_ms` are ticks, and its intent is written."""
-
-    id: str
-    created_ms: int
-    began_ms: float
-    hold: BudgetHold
-    cell: int
-
-
-class Desk:
-    """What every exchange of a process works with."""
-
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        clock: Clock,
-        keyring: Keyring,
-        chance: random.Random | None = None,
-    ) -> None:
-        self.ledger = ledger
-        self.keyring = keyring
-        self.clock = clock
-        self.router = Router(clock, chance or random.Random())  # noqa: S311 - it balances load
-        self.tally = Tally()
-        self.running: set[object] = set()
-        """Exchanges that run, on whichever way."""
-        self.salt = salt_of(ledger.home)
-        self.on_settled: Callable[[Generation, Request], None] | None = None
-        """Told of each exchange whose record is written; must return at once and not raise."""
 
 
 class _Try:
@@ -156,10 +102,10 @@ class Exchange:
         if not desk.keyring.is_empty:
             offered = desk.keyring.equip(offered, caller.account)
         self._first_token_ms: int | None = None
-        self._input_units = ends.input_ceiling(request)
-        self._route = desk.router.plan(
-            self.request, self._affordable(offered), owner=caller.account.key_id
-        )
+        self._terms = Terms(self.request, self.created_ms)
+        if caller.account.budgets:
+            offered = self._terms.affordable(offered)
+        self._route = desk.router.plan(self.request, offered, owner=caller.account.key_id)
         if not desk.keyring.is_empty:
             self._route = own_keys_first(self._route)
         self._tools = ToolWatch(request.tools) if request.tools else None
@@ -192,6 +138,7 @@ class Exchange:
         endpoint = exchange.first
         exchange.id = begun.id
         exchange.created_ms = begun.created_ms
+        exchange._terms = Terms(exchange.request, begun.created_ms)
         exchange._began_ms = begun.began_ms
         exchange._hold = begun.hold
         exchange._is_held = exchange._intended = True
@@ -201,7 +148,7 @@ class Exchange:
                 id=attempt_id(begun.id, 1), request=request, upstream_model=endpoint.upstream_model
             ),
             endpoint,
-            endpoint.pricing.row(begun.created_ms, exchange._input_units),
+            endpoint.pricing.row(begun.created_ms, exchange._terms.input_units),
         )
         exchange._attempts[-1] = structs.replace(
             exchange._attempts[-1], started_ms=begun.created_ms
@@ -216,7 +163,7 @@ class Exchange:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             if self._outcome is None:
-                await self._close(_status_of(error, self._relayed_bytes), error)
+                await self._close(status_of(error, self._relayed_bytes), error)
         finally:
             self._desk.running.discard(self)
 
@@ -257,16 +204,6 @@ class Exchange:
 
     # hold
 
-    def _affordable(self, offered: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        if not self._caller.account.budgets:
-            return offered
-        priced = [one for one in offered if one.uncharged or self._dearest(one)]
-        if not priced:
-            raise PriceUnknown(
-                f"A budget applies, and nobody knows what {self.request.model} costs."
-            )
-        return priced
-
     def hold_now(self) -> bool:
         """Take the hold if nobody has to be waited for; tell whether it is taken."""
         ceiling = self._most_nanousd()
@@ -282,51 +219,25 @@ class Exchange:
         ceiling = None if self._is_held else self._most_nanousd()
         if ceiling is None:
             return
-        least = None
-        if self.request.sampling.max_tokens is None:
-            least = min(ceiling, max(self._ceiling(endpoint, 1) for endpoint in self._charged()))
+        open_ended = self.request.sampling.max_tokens is None
+        least = min(ceiling, self._terms.least_nanousd(self._route.order)) if open_ended else None
         self._hold = await self._desk.ledger.purse.hold(
             self._caller.account, ceiling, least_nanousd=least
         )
         now_ms = self._desk.clock.now_ms()
         if day_of(now_ms) != day_of(self.created_ms):
             self.created_ms = now_ms  # it waited past midnight: the new day's budget pays
+            self._terms = Terms(self.request, now_ms)
         if self._hold.limited and self._hold.nanousd < ceiling:
-            self._shrink()
+            self.shrunk_to = self._terms.output_within(self._hold.nanousd, self._route.order)
+            sampling = structs.replace(self.request.sampling, max_tokens=self.shrunk_to)
+            self.request = structs.replace(self.request, sampling=sampling)
 
     def _most_nanousd(self) -> int | None:
         """Return the most that may have to be charged; `None` if nobody is charged anything."""
         if not self._caller.account.budgets:
             return None
-        ceilings = [
-            self._ceiling(endpoint, endpoint.output_ceiling(self.request))
-            for endpoint in self._charged()
-        ]
-        return max(ceilings, default=None)
-
-    def _charged(self) -> Sequence[Endpoint]:
-        return [endpoint for endpoint in self._route.order if not endpoint.uncharged]
-
-    def _ceiling(self, endpoint: Endpoint, output_units: int) -> int:
-        price = self._dearest(endpoint) or FREE
-        return ends.cost_ceiling(price, input_units=self._input_units, output_units=output_units)
-
-    def _dearest(self, endpoint: Endpoint) -> Price | None:
-        return endpoint.pricing.ceiling(
-            self.created_ms, self._input_units, service_tier=self.request.service_tier
-        )
-
-    def _shrink(self) -> None:
-        self.shrunk_to = min(
-            ends.output_within(
-                self._dearest(endpoint) or FREE,
-                input_units=self._input_units,
-                nanousd=self._hold.nanousd,
-            )
-            for endpoint in self._charged()
-        )
-        sampling = structs.replace(self.request.sampling, max_tokens=self.shrunk_to)
-        self.request = structs.replace(self.request, sampling=sampling)
+        return self._terms.most_nanousd(self._route.order)
 
     # attempt
 
@@ -390,7 +301,7 @@ class Exchange:
         """Write down that an endpoint is about to be asked; return the journal's position."""
         if self._cell is None:
             self._cell = self._desk.ledger.recorder.take_cell()
-        row = endpoint.pricing.row(self.created_ms, self._input_units)
+        row = endpoint.pricing.row(self.created_ms, self._terms.input_units)
         attempted = Attempted(
             id=attempt_id(self.id, len(self._attempts) + 1),
             request=self.request,
@@ -448,12 +359,12 @@ class Exchange:
 
     def _check_willing(self, event: Event, endpoint: Endpoint, left: Sequence[Endpoint]) -> None:
         """Go on to another model that the client listed if this one declines to answer."""
-        if self.request.models and _is_refusal(event):
+        if self.request.models and is_refusal(event):
             if any(other.model != endpoint.model for other in left):
                 raise UpstreamRefused(f"{endpoint.model} declined to answer.", upstream_status=403)
 
     def _intent(self, endpoint: Endpoint, attempt_id: str, row: PriceRow | None) -> Intent:
-        ceiling = self._dearest(endpoint)
+        ceiling = self._terms.dearest(endpoint)
         return Intent(
             generation_id=self.id,
             attempt_id=attempt_id,
@@ -465,7 +376,7 @@ class Exchange:
             provider=endpoint.provider,
             dialect=self._caption.dialect,
             streamed=self.request.stream,
-            input_units=self._input_units,
+            input_units=self._terms.input_units,
             held_nanousd=self._hold.nanousd,
             price=structs.replace(row, price=ceiling) if row and ceiling else row,
             cell=self._cell or 0,
@@ -501,7 +412,7 @@ class Exchange:
             duration_ms=self._desk.clock.now_ms() - last.started_ms,
             first_token_ms=self._first_token_ms,
             http_status=error.upstream_status if isinstance(error, UpstreamRefused) else None,
-            error=_slug(error),
+            error=slug_of(error),
             upstream_id=current.started.upstream_id if current else None,
             billed_nanousd=billed,
         )
@@ -631,7 +542,7 @@ class Exchange:
     def abandon(self, error: BaseException | None) -> None:
         """Record, where the record is instant, that it ended early; `None`: the client left."""
         if self._outcome is None:
-            self._end(_status_of(error, self._relayed_bytes), error or asyncio.CancelledError())
+            self._end(status_of(error, self._relayed_bytes), error or asyncio.CancelledError())
 
     def _end(self, status: Status, error: BaseException | None) -> tuple[Outcome, int | None]:
         """Price and record; also return the journal's position to wait for, if any."""
@@ -696,7 +607,7 @@ class Exchange:
         if status == "error" or self._try is None:
             return Usage()
         return Usage(
-            input=-(-self._input_units // BYTES_PER_TOKEN),
+            input=-(-self._terms.input_units // BYTES_PER_TOKEN),
             output=-(-self._relayed_bytes // BYTES_PER_TOKEN),
             requests=1,
         )
@@ -721,7 +632,7 @@ class Exchange:
             streamed=self.request.stream,
             finish_reason=finished.reason if finished else None,
             native_finish_reason=finished.native if finished else None,
-            error=_slug(error),
+            error=slug_of(error),
             first_token_ms=self._first_token_ms,
             duration_ms=int(self._desk.clock.ticks_ms() - self._began_ms),
             usage=outcome.usage,
@@ -758,34 +669,3 @@ async def _closed(current: _Try, name: str) -> asyncio.CancelledError | None:
     except Exception:  # noqa: BLE001 - logged; the record comes first
         _log.exception("closing the upstream of %s failed", name)
     return None
-
-
-def is_semantic(event: Event) -> bool:
-    """Tell whether an event says something, so that the client may hear of the answer."""
-    match event:
-        case TextDelta() | ReasoningDelta() | RefusalDelta():
-            return bool(event.text)
-        case ToolCallDelta() | Finished():
-            return True
-        case _:
-            return False
-
-
-def _is_refusal(event: Event) -> bool:
-    if isinstance(event, Finished):
-        return event.reason == "content_filter"
-    return isinstance(event, RefusalDelta)
-
-
-def _status_of(error: BaseException | None, relayed_bytes: int) -> Status:
-    if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return "cancelled"
-    return "truncated" if relayed_bytes else "error"
-
-
-def _slug(error: BaseException | None) -> str | None:
-    if error is None:
-        return None
-    if isinstance(error, GlasslipperError):
-        return error.slug
-    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"

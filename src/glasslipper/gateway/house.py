@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from glasslipper.gateway.auth import Gatekeeper
+from glasslipper.gateway.desk import Desk
 from glasslipper.gateway.endpoints import Offer
-from glasslipper.gateway.exchange import Desk
 from glasslipper.gateway.idempotency import Replays
 from glasslipper.gateway.labelling import Labelling, Payer
 from glasslipper.gateway.settings import Settings

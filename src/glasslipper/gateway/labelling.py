@@ -20,8 +20,9 @@ import msgspec
 from msgspec import Struct
 
 from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.desk import Caption, Desk
 from glasslipper.gateway.endpoints import Offer
-from glasslipper.gateway.exchange import Caption, Desk, Exchange
+from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.routing import choices
 from glasslipper.kernel.errors import GlasslipperError, KeyDisabled, SetupMissing
 from glasslipper.kernel.ids import new_id

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 import uvicorn
 
 from glasslipper.gateway.app import App
-from glasslipper.gateway.express import Express, StreamErrand
+from glasslipper.gateway.express import Express
 from glasslipper.gateway.guard import guarded
 from glasslipper.gateway.house import House
 from glasslipper.kernel.errors import SetupMissing
@@ -61,7 +61,7 @@ async def serve(
             header_timeout_s=settings.header_timeout_s,
             body_timeout_s=settings.body_timeout_s,
             write_timeout_s=settings.write_timeout_s,
-            by=Express(house, app.serving, StreamErrand),
+            by=Express(house, app.serving),
         ),
         ws="none",
         lifespan="off",

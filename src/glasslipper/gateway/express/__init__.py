@@ -3,10 +3,11 @@
 Most requests are nothing but words, asked of a provider that speaks the same dialect, over a
 connection that rests. They are served by the callbacks of the two connections:
 
+dispatch    who takes the short way
 lane        what is the same for every plain request of one client for one model
 template    bytes in which only a few numbers and words change, made from what usually writes them
 records     an intent and a generation, as such bytes
-errand      one request, from its body to its record and its answer
+errand      one request, from its intent to its record and its answer
 stream      the same, answered in a stream
 frames      the frames of a stream, told apart by their edges
 
@@ -15,7 +16,6 @@ afterwards the exchange with what it met. So nothing here retries, explains or t
 what is recorded, held and charged is the same on both ways.
 """
 
-from glasslipper.gateway.express.errand import Express
-from glasslipper.gateway.express.stream import StreamErrand
+from glasslipper.gateway.express.dispatch import Express
 
-__all__ = ["Express", "StreamErrand"]
+__all__ = ["Express"]

@@ -1,6 +1,6 @@
-"""One plain request, from its body to its record and its answer.
+"""One plain request, from its intent to its record and its answer.
 
-An errand begins on a lane or, where several endpoints may serve, with an `Exchange` of its own.
+An errand goes on a lane or, where several endpoints may serve, with an `Exchange` of its own.
 Only an answer that is plain is recorded and written here; whatever else comes is handed to the
 exchange, and what goes wrong to the usual way.
 """
@@ -9,61 +9,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from glasslipper.gateway.answering import (
-    Heard,
-    bill_of_outcome,
-    caption_of_fields,
-    finish,
-    head_of,
-)
+from glasslipper.gateway.answering import Heard, bill_of_outcome, finish, head_of
 from glasslipper.gateway.api.speaking import ChunkSpeaker
 from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.desk import Begun
 from glasslipper.gateway.dialects import chat as dialect
 from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain, request_of
-from glasslipper.gateway.exchange import Begun, Caption, Exchange
-from glasslipper.gateway.express.lane import Lane, find_lane
+from glasslipper.gateway.exchange import Exchange
+from glasslipper.gateway.express.lane import Lane
 from glasslipper.gateway.express.records import as_json
 from glasslipper.gateway.guard import GuardedConnection
-from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Application, Http, Serve
+from glasslipper.gateway.http import Http
 from glasslipper.gateway.likeness import likeness_of
 from glasslipper.gateway.providers.openai import MAX_ANSWER_BYTES, OpenAICompatible, is_stream
 from glasslipper.gateway.providers.openai.plain import Said, read_plain
-from glasslipper.gateway.routing import Plain, choices
+from glasslipper.gateway.routing import Plain
 from glasslipper.gateway.transport import Pushed
 from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
 from glasslipper.kernel.events import Event, Folder
-from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.ids import attempt_id, new_id
 from glasslipper.kernel.money import NANO
-from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
+from glasslipper.ledger.write.purse import BudgetHold
 
-UNUSUAL = frozenset(
-    {b"idempotency-key", b"x-session-id", b"x-openrouter-metadata", b"transfer-encoding"}
-)
-"""Headers that ask for more than words."""
-
-MOST_LANES = 64
-"""Of one connection."""
+if TYPE_CHECKING:
+    from glasslipper.gateway.express.dispatch import Express
 
 _NULL = b"null"
 _REASONS = {word: as_json(word) for word in ("stop", "length")}
 
 _log = logging.getLogger(__name__)
-
-
-class Asker:
-    """What the header of a request says about whoever sends it."""
-
-    __slots__ = ("authorization", "caption", "lanes")
-
-    def __init__(self, authorization: str, caption: Caption) -> None:
-        self.authorization = authorization
-        self.caption = caption
-        self.lanes: dict[str, Lane] = {}
 
 
 class Charge(Struct, frozen=True, gc=False):
@@ -83,119 +61,6 @@ class Beginning(Struct, frozen=True, gc=False):
 
     generation_id: str
     number: int = 1
-
-
-class Express:
-    """The shortcut of one house; see `guard.Shortcut`."""
-
-    paths = frozenset({b"/api/v1/chat/completions", b"/v1/chat/completions"})
-
-    def __init__(
-        self, house: House, usual: Callable[[Serve], Application], streaming: type[Errand]
-    ) -> None:
-        """Serve `house`; `usual` makes an application of what serves one request.
-
-        Streams are errands of the kind `streaming`.
-        """
-        self.house = house
-        self.desk = house.desk
-        self.recorder = house.ledger.recorder
-        self.usual = usual
-        self.streaming = streaming
-        self.loop = asyncio.get_running_loop()
-
-    def greet(self, fields: Mapping[bytes, bytes]) -> Asker | None:
-        """Return who asks, by the header fields; `None` if they ask for more than words."""
-        authorization = fields.get(b"authorization")
-        if authorization is None or not UNUSUAL.isdisjoint(fields):
-            return None
-        return Asker(authorization.decode("latin-1"), caption_of_fields(fields, "chat"))
-
-    def begin(self, connection: GuardedConnection, asker: Asker, body: bytes) -> Errand | None:
-        """Begin to serve a request if it is plain and everything for it is at hand."""
-        house = self.house
-        if house.draining or not self.recorder.is_instant or (ask := decode_plain(body)) is None:
-            return None
-        try:
-            if ask.stream:
-                caller = house.gatekeeper.admit(asker.authorization)
-                return self._begin_exchange(connection, asker, caller, ask, body)
-            lane = asker.lanes.get(ask.model)
-            if lane is None or lane.until_ms <= house.clock.ticks_ms():
-                caller = house.gatekeeper.admit(asker.authorization)
-                lane = find_lane(house, caller, ask.model, asker.caption)
-                if lane is None:
-                    return self._begin_exchange(connection, asker, caller, ask, body)
-                if len(asker.lanes) >= MOST_LANES:
-                    asker.lanes.clear()
-                asker.lanes[ask.model] = lane
-            elif not house.offer.is_current(ask.model, lane.offered):
-                del asker.lanes[ask.model]
-                return self.begin(connection, asker, body)
-        except GlasslipperError:
-            return None  # the usual way meets the same error, and explains it
-        return self._begin_on(lane, connection, ask, body)
-
-    def _begin_on(
-        self, lane: Lane, connection: GuardedConnection, ask: PlainRequest, body: bytes
-    ) -> Errand | None:
-        desk = self.desk
-        if not desk.router.is_calm():
-            return None
-        limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
-        units, most = lane.ceiling_nanousd([turn.content for turn in ask.messages], limit)
-        asked = lane.upstream.write(ask, lane.endpoint.upstream_model)
-        if asked is None:
-            return None
-        hold = NO_HOLD
-        if lane.budgets:
-            taken = desk.ledger.purse.hold_now(lane.caller.account, most)
-            if taken is None:
-                return None
-            hold = taken
-        errand = Errand(self, connection, body)
-        errand.ride(lane, hold, lane.upstream)
-        try:
-            errand.intend(units, _NULL if ask.user is None else as_json(ask.user))
-            errand.liken(ask)
-        except StoreFailed:
-            desk.ledger.purse.release(hold)
-            return None
-        desk.router.earn()
-        desk.running.add(errand)
-        errand.ask(asked)
-        return errand
-
-    def _begin_exchange(
-        self,
-        connection: GuardedConnection,
-        asker: Asker,
-        caller: Caller,
-        ask: PlainRequest,
-        body: bytes,
-    ) -> Errand | None:
-        request = request_of(ask)
-        offered = choices(self.house.offer, request)
-        if not all(isinstance(one.upstream, OpenAICompatible) for one in offered):
-            return None
-        exchange = Exchange(self.desk, caller, request, offered=offered, caption=asker.caption)
-        upstream = exchange.first.upstream
-        if not isinstance(upstream, OpenAICompatible):
-            return None
-        asked = upstream.write(ask, exchange.first.upstream_model)
-        if asked is None or not exchange.hold_now():
-            return None
-        try:
-            exchange.open_now()
-        except StoreFailed as error:
-            exchange.abandon(error)
-            return None
-        kind = self.streaming if request.stream else Errand
-        errand = kind(self, connection, body)
-        errand.walk(exchange, caller, upstream)
-        self.desk.running.add(errand)
-        errand.ask(asked)
-        return errand
 
 
 class Errand:
@@ -250,10 +115,10 @@ class Errand:
         self._created_ms = clock.now_ms()
         self._ticks_ms = clock.ticks_ms()
         self.id = new_id("gen", self._created_ms)
-        self._attempt_id = f"att-{self.id[4:]}-1"
+        self._attempt_id = attempt_id(self.id, 1)
 
-    def intend(self, units: int, user: bytes) -> None:
-        """Write down that the lane's endpoint is about to be asked.
+    def intend(self, ask: PlainRequest, units: int) -> None:
+        """Write down that the lane's endpoint is about to be asked; so many units go in at most.
 
         Raises:
             StoreFailed: It cannot be written; nothing may be asked of anybody.
@@ -262,7 +127,7 @@ class Errand:
         if lane is None:
             return
         recorder = self._express.recorder
-        self._user = user
+        self._user = _NULL if ask.user is None else as_json(ask.user)
         cell = self._cell = recorder.take_cell()
         line = lane.whole_intent % (
             self.id.encode(),
@@ -271,16 +136,13 @@ class Errand:
             units,
             self._hold.nanousd,
             cell,
-            user,
+            self._user,
         )
         try:
             recorder.write_intent_line(Beginning(self.id), line, self._hold)
         except StoreFailed:
             recorder.give_cell(cell)
             raise
-
-    def liken(self, ask: PlainRequest) -> None:
-        """Note what the request is like, for the record."""
         said = [(turn.role, turn.content) for turn in ask.messages]
         system_print, turns = likeness_of(said, self._express.desk.salt)
         self._likeness = (_NULL if system_print is None else as_json(system_print), turns)

@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from glasslipper.gateway.auth import REMEMBER_MS, Caller
+from glasslipper.gateway.desk import Caption
 from glasslipper.gateway.dialects import chat as dialect
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.endpoints import Endpoint, cost_ceiling, plain_ceiling
-from glasslipper.gateway.exchange import Caption
 from glasslipper.gateway.express.records import generation_template, intent_template
 from glasslipper.gateway.express.template import NotPlain, quoted, template, text_mark
 from glasslipper.gateway.house import House

@@ -10,8 +10,8 @@ from typing import Any, cast
 import msgspec
 
 from glasslipper.gateway.auth import Caller
+from glasslipper.gateway.desk import Caption
 from glasslipper.gateway.endpoints import Endpoint
-from glasslipper.gateway.exchange import Caption
 from glasslipper.gateway.express.template import quoted, template, text_mark
 from glasslipper.kernel.money import Price
 from glasslipper.kernel.record import Attempt, Candidate, Generation, Intent, PriceRow

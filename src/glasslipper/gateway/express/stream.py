@@ -13,7 +13,8 @@ import asyncio
 from glasslipper.gateway.answering import bill_of_outcome, head_of
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.dialects import chat as dialect
-from glasslipper.gateway.exchange import Exchange, is_semantic
+from glasslipper.gateway.ending import is_semantic
+from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.express.errand import Errand
 from glasslipper.gateway.express.frames import Edges
 from glasslipper.gateway.http import EVENTS
