@@ -24,7 +24,10 @@ NAME = "llmock"
 
 BETWEEN_BYTES_S = 1.0
 STALL_S = 3.0
-CHUNK_MS = 15
+QUESTION = "Is it true what they say of slippers made of glass, and of coaches made of pumpkins?"
+"""Long enough that the echo of it has more chunks than any fault comes after."""
+
+CHUNK_MS = 25
 """Without a pause llmock has sent everything before anybody can hang up, and cannot see it."""
 
 
@@ -154,7 +157,7 @@ def _run(
     mock.script(*case.behaviours)
     to = Address(host=served.host, key=served.key)
     try:
-        replies = asking.ask(to, dialect, model, text="Is it?", stream=stream, tool=case.tool)
+        replies = asking.ask(to, dialect, model, text=QUESTION, stream=stream, tool=case.tool)
     except OSError as error:
         return f"no answer: {error!r}"
     wrong = [why for reply in replies for why in _wrong(reply)]

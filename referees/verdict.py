@@ -58,9 +58,9 @@ def write_table(path: Path, verdicts: Sequence[Verdict], *, command: str) -> Non
     lines = [
         "# What the referees say",
         "",
-        f"Written by `{command}` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; every referee was",
-        "run once, whole. Referees are suites and clients written by others; each runs against a",
-        "gateway process over HTTP.",
+        f"Written by `{command}` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; every referee",
+        "was run once, whole. Referees are suites and clients written by others; each runs against",
+        "a gateway process over HTTP.",
         "",
         "| referee | version | subject | passed | failed | skipped |",
         "|---|---|---|--:|--:|--:|",
