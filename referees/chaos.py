@@ -24,9 +24,7 @@ NAME = "llmock"
 
 BETWEEN_BYTES_S = 1.0
 STALL_S = 3.0
-QUESTION = "Is it true what they say of slippers made of glass, and of coaches made of pumpkins?"
-"""Long enough that the echo of it has more chunks than any fault comes after."""
-
+ANSWER = "One word after another, so that a fault never comes with the very last of them."
 CHUNK_MS = 25
 """Without a pause llmock has sent everything before anybody can hang up, and cannot see it."""
 
@@ -51,7 +49,8 @@ def _fail(status: int, *, ends: str = "answer", **more: Any) -> Case:
 
 def _break(kind: str, after: int, **more: Any) -> Case:
     fault = {"type": "stream_fault", "kind": kind, "after_chunks": after, **more}
-    return Case(name=f"{kind} after {after}", behaviours=(fault,), streams=(True,))
+    said = {"type": "reply", "text": ANSWER}
+    return Case(name=f"{kind} after {after}", behaviours=(said, fault), streams=(True,))
 
 
 def _on_tool(kind: str) -> Case:
@@ -157,7 +156,7 @@ def _run(
     mock.script(*case.behaviours)
     to = Address(host=served.host, key=served.key)
     try:
-        replies = asking.ask(to, dialect, model, text=QUESTION, stream=stream, tool=case.tool)
+        replies = asking.ask(to, dialect, model, text="Is it?", stream=stream, tool=case.tool)
     except OSError as error:
         return f"no answer: {error!r}"
     wrong = [why for reply in replies for why in _wrong(reply)]
