@@ -24,7 +24,8 @@ NAME = "llmock"
 
 BETWEEN_BYTES_S = 1.0
 STALL_S = 3.0
-CHUNK_MS = 15
+ANSWER = "One word after another, so that a fault never comes with the very last of them."
+CHUNK_MS = 25
 """Without a pause llmock has sent everything before anybody can hang up, and cannot see it."""
 
 
@@ -48,7 +49,8 @@ def _fail(status: int, *, ends: str = "answer", **more: Any) -> Case:
 
 def _break(kind: str, after: int, **more: Any) -> Case:
     fault = {"type": "stream_fault", "kind": kind, "after_chunks": after, **more}
-    return Case(name=f"{kind} after {after}", behaviours=(fault,), streams=(True,))
+    said = {"type": "reply", "text": ANSWER}
+    return Case(name=f"{kind} after {after}", behaviours=(said, fault), streams=(True,))
 
 
 def _on_tool(kind: str) -> Case:

@@ -55,13 +55,12 @@ def as_json(verdicts: Sequence[Verdict]) -> list[object]:
 def write_table(path: Path, verdicts: Sequence[Verdict], *, command: str) -> None:
     """Write what was said as Markdown, failures and omissions in full."""
     total = [sum(getattr(one, name) for one in verdicts) for name in _COUNTS]
-    today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     lines = [
         "# What the referees say",
         "",
-        f"Written by `{command}` on {today}; every referee was",
-        "run once, whole. Referees are suites and clients written by others; each runs against a",
-        "gateway process over HTTP.",
+        f"Written by `{command}` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; every referee",
+        "was run once, whole. Referees are suites and clients written by others; each runs against",
+        "a gateway process over HTTP.",
         "",
         "| referee | version | subject | passed | failed | skipped |",
         "|---|---|---|--:|--:|--:|",

@@ -9,9 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-import msgspec
-
-from glasslipper.gateway.providers.openai.refusal import MAX_WORDS, retry_after_s
+from glasslipper.gateway.providers.refusing import read_json, retry_after_s, sentence
 from glasslipper.kernel.errors import (
     ContextTooLong,
     GlasslipperError,
@@ -54,12 +52,12 @@ class Refusals:
         self, status: int, headers: Mapping[bytes, bytes], body: bytes
     ) -> GlasslipperError:
         """Return the error for an answer whose HTTP status is not a success."""
-        _kind, words = _said(_json(body))
+        _kind, words = _said(read_json(body))
         return self._error(status, words, wait_s=retry_after_s(headers))
 
     def of_event(self, data: bytes) -> GlasslipperError:
         """Return the error for the data of an `error` event."""
-        return self.of_error(_json(data))
+        return self.of_error(read_json(data))
 
     def of_error(self, content: object) -> GlasslipperError:
         """Return the error for an error object inside an answer that began well."""
@@ -90,19 +88,7 @@ class Refusals:
         )
 
     def _sentence(self, what: str, words: str) -> str:
-        if self._key:
-            words = words.replace(self._key, "[key]")
-        words = " ".join(words.split())
-        if len(words) > MAX_WORDS:
-            words = words[:MAX_WORDS] + "…"
-        return f"{NAME} {what}: {words}" if words else f"{NAME} {what}."
-
-
-def _json(text: bytes) -> object:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
+        return sentence(NAME, what, words, key=self._key)
 
 
 def _said(content: object) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.json import Decoder
 
+from glasslipper.gateway.providers.refusing import MAX_RETRY_AFTER_S, sentence
 from glasslipper.kernel.errors import (
     ContextTooLong,
     GlasslipperError,
@@ -24,10 +25,6 @@ from glasslipper.kernel.errors import (
 )
 
 NAME = "Google"
-MAX_WORDS = 500
-"""Characters of Google's message that are repeated."""
-
-MAX_RETRY_AFTER_S = 86_400
 
 _CONTEXT_WORDS = re.compile(
     r"input token count.*exceeds|maximum number of tokens|context (length|size|window)",
@@ -109,10 +106,7 @@ class Refusals:
         )
 
     def _sentence(self, what: str, words: str | None) -> str:
-        words = " ".join((words or "").replace(self._key, "[key]").split())
-        if len(words) > MAX_WORDS:
-            words = words[:MAX_WORDS] + "…"
-        return f"{NAME} {what}: {words}" if words else f"{NAME} {what}."
+        return sentence(NAME, what, words or "", key=self._key)
 
 
 def _read(body: bytes) -> _Error:

@@ -6,16 +6,13 @@ key never appears in what is repeated, and of a page meant for people nothing is
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import cast
 
-import msgspec
 from msgspec import Struct
 
+from glasslipper.gateway.providers.refusing import read_json, retry_after_s, sentence
 from glasslipper.gateway.providers.table import Provider
 from glasslipper.kernel.errors import (
     ContextTooLong,
@@ -25,13 +22,8 @@ from glasslipper.kernel.errors import (
     UpstreamRefused,
 )
 
-MAX_WORDS = 500
-"""Characters of a provider's message that are repeated."""
-
 MAX_LEVELS = 4
 """How deep in an answer its error may lie."""
-
-MAX_RETRY_AFTER_S = 86_400
 
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}
 _CONTEXT_WORDS = re.compile(
@@ -63,11 +55,11 @@ class Refusals:
         self, status: int, headers: Mapping[bytes, bytes], body: bytes
     ) -> GlasslipperError:
         """Return the error for an answer whose HTTP status is not a success."""
-        return self._error(_said(_json(body)), status=status, wait_s=retry_after_s(headers))
+        return self._error(_said(read_json(body)), status=status, wait_s=retry_after_s(headers))
 
     def of_event(self, data: bytes) -> GlasslipperError:
         """Return the error for the data of an `error` event in a stream."""
-        return self.of_error(_json(data))
+        return self.of_error(read_json(data))
 
     def of_error(self, content: object) -> GlasslipperError:
         """Return the error for an `error` member inside an answer that began well."""
@@ -102,23 +94,11 @@ class Refusals:
         )
 
     def _sentence(self, what: str, words: str) -> str:
-        if self._key:
-            words = words.replace(self._key, "[key]")
-        words = " ".join(words.split())
-        if len(words) > MAX_WORDS:
-            words = words[:MAX_WORDS] + "…"
-        return f"{self.name} {what}: {words}" if words else f"{self.name} {what}."
+        return sentence(self.name, what, words, key=self._key)
 
 
 def _is_about_context(said: Said) -> bool:
     return bool(said.codes & _CONTEXT_CODES or _CONTEXT_WORDS.search(said.words))
-
-
-def _json(text: bytes) -> object:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
 
 
 def _said(content: object) -> Said:
@@ -144,33 +124,3 @@ def _read(members: dict[object, object]) -> Said:
         codes=frozenset(code for code in codes if isinstance(code, str)),
         status=next((code for code in codes if type(code) is int and 400 <= code < 600), None),
     )
-
-
-def retry_after_s(headers: Mapping[bytes, bytes]) -> int | None:
-    """Return how many seconds a provider asks to wait, between 0 and a day, or `None`."""
-    in_ms = _number(headers.get(b"retry-after-ms"))
-    if in_ms is not None:
-        return _bounded(in_ms / 1000)
-    told = headers.get(b"retry-after")
-    in_s = _number(told)
-    if in_s is not None:
-        return _bounded(in_s)
-    if told is None:
-        return None
-    try:
-        until = parsedate_to_datetime(told.decode("latin-1"))
-        return _bounded((until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _number(text: bytes | None) -> float | None:
-    try:
-        value = float(text or b"")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _bounded(wait_s: float) -> int:
-    return math.ceil(min(max(wait_s, 0), MAX_RETRY_AFTER_S))
