@@ -8,6 +8,7 @@ Each error has a sentence, a `hint` that says what to do next, and a `slug` that
     ├─ TextTooShort      there is not enough text to learn from or to judge by
     ├─ ContextExceeded   more tokens than the model was trained for
     ├─ CacheFull         there is no page left for another token
+    ├─ NoCompiler        the C++ kernel cannot be built here
     └─ NotANumber        the model produced NaN or infinity
 """
 
@@ -53,6 +54,12 @@ class CacheFull(DsaError):
     """There is no page left for another token."""
 
     slug = "cache_full"
+
+
+class NoCompiler(DsaError):
+    """The C++ kernel cannot be built here; the torch path does without."""
+
+    slug = "no_compiler"
 
 
 class NotANumber(DsaError):
