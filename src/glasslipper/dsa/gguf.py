@@ -23,8 +23,7 @@ Value = int | float | bool | str | list["Value"]
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?"}
-_SCALARS |= {10: "Q", 11: "q", 12: "d"}
+_SCALARS = dict(zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True))
 _STRING, _ARRAY = 8, 9
 _BLOCK = 32
 

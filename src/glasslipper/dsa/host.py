@@ -7,7 +7,7 @@ what a layer has (`Seen`) to what its attention gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -90,7 +90,7 @@ class Host:
         self.model.set_attn_implementation(NAME)
 
     @contextmanager
-    def looking(self, look: Look) -> Iterator[None]:
+    def looking(self, look: Look) -> Generator[None]:
         """Let all layers attend by `look` for as long as the context lasts."""
         before, self._look = self._look, look
         try:

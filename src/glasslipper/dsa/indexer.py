@@ -62,7 +62,7 @@ class DropIn(nn.Module):
     """The indexer of a retrofit; see the module's docstring."""
 
     def __init__(self, shape: IndexShape, *, heads: int, groups: int, width: int) -> None:
-        """Make one of `shape` for a layer with `heads` × `width` queries in `groups` groups."""
+        """Make one of `shape` for a layer with `heads` queries of `width` in `groups` groups."""
         super().__init__()
         self.shape = shape
         self.model_width = width

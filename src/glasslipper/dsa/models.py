@@ -107,8 +107,8 @@ def _open_gguf(file: GgufFile, dtype: torch.dtype) -> Opened:
         rms_norm_eps=of("attention.layer_norm_rms_epsilon"),
         rope_parameters={"rope_type": "default", "rope_theta": float(of("rope.freq_base"))},
         tie_word_embeddings="output.weight" not in file.tensors,
-        bos_token_id=file.metadata.get("tokenizer.ggml.bos_token_id"),
-        eos_token_id=file.metadata.get("tokenizer.ggml.eos_token_id"),
+        bos_token_id=cast(int, file.metadata.get("tokenizer.ggml.bos_token_id")),
+        eos_token_id=cast(int, file.metadata.get("tokenizer.ggml.eos_token_id")),
     )
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
