@@ -18,8 +18,10 @@ Letters: S tokens, G key heads, D their width, I index dimensions, P pages.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +33,7 @@ RUN = 16
 """Tokens under one pooled key."""
 
 RUNS = PAGE // RUN
+_HUGE_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +79,11 @@ class Store:
     ) -> None:
         """Allocate the pages, zeroed."""
         shape = (layers, pages, PAGE, 2, layout.key_heads, layout.head_dim)
+        index, pooled = layout.index_page_bytes, layout.pooled_page_bytes
         self.layout = layout
-        self.kv = torch.zeros(shape, dtype=torch.bfloat16, device=device)
-        self.index = torch.zeros(
-            (layers, pages, layout.index_page_bytes), dtype=torch.uint8, device=device
-        )
-        self.pooled = torch.zeros(
-            (layers, pages, layout.pooled_page_bytes), dtype=torch.uint8, device=device
-        )
+        self.kv = _zeros(math.prod(shape) * 2, device).view(torch.bfloat16).view(shape)
+        self.index = _zeros(layers * pages * index, device).view(layers, pages, index)
+        self.pooled = _zeros(layers * pages * pooled, device).view(layers, pages, pooled)
 
     def write(
         self, layer: int, table_P: Tensor, start: int, k_SGD: Tensor, v_SGD: Tensor, keys: Keys
@@ -153,3 +153,13 @@ class Store:
         head = self.pooled[layer, :, :width].view(torch.int8)
         scales = self.pooled[layer, :, width:].view(torch.float32)
         return head.view(-1, self.layout.index_dim // 4, RUNS, 4), scales
+
+
+def _zeros(size_bytes: int, device: torch.device | str) -> Tensor:
+    if torch.device(device).type != "cpu":
+        return torch.zeros(size_bytes, dtype=torch.uint8, device=device)
+    # NumPy asks Linux for huge pages, which torch does not: rows picked at random then miss the
+    # TLB less. What begins at such a page also begins at a cache line.
+    room = np.zeros(size_bytes + _HUGE_BYTES, np.uint8)
+    start = -room.ctypes.data % _HUGE_BYTES
+    return torch.from_numpy(room[start : start + size_bytes])

@@ -205,7 +205,7 @@ def _check(layer: Layer, table_P: NDArray[np.int32], length: int, query: Query) 
         and layer.pooled_bytes.shape == (pages, RUNS * (index_dim + 4))
         and query.weight_J.shape == query.codes_JI.shape[:1]
         and query.q_HD.shape[1] == width
-        and heads % groups == width % 16 == index_dim % 4 == 0
+        and heads % groups == width % 32 == index_dim % 4 == 0
         and layer.kv.itemsize == 2
         and all(array.flags.c_contiguous for array in layer)
     )

@@ -12,15 +12,19 @@ namespace {
 constexpr int LANES = 16;
 constexpr int BLOCK = 32;  // tokens whose logits are held at a time
 
-typedef float floats __attribute__((vector_size(4 * LANES)));
-typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 
-inline floats widen(const uint16_t* at) {
-  halves some;
-  std::memcpy(&some, at, sizeof some);
-  return (floats)(__builtin_convertvector(some, words) << 16);
+// 32 bfloat16 as two vectors: the even places, and the odd ones. Queries and sums are kept in
+// this order too, so that nothing has to be moved across lanes.
+struct Pair {
+  floats even, odd;
+};
+
+inline Pair widen(const uint16_t* at) {
+  words both;
+  std::memcpy(&both, at, sizeof both);
+  return {(floats)(both << 16), (floats)(both & 0xFFFF0000u)};
 }
 
 inline floats load(const float* at) {
@@ -29,12 +33,35 @@ inline floats load(const float* at) {
   return some;
 }
 
-inline float total(floats x) {
-  float sum[LANES];
-  std::memcpy(sum, &x, sizeof sum);
-  for (int step = LANES / 2; step; step /= 2)
-    for (int i = 0; i < step; i++) sum[i] += sum[i + step];
-  return sum[0];
+template <int HALF>
+inline floats fold(floats a, floats b) {  // keeps the first HALF lanes of each 2·HALF apart
+  ints low, high;
+  for (int i = 0; i < LANES; i++) {
+    const int from = i / (2 * HALF) * 2 * HALF + i % HALF + (i / HALF % 2 ? LANES : 0);
+    low[i] = from;
+    high[i] = from + HALF;
+  }
+  return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+}
+
+// Sums of four vectors, four times over.
+inline floats totals(floats a, floats b, floats c, floats d) {
+  const floats four = fold<2>(fold<1>(a, b), fold<1>(c, d));
+  const floats eight = fold<4>(four, four);
+  return fold<8>(eight, eight);
+}
+
+inline float total(floats x) { return totals(x, x, x, x)[0]; }
+
+inline float highest(floats x) {
+  const auto turn = [&](int by) {
+    ints order;
+    for (int i = 0; i < LANES; i++) order[i] = (i + by) % LANES;
+    const floats turned = __builtin_shuffle(x, order);
+    x = x > turned ? x : turned;
+  };
+  turn(8), turn(4), turn(2), turn(1);
+  return x[0];
 }
 
 // e^x for x ≤ 0 to about 1e-7: 2^n by its bits, the rest by a polynomial (Cephes' expf).
@@ -62,33 +89,40 @@ void fetch(const Request& r, int token) {
   for (int line = 0; line < 4 * r.G * r.D; line += 64) __builtin_prefetch(at + line, 0, 2);
 }
 
-// logit[h][t] of HEADS heads that share key head g.
+// logit[h][t] of HEADS heads that share a key.
 template <int HEADS>
 void look(const Request& r, const uint16_t* key, const float* q, float* logit) {
-  floats sum[HEADS] = {};
-  for (int d = 0; d < r.D; d += LANES) {
-    const floats k = widen(key + d);
-    for (int h = 0; h < HEADS; h++) sum[h] += k * load(q + h * r.D + d);
+  floats sum[4] = {};
+  for (int d = 0; d < r.D; d += 2 * LANES) {
+    const Pair k = widen(key + d);
+    for (int h = 0; h < HEADS; h++) {
+      sum[h] += k.even * load(q + h * r.D + d);
+      sum[h] += k.odd * load(q + h * r.D + d + LANES);
+    }
   }
-  for (int h = 0; h < HEADS; h++) logit[h * BLOCK] = total(sum[h]) * r.scale;
+  const floats all = totals(sum[0], sum[1], sum[2], sum[3]);
+  for (int h = 0; h < HEADS; h++) logit[h * BLOCK] = all[h] * r.scale;
 }
 
-// out[h] += Σ_t weight[h][t] · value[t], WIDE vectors of it at a time.
+// out[h] += Σ_t weight[h][t] · value[t], in steps of WIDE pairs.
 template <int HEADS, int WIDE>
 void gather(const Request& r, const uint16_t* const* value, int count, const float* weight,
             float* out) {
-  for (int d = 0; d < r.D; d += WIDE * LANES) {
-    floats sum[HEADS][WIDE];
+  for (int d = 0; d < r.D; d += 2 * WIDE * LANES) {
+    floats sum[HEADS][2 * WIDE];
     for (int h = 0; h < HEADS; h++)
-      for (int i = 0; i < WIDE; i++) sum[h][i] = load(out + h * r.D + d + i * LANES);
+      for (int i = 0; i < 2 * WIDE; i++) sum[h][i] = load(out + h * r.D + d + i * LANES);
     for (int t = 0; t < count; t++) {
-      floats v[WIDE];
-      for (int i = 0; i < WIDE; i++) v[i] = widen(value[t] + d + i * LANES);
+      Pair v[WIDE];
+      for (int i = 0; i < WIDE; i++) v[i] = widen(value[t] + d + 2 * i * LANES);
       for (int h = 0; h < HEADS; h++)
-        for (int i = 0; i < WIDE; i++) sum[h][i] += weight[h * BLOCK + t] * v[i];
+        for (int i = 0; i < WIDE; i++) {
+          sum[h][2 * i] += weight[h * BLOCK + t] * v[i].even;
+          sum[h][2 * i + 1] += weight[h * BLOCK + t] * v[i].odd;
+        }
     }
     for (int h = 0; h < HEADS; h++)
-      for (int i = 0; i < WIDE; i++)
+      for (int i = 0; i < 2 * WIDE; i++)
         std::memcpy(out + h * r.D + d + i * LANES, &sum[h][i], sizeof(floats));
   }
 }
@@ -103,25 +137,34 @@ void by_fours(int heads, Body body) {
   if (heads - head == 1) body.template operator()<1>(head);
 }
 
+// Where a dimension lies among even and odd places.
+int place(int d) { return d / 32 * 32 + d % 32 / 2 + d % 2 * 16; }
+
+Aligned spread(const Request& r) {
+  Aligned q;
+  q.assign(size_t(r.H) * r.D, 0.0f);
+  for (int h = 0; h < r.H; h++)
+    for (int d = 0; d < r.D; d++) q.data()[size_t(h) * r.D + place(d)] = r.q[size_t(h) * r.D + d];
+  return q;
+}
+
 void soften(const Request& r, int count, float* logit, Partial& part) {
   for (int h = 0; h < r.H; h++) {
     float* mine = logit + h * BLOCK;
     float most = part.most[h];
-    for (int t = 0; t < count; t++) most = std::max(most, mine[t]);
     for (int t = count; t < BLOCK; t++) mine[t] = -std::numeric_limits<float>::infinity();
+    for (int t = 0; t < BLOCK; t += LANES) most = std::max(most, highest(load(mine + t)));
     const float faded = std::exp(part.most[h] - most);
     floats sum = {};
     for (int t = 0; t < BLOCK; t += LANES) {
       floats weight = exponential(load(mine + t) - most);
       std::memcpy(mine + t, &weight, sizeof weight);
-      if (t >= count) continue;
-      for (int i = 0; i < LANES; i++) weight[i] = t + i < count ? weight[i] : 0.0f;
-      sum += weight;
+      sum += weight;  // what lies past the end weighs e^-87
     }
     part.most[h] = most;
     part.sum[h] = part.sum[h] * faded + total(sum);
     if (faded != 1.0f)
-      for (int d = 0; d < r.D; d++) part.out[size_t(h) * r.D + d] *= faded;
+      for (int d = 0; d < r.D; d++) part.out.data()[size_t(h) * r.D + d] *= faded;
   }
 }
 
@@ -132,7 +175,9 @@ void attend(const Request& r, int first, int last, Partial& part) {
   part.out.assign(size_t(r.H) * r.D, 0.0f);
   part.most.assign(r.H, -std::numeric_limits<float>::infinity());
   part.sum.assign(r.H, 0.0f);
-  std::vector<float> logit(size_t(r.H) * BLOCK);
+  Aligned logit;
+  logit.assign(size_t(r.H) * BLOCK, 0.0f);
+  const Aligned q = spread(r);
   const uint16_t* rows[BLOCK];
   const uint16_t* value[BLOCK];
   for (int t = first; t < std::min(first + BLOCK, last); t++) fetch(r, r.chosen[t]);
@@ -144,7 +189,8 @@ void attend(const Request& r, int first, int last, Partial& part) {
       for (int g = 0; g < r.G; g++)
         by_fours(group, [&]<int N>(int head) {
           const int h = g * group + head;
-          look<N>(r, rows[t] + g * r.D, r.q + size_t(h) * r.D, &logit[size_t(h) * BLOCK + t]);
+          look<N>(r, rows[t] + g * r.D, q.data() + size_t(h) * r.D,
+                  logit.data() + size_t(h) * BLOCK + t);
         });
     }
     soften(r, count, logit.data(), part);
@@ -153,9 +199,9 @@ void attend(const Request& r, int first, int last, Partial& part) {
       by_fours(group, [&]<int N>(int head) {
         const size_t h = size_t(g) * group + head;
         if (r.D % (4 * LANES) == 0)
-          gather<N, 4>(r, value, count, &logit[h * BLOCK], &part.out[h * r.D]);
+          gather<N, 2>(r, value, count, logit.data() + h * BLOCK, part.out.data() + h * r.D);
         else
-          gather<N, 1>(r, value, count, &logit[h * BLOCK], &part.out[h * r.D]);
+          gather<N, 1>(r, value, count, logit.data() + h * BLOCK, part.out.data() + h * r.D);
       });
     }
   }
@@ -171,7 +217,7 @@ void merge(const Request& r, const std::vector<Partial>& parts) {
       if (part.sum[h] == 0.0f) continue;
       const float share = std::exp(part.most[h] - most);
       sum += part.sum[h] * share;
-      for (int d = 0; d < r.D; d++) out[d] += part.out[size_t(h) * r.D + d] * share;
+      for (int d = 0; d < r.D; d++) out[d] += part.out.data()[size_t(h) * r.D + place(d)] * share;
     }
     for (int d = 0; d < r.D; d++) out[d] = sum > 0.0f ? out[d] / sum : 0.0f;
     r.lse[h] = most + std::log(sum);

@@ -1,6 +1,7 @@
 // What the parts of the CPU kernel say to each other. Byte layouts are those of `dsa/cache.py`.
 // Letters: J index heads, I index dimensions, H heads of queries, G of keys, D their width.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -37,9 +38,20 @@ void score_pooled(const Request&, int first_page, int last_page, float* score);
 // The k highest of `count` scores, the earlier of equals first to come; ascending places.
 int best(const float* score, int count, int k, std::vector<float>& scratch, int32_t* place);
 
+typedef float floats __attribute__((vector_size(64)));
+
+// Floats that begin at a cache line: loads that cross lines cost double.
+struct Aligned {
+  std::vector<floats> lines;
+  void assign(std::size_t count, float value) { lines.assign((count + 15) / 16, floats{} + value); }
+  float* data() { return reinterpret_cast<float*>(lines.data()); }
+  const float* data() const { return reinterpret_cast<const float*>(lines.data()); }
+};
+
 // A partial attention over chosen[first, last), unnormalised: out += exp(logit - most) v.
 struct Partial {
-  std::vector<float> out, most, sum;
+  Aligned out;
+  std::vector<float> most, sum;
 };
 void attend(const Request&, int first, int last, Partial&);
 void merge(const Request&, const std::vector<Partial>&);

@@ -14,7 +14,6 @@
 
 namespace {
 
-typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
 
 #ifdef DSA_VNNI
