@@ -90,7 +90,7 @@ def load(folder: Path, *, fingerprint: str | None = None) -> Adapter:
     try:
         with safe_open(path, framework="pt") as file:
             head: Any = json.loads((file.metadata() or {})["glasslipper_dsa"])
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}
         if head["version"] != VERSION:
             raise AdapterUnfit(f"{path} has version {head['version']}; this reads {VERSION}.")
         model, index = Shape(**head["model"]), IndexShape(**head["index"])

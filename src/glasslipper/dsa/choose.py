@@ -7,6 +7,7 @@ budget that was asked for. Knows recalls; knows nothing of models.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -62,7 +63,7 @@ def budgets(
 
 
 def _kept(recalls: Sequence[Recall], k: int) -> float:
-    for low, high in zip(recalls, recalls[1:], strict=False):
+    for low, high in itertools.pairwise(recalls):
         if low.k <= k <= high.k:
             share = (k - low.k) / (high.k - low.k)
             return low.indexer + share * (high.indexer - low.indexer)

@@ -7,13 +7,16 @@ through its queries in chunks, so that memory grows with the length and not with
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from glasslipper.dsa import codes
+from glasslipper.dsa.adapter import Adapter
 from glasslipper.dsa.host import Seen
-from glasslipper.dsa.indexer import DropIn, scores
+from glasslipper.dsa.indexer import DropIn
 
 CHUNK = 512
 SINKS = 4
@@ -73,7 +76,7 @@ def window(seen: Seen, rows: slice) -> Tensor:
 
 
 class Indexed:
-    """Scores by indexers, one for each layer; a layer may use the indexer of an earlier one."""
+    """Scores by indexers, by the same eight-bit codes that serving keeps."""
 
     def __init__(self, indexers: Mapping[int, DropIn]) -> None:
         """Take the indexers by layer."""
@@ -82,26 +85,54 @@ class Indexed:
     def __call__(self, seen: Seen, rows: slice) -> Tensor:
         """Return the scores of a slice of the queries; takes whole sequences only.  (T, S)."""
         indexer = self._indexers[seen.layer]
-        keys = indexer.keys(seen.raw_k_TF, seen.at_T)
-        return scores(indexer.queries(seen.raw_q_TE[rows], seen.at_T[rows]), keys).float()
+        keys = codes.encode_keys(indexer.keys(seen.raw_k_TF, seen.at_T))
+        query = indexer.queries(seen.raw_q_TE[rows], seen.at_T[rows])
+        return codes.score(codes.encode_queries(*query), keys)
 
 
 class Selecting:
-    """Attends over the best tokens by a scorer; layers without a budget attend to everything."""
+    """Attends over the best tokens by a scorer; layers without a budget attend to everything.
 
-    def __init__(self, scorer: Scorer, budgets: Mapping[int, int]) -> None:
-        """Take a scorer and each layer's budget of tokens."""
+    A layer in `sources` uses what an earlier layer chose.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        budgets: Mapping[int, int],
+        sources: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        """Take a scorer, each layer's budget of tokens, and whose choice layers share."""
         self._scorer = scorer
         self._budgets = budgets
+        self._sources = sources
+        self._chosen: dict[tuple[int, int], Tensor] = {}
 
     def __call__(self, seen: Seen) -> Tensor:
         """Attend.  (T, H, D)."""
-        k = self._budgets.get(seen.layer)
-        if k is None:
+        if seen.layer not in self._budgets:
             return dense(seen)
-        return _in_chunks(
-            seen, lambda rows: top_mask(self._scorer(seen, rows), visible(seen, rows), k)
-        )
+        return _in_chunks(seen, lambda rows: self._choose(seen, rows))
+
+    def _choose(self, seen: Seen, rows: slice) -> Tensor:
+        source = self._sources.get(seen.layer, seen.layer)
+        if source == seen.layer:
+            k = self._budgets[seen.layer]
+            chosen = top_mask(self._scorer(seen, rows), visible(seen, rows), k)
+            if source in self._sources.values():
+                self._chosen[source, rows.start] = chosen
+            return chosen
+        return self._chosen[source, rows.start]
+
+
+def planned(adapter: Adapter) -> Selecting:
+    """Return the look that follows an adapter's plan."""
+    layers = dict(enumerate(adapter.plan))
+    return Selecting(
+        Indexed(adapter.indexers),
+        {number: layer.k for number, layer in layers.items() if layer.kind != "dense"},
+        {number: layer.source for number, layer in layers.items() if layer.kind == "shared"},
+    )
 
 
 def _in_chunks(seen: Seen, mask: Callable[[slice], Tensor]) -> Tensor:

@@ -43,10 +43,11 @@ class Recall(NamedTuple):
     window: float
 
 
-def index_shape(model: Shape, *, heads: int = 4, width: int | None = None) -> IndexShape:
-    """Return the indexer's size for a model: four heads half as wide as the model's."""
-    wide = width or max(16, 1 << round(math.log2(model.width / 2)))
-    return IndexShape(heads=heads, width=wide, rope_dims=wide // 2, rope_base=model.rope_base)
+def index_shape(model: Shape) -> IndexShape:
+    """Return the indexer's size for a model: 4 heads of 64 where the model's are 128 wide."""
+    width = min(64, 1 << (model.width.bit_length() - 1))
+    heads = max(2, model.width // 32)
+    return IndexShape(heads=heads, width=width, rope_dims=width // 2, rope_base=model.rope_base)
 
 
 def new_indexer(model: Shape, shape: IndexShape) -> DropIn:
