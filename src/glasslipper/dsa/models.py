@@ -122,7 +122,7 @@ def _open_gguf(file: GgufFile, dtype: torch.dtype) -> Opened:
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     model.model.rotary_emb = type(model.model.rotary_emb)(config=config)
-    return Opened(model.eval(), _tokenizer(file), int(of("context_length")), fingerprint(model))
+    return Opened(model.eval(), gguf_tokenizer(file), int(of("context_length")), fingerprint(model))
 
 
 def _name(name: str) -> str:
@@ -147,7 +147,12 @@ def _weight(file: GgufFile, name: str, *, heads: int, groups: int) -> Tensor:
     return weight.view(owners, halves, 2, *weight.shape[1:]).transpose(1, 2).reshape(weight.shape)
 
 
-def _tokenizer(file: GgufFile) -> Any:
+def gguf_tokenizer(file: GgufFile) -> Any:
+    """Return the tokenizer that a GGUF file describes.
+
+    Raises:
+        ModelUnfit: It is of a kind that we do not know.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
