@@ -105,6 +105,9 @@ def test_prefill_by_blocks_attends_as_float64_does() -> None:
     k, v, keys = texts[0]
     at = torch.arange(LENGTH - 24, LENGTH)
     chosen = select.block_top_k(asked[0], keys, 90, at, block=8).index_TK
+    coded = [x[None] for x in asked[0]]
+    shared = gpu.top_k(store, 1, tables[:1], *coded, at[None], 90, block=8, chunk=200)
+    assert torch.equal(shared.index_TK[0], chosen)
     q = torch.tensor(np.random.default_rng(2).normal(size=(24, 4, 32))).bfloat16()
     theirs = attend.attend_blocks(q.double(), k.double(), v.double(), chosen, at, block=8)
     ours = gpu.attend(

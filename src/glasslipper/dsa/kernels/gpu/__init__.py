@@ -47,11 +47,16 @@ def score(
     start: int,
     count: int,
     *,
-    rows: int = 16,
-    columns: int = 64,
+    rows: int | None = None,
+    columns: int | None = None,
 ) -> Tensor:
-    """Return the scores (B, T, count) of the keys from `start` on; -inf where not seen."""
+    """Return the scores (B, T, count) of the keys from `start` on; -inf where not seen.
+
+    A tile has `rows` queries and `columns` keys; the outcome is the same for any.
+    """
     batch, queries, heads, width = codes_BTJI.shape
+    rows = rows or (16 if queries <= 16 else 64)
+    columns = columns or (64 if queries <= 16 else 128)
     out = torch.empty((batch, queries, count), dtype=torch.float32, device=codes_BTJI.device)
     grid = (triton.cdiv(queries, rows), triton.cdiv(count, columns), batch)
     score_kernel[grid](
@@ -87,17 +92,25 @@ def top_k(
     at_BT: Tensor,
     k: int,
     *,
+    block: int = 1,
     chunk: int = 16384,
     rows: int = 4096,
+    visible: int | None = None,
 ) -> Selection:
     """Choose k keys for each query of each sequence; the same sets as `select.top_k`.
 
+    With a block of more queries than one, which must divide them, one set for each block, as
+    `select.block_top_k` does. `visible` is the most keys that a query sees, where the caller
+    knows; asking the GPU for it costs a wait.
+
     At most `rows` queries of a sequence and `chunk` keys are scored at a time. With few rows
     all their keys are, dealt out to many programs, and what those keep is joined.
-    Returns index and score of shape (B, T, K).
+    Returns index and score of shape (B, T / block, K).
     """
+    if at_BT.shape[1] % block or rows % block or (block > 1 and k <= block):
+        raise ValueError(f"blocks of {block} do not fit {at_BT.shape[1]} queries and budget {k}")
     parts = [
-        _top_k(store, layer, table_BP, codes, weight, at, k, chunk)
+        _top_k(store, layer, table_BP, codes, weight, at, k, block, chunk, visible)
         for codes, weight, at in zip(
             codes_BTJI.split(rows, 1), weight_BTJ.split(rows, 1), at_BT.split(rows, 1), strict=True
         )
@@ -116,25 +129,29 @@ def _top_k(
     weight_BTJ: Tensor,
     at_BT: Tensor,
     k: int,
+    block: int,
     chunk: int,
+    visible: int | None,
 ) -> Selection:
     codes_BTJI, weight_BTJ = codes_BTJI.contiguous(), weight_BTJ.contiguous()
     at_BT = at_BT.to(torch.int32).contiguous()
-    batch, queries = at_BT.shape
-    visible = int(at_BT.max()) + 1
-    is_few = batch * queries < _FEW
+    batch, blocks = at_BT.shape[0], at_BT.shape[1] // block
+    visible = int(at_BT.max()) + 1 if visible is None else visible
+    is_few = batch * blocks < _FEW
     chunk, splits = (visible, triton.cdiv(visible, _SPLIT)) if is_few else (chunk, 1)
-    held = _Held(batch * queries, splits, k, at_BT.device)
+    held = _Held(batch * blocks, splits, k, at_BT.device)
     for start in range(0, visible, chunk):
         count = min(chunk, visible - start)
         scores = score(store, layer, table_BP, codes_BTJI, weight_BTJ, at_BT, start, count)
-        held.take(scores.view(-1, count), None, start, is_last=start + count == visible)
+        scores = scores.view(batch * blocks, block, count)
+        best_RC = scores[:, 0] if block == 1 else scores.amax(1)
+        held.take(best_RC, None, start, is_last=start + count == visible)
     if splits > 1:
-        apart, held = held, _Held(batch * queries, 1, k, at_BT.device)
+        apart, held = held, _Held(batch * blocks, 1, k, at_BT.device)
         index_RC, score_RC = apart.kept()
         held.take(score_RC, index_RC, 0, is_last=True)
     index_RK, score_RK = held.kept()
-    return Selection(index_RK.view(batch, queries, -1), score_RK.view(batch, queries, -1))
+    return Selection(index_RK.view(batch, blocks, -1), score_RK.view(batch, blocks, -1))
 
 
 class _Held:
