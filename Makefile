@@ -97,3 +97,7 @@ referees: $(STAMPS)/test ## Let suites and clients written by others judge a run
 .PHONY: fuzz
 fuzz: $(STAMPS)/test ## Throw hostile bodies and cut streams at a gateway; count what it drops
 	@PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(ARGS)
+
+.PHONY: bench-dsa
+bench-dsa: $(STAMPS)/dsa ## Time a decoding step of sparse attention on this CPU beside dense attention
+	@$(BIN)/python benchmarks/dsa.py $(ARGS)

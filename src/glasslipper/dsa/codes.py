@@ -41,7 +41,7 @@ class Queries(NamedTuple):
 
 
 def hadamard(x: Tensor) -> Tensor:
-    """Rotate the last axis by the orthonormal Hadamard matrix (Sylvester's order).
+    """Rotate the last axis by the orthonormal Hadamard matrix (Sylvester's order); no gradient.
 
     Raises:
         ValueError: When the axis is no power of two.
@@ -49,12 +49,15 @@ def hadamard(x: Tensor) -> Tensor:
     width = x.shape[-1]
     if width < 1 or width & (width - 1):
         raise ValueError(f"the Hadamard transform needs a power of two dimensions, not {width}")
-    rows = x.reshape(-1, width)
+    rows = x.detach().reshape(-1, width)
+    one, other = torch.empty_like(rows), torch.empty_like(rows)
     half = 1
     while half < width:
-        pairs = rows.reshape(-1, width // (2 * half), 2, half)
-        low, high = pairs[:, :, 0], pairs[:, :, 1]
-        rows = torch.stack((low + high, low - high), dim=2).reshape(-1, width)
+        low, high = rows.view(-1, width // (2 * half), 2, half).unbind(2)
+        total, difference = one.view(-1, width // (2 * half), 2, half).unbind(2)
+        torch.add(low, high, out=total)
+        torch.sub(low, high, out=difference)
+        rows, one, other = one, other, one
         half *= 2
     return (rows * width**-0.5).reshape(x.shape)
 

@@ -34,7 +34,7 @@ struct Pooled16 {  // four pages of [I/4][4][4]
 };
 
 template <int HEADS, class Keys>
-void dots(const Request& r, int head, const Keys& keys, ints* dot) {
+void dots(const Request& r, const int32_t* offset, int head, const Keys& keys, ints* dot) {
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
   __m512i sum[HEADS];
   for (int h = 0; h < HEADS; h++) sum[h] = _mm512_setzero_si512();
@@ -46,11 +46,8 @@ void dots(const Request& r, int head, const Keys& keys, ints* dot) {
       sum[h] = _mm512_dpbusd_epi32(sum[h], key, _mm512_set1_epi32(four));
     }
   }
-  for (int h = 0; h < HEADS; h++) {
-    int32_t total = 0;
-    for (int i = 0; i < r.I; i++) total += r.codes[(head + h) * r.I + i];
-    dot[h] = (ints)_mm512_sub_epi32(sum[h], _mm512_set1_epi32(128 * total));
-  }
+  for (int h = 0; h < HEADS; h++)
+    dot[h] = (ints)_mm512_sub_epi32(sum[h], _mm512_set1_epi32(offset[head + h]));
 }
 #else
 struct Keys16 {
@@ -67,7 +64,7 @@ struct Pooled16 {
 };
 
 template <int HEADS, class Keys>
-void dots(const Request& r, int head, const Keys& keys, ints* dot) {
+void dots(const Request& r, const int32_t*, int head, const Keys& keys, ints* dot) {
   for (int h = 0; h < HEADS; h++) {
     int32_t sum[16] = {};
     for (int group = 0; group < r.I / 4; group++) {
@@ -82,17 +79,25 @@ void dots(const Request& r, int head, const Keys& keys, ints* dot) {
 }
 #endif
 
+// What makes keys unsigned adds to each head's dot product.
+std::vector<int32_t> offsets(const Request& r) {
+  std::vector<int32_t> offset(r.J);
+  for (int j = 0; j < r.J; j++)
+    for (int i = 0; i < r.I; i++) offset[j] += 128 * r.codes[j * r.I + i];
+  return offset;
+}
+
 template <class Keys>
-floats weigh(const Request& r, const Keys& keys) {
+floats weigh(const Request& r, const int32_t* offset, const Keys& keys) {
   floats total = {};
   ints dot[4];
   const ints zero = {};
   for (int head = 0; head < r.J; head += 4) {
     const int heads = std::min(4, r.J - head);
-    if (heads == 4) dots<4>(r, head, keys, dot);
-    else if (heads == 3) dots<3>(r, head, keys, dot);
-    else if (heads == 2) dots<2>(r, head, keys, dot);
-    else dots<1>(r, head, keys, dot);
+    if (heads == 4) dots<4>(r, offset, head, keys, dot);
+    else if (heads == 3) dots<3>(r, offset, head, keys, dot);
+    else if (heads == 2) dots<2>(r, offset, head, keys, dot);
+    else dots<1>(r, offset, head, keys, dot);
     for (int h = 0; h < heads; h++) {
       const ints positive = dot[h] > zero ? dot[h] : zero;
       total += r.weight[head + h] * __builtin_convertvector(positive, floats);
@@ -101,24 +106,27 @@ floats weigh(const Request& r, const Keys& keys) {
   return total;
 }
 
-void score_run(const Request& r, int run, float* score) {
+void score_run(const Request& r, const int32_t* offset, int run, float* score) {
   const size_t page_bytes = size_t(PAGE) * (r.I + 4);
   const uint8_t* page = r.index + r.table[run / RUNS] * page_bytes;
   const int within = run % RUNS;
   floats scale;
   std::memcpy(&scale, page + PAGE * r.I + 4 * RUN * within, sizeof scale);
-  const floats total = weigh(r, Keys16{page + RUN * r.I * within}) * scale;
+  const floats total = weigh(r, offset, Keys16{page + RUN * r.I * within}) * scale;
   std::memcpy(score, &total, sizeof total);
 }
 
 }  // namespace
 
 void score_tokens(const Request& r, int first_run, int last_run, float* score) {
-  for (int run = first_run; run < last_run; run++) score_run(r, run, score + RUN * run);
+  const std::vector<int32_t> offset = offsets(r);
+  for (int run = first_run; run < last_run; run++)
+    score_run(r, offset.data(), run, score + RUN * run);
 }
 
 void score_runs(const Request& r, const int32_t* run, int count, float* score) {
   const size_t page_bytes = size_t(PAGE) * (r.I + 4);
+  const std::vector<int32_t> offset = offsets(r);
   for (int i = 0; i < count; i++) {
     if (i + 4 < count) {
       const int next = run[i + 4];
@@ -127,12 +135,13 @@ void score_runs(const Request& r, const int32_t* run, int count, float* score) {
       for (int line = 0; line < RUN * r.I; line += 64) __builtin_prefetch(codes + line);
       __builtin_prefetch(page + PAGE * r.I + 4 * RUN * (next % RUNS));
     }
-    score_run(r, run[i], score + RUN * i);
+    score_run(r, offset.data(), run[i], score + RUN * i);
   }
 }
 
 void score_pooled(const Request& r, int first_page, int last_page, float* score) {
   const size_t page_bytes = size_t(RUNS) * (r.I + 4);
+  const std::vector<int32_t> offset = offsets(r);
   for (int page = first_page; page < last_page; page += 4) {
     Pooled16 keys;
     float scale[16];
@@ -143,7 +152,7 @@ void score_pooled(const Request& r, int first_page, int last_page, float* score)
     }
     floats scales;
     std::memcpy(&scales, scale, sizeof scales);
-    const floats total = weigh(r, keys) * scales;
+    const floats total = weigh(r, offset.data(), keys) * scales;
     const int pages = std::min(4, last_page - page);
     std::memcpy(score + RUNS * page, &total, sizeof(float) * RUNS * pages);
   }
