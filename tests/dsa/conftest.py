@@ -82,10 +82,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Pat
 @pytest.fixture
 def tiny(tiny_folder: Path) -> Any:
     """The tiny model, opened and taken hold of."""
-    import torch
-
     from glasslipper.dsa.host import Host
     from glasslipper.dsa.models import open_model
 
-    opened = open_model(tiny_folder, dtype=torch.float32)
+    opened = open_model(tiny_folder, dtype="float32")
     return opened, Host(opened.model)

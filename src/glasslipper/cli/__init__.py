@@ -34,6 +34,7 @@ COMMANDS = {
     "spend": "glasslipper.cli.spend:spend",
     "prices": "glasslipper.cli.prices:prices",
     "explain": "glasslipper.cli.explain:explain",
+    "dsa": "glasslipper.cli.dsa:dsa",
     "import": "glasslipper.cli.importing:imports",
     "doctor": "glasslipper.cli.doctor:doctor",
 }

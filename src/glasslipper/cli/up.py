@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from glasslipper.gateway.house import House
     from glasslipper.gateway.settings import Settings
     from glasslipper.ledger.write import Ledger
+    from glasslipper.local import LocalModels
 
 DEFAULT_MODELS = ("local/smol", "local/static-256")
 """A model that answers and one that embeds: what works with no key."""
@@ -59,7 +61,7 @@ def up(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     if not no_fetch:
         _fetch_default(quiet=as_json)
-    _serve(home, settings, as_json=as_json)
+    serve(home, settings, as_json=as_json)
 
 
 def _fetch_default(*, quiet: bool) -> None:
@@ -69,7 +71,14 @@ def _fetch_default(*, quiet: bool) -> None:
         pull(model, quiet=quiet)
 
 
-def _serve(home: Path, settings: Settings, *, as_json: bool) -> None:
+def serve(
+    home: Path,
+    settings: Settings,
+    *,
+    as_json: bool,
+    more: Callable[[LocalModels], None] | None = None,
+) -> None:
+    """Serve until stopped; `more` may add local models."""
     import uvloop
 
     from glasslipper.gateway.server import listen
@@ -82,7 +91,7 @@ def _serve(home: Path, settings: Settings, *, as_json: bool) -> None:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         note = _leave_note(home, url)
         try:
-            uvloop.run(_run(settings, ledger, listener, url, first, as_json=as_json))
+            uvloop.run(_run(settings, ledger, listener, url, first, as_json=as_json, more=more))
         finally:
             note.unlink(missing_ok=True)
 
@@ -95,11 +104,12 @@ async def _run(
     first: str | None,
     *,
     as_json: bool,
+    more: Callable[[LocalModels], None] | None,
 ) -> None:
     from glasslipper.cli.assembly import open_house
     from glasslipper.gateway.server import serve
 
-    house = await open_house(settings, ledger)
+    house = await open_house(settings, ledger, more=more)
     # What is there now stays for good: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()

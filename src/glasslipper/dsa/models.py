@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
+import transformers
 from torch import Tensor, nn
 
 from glasslipper.dsa.errors import ModelUnfit
@@ -43,14 +44,17 @@ class Opened(NamedTuple):
     fingerprint: str
 
 
-def open_model(path: Path, *, dtype: torch.dtype = torch.bfloat16) -> Opened:
-    """Open the model at `path`, for inference.
+def open_model(path: Path, *, dtype: str = "bfloat16", threads: int | None = None) -> Opened:
+    """Open the model at `path`, for inference in `dtype`, with that many threads.
 
     Raises:
         ModelUnfit: It cannot be read, or is no causal language model.
     """
+    if threads:
+        torch.set_num_threads(threads)
+    kind = cast("torch.dtype", getattr(torch, dtype))
     if path.is_dir():
-        return _open_folder(path, dtype)
+        return _open_folder(path, kind)
     file = GgufFile(path)
     if file.metadata.get("general.architecture") != "llama":
         raise ModelUnfit(
@@ -58,9 +62,15 @@ def open_model(path: Path, *, dtype: torch.dtype = torch.bfloat16) -> Opened:
             hint="GGUF works for Llama-shaped models; give other models as their original folder.",
         )
     try:
-        return _open_gguf(file, dtype)
+        return _open_gguf(file, kind)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ModelUnfit(f"{path.name} lacks something a Llama has: {error}.") from error
+
+
+def be_quiet() -> None:
+    """Let transformers say only what went wrong."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 def _open_folder(path: Path, dtype: torch.dtype) -> Opened:

@@ -95,6 +95,7 @@ def teach(indexer: DropIn, written: Sequence[Rows], *, steps: int, seed: int) ->
     Raises:
         NotANumber: The loss became NaN.
     """
+    written = [Rows(r.at_T, *(part.float() for part in r[1:])) for r in written]
     matrices = [indexer.q_proj.weight, indexer.k_proj.weight]
     rest = [p for p in indexer.parameters() if all(p is not matrix for matrix in matrices)]
     muon, adam = Muon(matrices), torch.optim.Adam(rest, lr=_ADAM_RATE, betas=(0.9, 0.95))
@@ -146,7 +147,7 @@ def row_visible(rows: Rows) -> Tensor:
 
 
 def _loss(indexer: DropIn, rows: Rows) -> Tensor:
-    return index_loss(row_scores(indexer, rows), rows.teacher_TS.float(), row_visible(rows))
+    return index_loss(row_scores(indexer, rows), rows.teacher_TS, row_visible(rows))
 
 
 @torch.no_grad()
