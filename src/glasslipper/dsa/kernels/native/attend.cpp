@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "decode.h"
 
@@ -33,15 +34,17 @@ inline floats load(const float* at) {
   return some;
 }
 
+// Lanes of a and b in turns of HALF, from those that begin at OFFSET in each 2·HALF.
+template <int HALF, int OFFSET, int... I>
+inline floats turns(floats a, floats b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(
+      a, b, (I / (2 * HALF) * 2 * HALF + I % HALF + (I / HALF % 2 ? LANES : 0) + OFFSET)...);
+}
+
 template <int HALF>
-inline floats fold(floats a, floats b) {  // keeps the first HALF lanes of each 2·HALF apart
-  ints low, high;
-  for (int i = 0; i < LANES; i++) {
-    const int from = i / (2 * HALF) * 2 * HALF + i % HALF + (i / HALF % 2 ? LANES : 0);
-    low[i] = from;
-    high[i] = from + HALF;
-  }
-  return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+inline floats fold(floats a, floats b) {
+  constexpr std::make_integer_sequence<int, LANES> all{};
+  return turns<HALF, 0>(a, b, all) + turns<HALF, HALF>(a, b, all);
 }
 
 // Sums of four vectors, four times over.
@@ -54,14 +57,9 @@ inline floats totals(floats a, floats b, floats c, floats d) {
 inline float total(floats x) { return totals(x, x, x, x)[0]; }
 
 inline float highest(floats x) {
-  const auto turn = [&](int by) {
-    ints order;
-    for (int i = 0; i < LANES; i++) order[i] = (i + by) % LANES;
-    const floats turned = __builtin_shuffle(x, order);
-    x = x > turned ? x : turned;
-  };
-  turn(8), turn(4), turn(2), turn(1);
-  return x[0];
+  float most = x[0];
+  for (int i = 1; i < LANES; i++) most = std::max(most, x[i]);
+  return most;
 }
 
 // e^x for x ≤ 0 to about 1e-7: 2^n by its bits, the rest by a polynomial (Cephes' expf).

@@ -20,7 +20,11 @@ from glasslipper.dsa.errors import NoCompiler
 
 _SOURCES = Path(__file__).parent
 _PARTS = {"select.cpp": ("-ffp-contract=off",), "attend.cpp": (), "decode.cpp": ()}
-_FLAGS = ("-std=c++20", "-O3", "-march=native", "-fPIC", "-pthread")
+_IS_ARM = platform.machine() in ("aarch64", "arm64")
+_FLAGS = (
+    *("-std=c++20", "-O3", "-fPIC", "-pthread"),
+    "-mcpu=native" if _IS_ARM else "-march=native",
+)
 _COMPILERS = ("c++", "g++", "clang++")
 _BUILD_S = 120
 
@@ -66,7 +70,7 @@ def _run(command: list[str]) -> None:
     if done.returncode:
         raise NoCompiler(
             f"{command[0]} could not build the C++ kernel: {done.stderr.strip()[-500:]}",
-            hint="it needs C++20 (g++ 11 or clang++ 14); set CXX to another compiler",
+            hint="it needs C++20 (g++ 12 or clang++ 14); set CXX to another compiler",
         )
 
 
