@@ -64,12 +64,16 @@ def _build(compiler: str, extra: tuple[str, ...], work: Path) -> None:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(  # noqa: S603 (the user's own compiler, on our own sources)
-        command, capture_output=True, text=True, check=False, timeout=_BUILD_S
-    )
-    if done.returncode:
+    try:
+        done = subprocess.run(  # noqa: S603 (the user's own compiler, on our own sources)
+            command, capture_output=True, text=True, check=False, timeout=_BUILD_S
+        )
+        said = done.stderr if done.returncode else None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = str(error)
+    if said is not None:
         raise NoCompiler(
-            f"{command[0]} could not build the C++ kernel: {done.stderr.strip()[-500:]}",
+            f"{command[0]} could not build the C++ kernel: {said.strip()[-500:]}",
             hint="it needs C++20 (g++ 12 or clang++ 14); set CXX to another compiler",
         )
 
