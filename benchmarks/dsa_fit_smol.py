@@ -26,6 +26,7 @@ from glasslipper.dsa import adapter as adapters
 from glasslipper.dsa import evaluate, fit, page, texts
 from glasslipper.dsa.fit import EFFORTS, Effort
 from glasslipper.dsa.host import Host
+from glasslipper.dsa.memo import Memo
 from glasslipper.dsa.models import be_quiet, open_model
 from glasslipper.local import fetch
 
@@ -36,7 +37,7 @@ QUICK = Effort(sequences=4, rows=32, steps=20, calibration=1)
 def main() -> None:
     options = _options()
     be_quiet()
-    began_s, began_cpu_s = time.monotonic(), time.process_time()
+    began_s = time.monotonic()
     length = 512 if options.quick else 2048
     budgets = (64, 128) if options.quick else (K, 512)
     k = budgets[0]
@@ -47,6 +48,7 @@ def main() -> None:
     effort = QUICK if options.quick else EFFORTS["long" if options.long else "normal"]
     with tempfile.TemporaryDirectory(prefix="glasslipper-dsa-") as made:
         folder = options.work or Path(made)
+        spent = Spent(folder / "spent.json")
         fitted = fit.fit(
             opened,
             host,
@@ -55,10 +57,9 @@ def main() -> None:
             effort=effort,
             k=k,
             length=length,
-            on_progress=tell,
+            on_progress=spent.tell,
         )
-        minutes = (time.monotonic() - began_s) / 60
-        cpu_minutes = (time.process_time() - began_cpu_s) / 60
+        minutes, cpu_minutes, runs = spent.minutes, spent.cpu_minutes, spent.runs
         adapters.save(fitted.adapter, folder)
         cut = {
             name: texts.sequences(
@@ -74,6 +75,7 @@ def main() -> None:
             needle_lengths=(length,) if options.quick else (length // 2, length),
             haystacks=1 if options.quick else options.haystacks,
             tokenizer=opened.tokenizer,
+            memo=Memo(folder / f"judged-{options.split}"),
             on_progress=tell,
         )
         shown = folder / "report.html"
@@ -89,6 +91,7 @@ def main() -> None:
             | {
                 "minutes": round(minutes, 2),
                 "cpu_minutes": round(cpu_minutes, 2),
+                "runs": runs,
                 "total_minutes": round((time.monotonic() - began_s) / 60, 2),
                 "threads": torch.get_num_threads(),
                 "load_average": round(os.getloadavg()[0], 1),
@@ -170,6 +173,30 @@ def ask_through_gateway(model: Path, adapter: Path) -> bool:
             server.wait(60)
 
 
+class Spent:
+    """What fitting has taken so far, over all runs that worked on it."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self._before_s, self._before_cpu_s = known.get("s", 0.0), known.get("cpu_s", 0.0)
+        self.runs = known.get("runs", 0) + 1
+
+    @property
+    def minutes(self) -> float:
+        return (self._before_s + time.monotonic() - _BEGAN_S) / 60
+
+    @property
+    def cpu_minutes(self) -> float:
+        return (self._before_cpu_s + time.process_time()) / 60
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        spent = {"s": self.minutes * 60, "cpu_s": self.cpu_minutes * 60, "runs": self.runs}
+        self._file.write_text(json.dumps(spent), encoding="utf-8")
+        tell(what, done, total)
+
+
 _BEGAN_S = time.monotonic()
 _told: dict[str, float] = {}
 
@@ -189,8 +216,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--split", choices=("test", "valid"), default="test")
-    parser.add_argument("--texts", type=int, default=4, help="sequences of each test text")
-    parser.add_argument("--haystacks", type=int, default=10)
+    parser.add_argument("--texts", type=int, default=3, help="sequences of each test text")
+    parser.add_argument("--haystacks", type=int, default=6)
     return parser.parse_args()
 
 

@@ -16,6 +16,7 @@ from glasslipper.dsa import looks, quality, teacher, warmup
 from glasslipper.dsa.adapter import Adapter
 from glasslipper.dsa.host import Host, Look, Seen
 from glasslipper.dsa.looks import Indexed, Selecting
+from glasslipper.dsa.memo import Memo
 
 Progress = Callable[[str, int, int], None]
 Report = dict[str, Any]  # data for JSON and for the page
@@ -33,9 +34,14 @@ def evaluate(
     needle_lengths: Sequence[int] = (1024, 2048),
     haystacks: int = 10,
     tokenizer: Any = None,
+    memo: Memo | None = None,
     on_progress: Progress = lambda what, done, total: None,
 ) -> Report:
-    """Return the report on a retrofit, judged on sequences of named texts."""
+    """Return the report on a retrofit, judged on sequences of named texts.
+
+    What `memo` knows is not measured again.
+    """
+    known = memo or Memo()
     report: Report = {
         "plan": [
             {"layer": n, "kind": p.kind, "k": p.k, "source": p.source, "why": p.why}
@@ -48,9 +54,11 @@ def evaluate(
         / (4 * adapter.model.groups * adapter.model.width),
         "texts": {name: len(some) for name, some in texts.items()},
     }
-    report["recall"] = recall(host, adapter, texts, on_progress=on_progress)
+    report["recall"] = recall(host, adapter, texts, known, on_progress=on_progress)
     report["perplexity"] = {
-        name: perplexity(host, adapter, some, budgets, name=name, on_progress=on_progress)
+        name: perplexity(
+            host, adapter, some, budgets, name=name, memo=known, on_progress=on_progress
+        )
         for name, some in texts.items()
     }
     report["needles"] = needle_grid(
@@ -61,6 +69,7 @@ def evaluate(
         lengths=needle_lengths,
         count=haystacks,
         budgets=budgets,
+        memo=known,
         on_progress=on_progress,
     )
     return report
@@ -74,33 +83,44 @@ def uniform(adapter: Adapter, k: int) -> Selecting:
 
 
 def recall(
-    host: Host, adapter: Adapter, texts: Mapping[str, Sequence[Tensor]], *, on_progress: Progress
+    host: Host,
+    adapter: Adapter,
+    texts: Mapping[str, Sequence[Tensor]],
+    memo: Memo,
+    *,
+    on_progress: Progress,
 ) -> Report:
     """Return, by text, layer and budget, the mass kept by oracle, indexer and window."""
     found: Report = {}
     for name, some in texts.items():
-        sums: dict[int, list[list[float]]] = {}
+        each: list[dict[str, list[list[float]]]] = []
         for number, tokens_S in enumerate(some):
-            look = _Watching(adapter, sums)
-            with torch.inference_mode(), host.looking(look):
-                host.hidden(tokens_S, use_cache=False)
+            each.append(memo(f"kept {name} {number}", lambda s=tokens_S: _kept(host, adapter, s)))
             on_progress(f"mass kept, {name}", number + 1, len(some))
         found[name] = {
             "budgets": list(warmup.BUDGETS),
             "layers": {
-                layer: [[value / len(some) for value in row] for row in rows]
-                for layer, rows in sorted(sums.items())
+                layer: torch.tensor([one[layer] for one in each]).mean(0).tolist()
+                for layer in each[0]
             },
         }
     return found
 
 
+def _kept(host: Host, adapter: Adapter, tokens_S: Tensor) -> dict[str, list[list[float]]]:
+    """Return by layer and budget what oracle, indexer and window keep of one sequence."""
+    look = _Watching(adapter)
+    with torch.inference_mode(), host.looking(look):
+        host.hidden(tokens_S, use_cache=False)
+    return look.found
+
+
 class _Watching:
     """A dense look that measures what indexers would keep of it, for every eighth later query."""
 
-    def __init__(self, adapter: Adapter, sums: dict[int, list[list[float]]]) -> None:
+    def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
-        self._sums = sums
+        self.found: dict[str, list[list[float]]] = {}
 
     def __call__(self, seen: Seen) -> Tensor:
         indexer = self._adapter.indexers.get(seen.layer)
@@ -108,10 +128,9 @@ class _Watching:
             length = len(seen.raw_k_TF)
             at_T = torch.arange(length // 2, length, 8)
             rows = teacher.Rows(at_T, seen.raw_q_TE[at_T], seen.raw_k_TF, looks.weights(seen, at_T))
-            found = [[r.oracle, r.indexer, r.window] for r in warmup.recalls(indexer, [rows])]
-            known = self._sums.setdefault(seen.layer, [[0.0] * 3 for _ in found])
-            for into, row in zip(known, found, strict=True):
-                into[:] = [a + b for a, b in zip(into, row, strict=True)]
+            self.found[str(seen.layer)] = [
+                [r.oracle, r.indexer, r.window] for r in warmup.recalls(indexer, [rows])
+            ]
         return looks.dense(seen)
 
 
@@ -129,6 +148,7 @@ def perplexity(
     budgets: Sequence[int],
     *,
     name: str,
+    memo: Memo,
     on_progress: Progress,
 ) -> Report:
     """Return perplexities and their ratios to the dense one, by look and by position."""
@@ -144,6 +164,8 @@ def perplexity(
         sequences,
         ways,
         bucket=bucket,
+        name=name,
+        memo=memo,
         on_progress=lambda done, total: on_progress(f"perplexity, {name}", done, total),
     )
     dense = found["dense"]
@@ -173,6 +195,7 @@ def needle_grid(
     lengths: Sequence[int],
     count: int,
     budgets: Sequence[int],
+    memo: Memo,
     on_progress: Progress,
 ) -> Report:
     """Return by length and depth the share of needles found, densely and sparsely."""
@@ -182,14 +205,16 @@ def needle_grid(
     for length in lengths:
         stacks = quality.haystacks(tokenizer, hay, length=length, count=count, seed=length)
         for way, look in ways.items():
-            grid[way][length] = quality.needles(
-                host,
-                stacks,
-                look,
-                on_progress=lambda done, total, way=way, length=length: on_progress(
-                    f"needles in {length} tokens, {way}", done, total
-                ),
-            )
+            told: dict[str, list[bool]] = {}
+            for number, stack in enumerate(stacks):
+                found = memo(
+                    f"needles {length} {number} {way}",
+                    lambda stack=stack, look=look: quality.needles(host, stack, look),
+                )
+                for depth, is_right in found.items():
+                    told.setdefault(depth, []).append(is_right)
+                on_progress(f"needles in {length} tokens, {way}", number + 1, count)
+            grid[way][length] = {depth: sum(all_) / count for depth, all_ in told.items()}
     return {"count": count, "found": grid, "good_cells": _good(grid)}
 
 

@@ -41,7 +41,7 @@ class Effort:
 
 EFFORTS = {
     "quick": Effort(sequences=6, rows=96, steps=150, calibration=2),
-    "normal": Effort(sequences=24, rows=128, steps=400),
+    "normal": Effort(sequences=24, rows=128, steps=300),
     "long": Effort(sequences=64, rows=192, steps=1500, calibration=8),
 }
 

@@ -9,6 +9,7 @@ of the query latent, E = H·D, F = G·D.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,11 +43,20 @@ class IndexShape:
 def rope(x: Tensor, at: Tensor, *, dims: int, base: float) -> Tensor:
     """Rotate the first `dims` of the last axis by position, half-split, as `reference.rope`."""
     half = dims // 2
-    steps = torch.arange(half, device=x.device, dtype=torch.float32) / half
-    angle = at[..., None].float() * base**-steps
+    most = 1 << int(at.max()).bit_length() if at.numel() else 1
+    table_cos, table_sin = _turns(most, half, base, x.device)
     a, b = x[..., :half], x[..., half:dims]
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    cos, sin = table_cos[at].to(x.dtype), table_sin[at].to(x.dtype)
     return torch.cat([a * cos - b * sin, b * cos + a * sin, x[..., dims:]], dim=-1)
+
+
+@functools.lru_cache(maxsize=8)
+def _turns(most: int, half: int, base: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine of the angles of the positions below `most`.  (most, half) each."""
+    with torch.inference_mode(mode=False):
+        steps = torch.arange(half, device=device, dtype=torch.float32) / half
+        angle = torch.arange(most, device=device)[:, None].float() * base**-steps
+        return angle.cos(), angle.sin()
 
 
 def scores(query: IndexQuery, k_SI: Tensor) -> Tensor:
@@ -74,16 +84,23 @@ class DropIn(nn.Module):
 
     def queries(self, raw_q_TE: Tensor, at_T: Tensor) -> IndexQuery:
         """Return what the queries at the positions `at_T` bring."""
-        x = self._normed(raw_q_TE)
+        return self.normed_queries(self.normed(raw_q_TE), at_T)
+
+    def normed_queries(self, x: Tensor, at_T: Tensor) -> IndexQuery:
+        """Return what queries that are `normed` already bring."""
         q = self.q_proj(x).unflatten(-1, (self.shape.heads, self.shape.width))
         scale = (self.shape.heads * self.shape.width) ** -0.5
         return IndexQuery(self._turned(q, at_T[..., None]), self.w_proj(x) * scale)
 
     def keys(self, raw_k_SF: Tensor, at_S: Tensor) -> Tensor:
         """Return the keys of the tokens at the positions `at_S`.  (S, I)."""
-        return self._turned(self.k_norm(self.k_proj(self._normed(raw_k_SF))), at_S)
+        return self.normed_keys(self.normed(raw_k_SF), at_S)
 
-    def _normed(self, x: Tensor) -> Tensor:
+    def normed_keys(self, x: Tensor, at_S: Tensor) -> Tensor:
+        """Return the keys of what is `normed` already."""
+        return self._turned(self.k_norm(self.k_proj(x)), at_S)
+
+    def normed(self, x: Tensor) -> Tensor:
         """Return it with each head scaled to a mean square of one: layers differ a lot."""
         heads = x.to(self.q_proj.weight.dtype).unflatten(-1, (-1, self.model_width))
         return functional.rms_norm(heads, (self.model_width,), eps=_EPS).flatten(-2)

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from glasslipper.dsa.errors import NotANumber, TextTooShort
 from glasslipper.dsa.host import Host, Look
+from glasslipper.dsa.memo import Memo
 
 Progress = Callable[[int, int], None]
 _HEAD_ROWS = 256
@@ -48,18 +49,25 @@ def likelihoods(
     looks: Mapping[str, Look],
     *,
     bucket: int,
+    name: str = "",
+    memo: Memo | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> dict[str, Likelihood]:
     """Return how likely each look finds the text, by buckets of `bucket` positions.
 
     The first look is the one that the others are compared with, token by token.
     """
-    found = {name: Likelihood() for name in looks}
+    found = {way: Likelihood() for way in looks}
+    known = memo or Memo()
     for number, tokens_S in enumerate(sequences):
         greedy: Tensor | None = None
-        for place, (name, look) in enumerate(looks.items()):
-            nll_T, best_T = _run(host, tokens_S, look)
-            into = found[name]
+        for place, (way, look) in enumerate(looks.items()):
+            nll, best = known(
+                f"likelihood {name} {number} {way}",
+                lambda tokens_S=tokens_S, look=look: _run(host, tokens_S, look),
+            )
+            nll_T, best_T = torch.tensor(nll, dtype=torch.float64), torch.tensor(best)
+            into = found[way]
             for start in range(0, len(nll_T), bucket):
                 part = nll_T[start : start + bucket]
                 into.nll[start] = into.nll.get(start, 0.0) + float(part.sum())
@@ -78,8 +86,8 @@ def ratio(sparse: Likelihood, dense: Likelihood, first: int = 0) -> float:
 
 
 @torch.inference_mode()
-def _run(host: Host, tokens_S: Tensor, look: Look) -> tuple[Tensor, Tensor]:
-    """Return each next token's negative log-likelihood and the likeliest token.  (S - 1,) each."""
+def _run(host: Host, tokens_S: Tensor, look: Look) -> tuple[list[float], list[int]]:
+    """Return each next token's negative log-likelihood and the likeliest token, S - 1 of each."""
     with host.looking(look):
         hidden = host.hidden(tokens_S, use_cache=False).last_hidden_state[0, :-1]
     nll, best = [], []
@@ -92,7 +100,7 @@ def _run(host: Host, tokens_S: Tensor, look: Look) -> tuple[Tensor, Tensor]:
     joined = torch.cat(nll)
     if not bool(joined.isfinite().all()):
         raise NotANumber("The model's likelihoods are not numbers.", hint="Try --dtype float32.")
-    return joined.double(), torch.cat(best)
+    return joined.tolist(), torch.cat(best).tolist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,21 +167,13 @@ def _haystack(
     return Haystack(tokens, tuple((depths[n], begin + places[n]) for n in range(len(depths))))
 
 
-def needles(
-    host: Host,
-    stacks: Sequence[Haystack],
-    look: Look,
-    *,
-    on_progress: Progress = lambda done, total: None,
-) -> dict[int, float]:
-    """Return by depth the share of needles whose every digit is the likeliest next token."""
-    found: dict[int, list[bool]] = {}
-    for number, stack in enumerate(stacks):
-        with torch.inference_mode(), host.looking(look):
-            hidden = host.hidden(stack.tokens_S, use_cache=False).last_hidden_state[0]
-            for depth, at in stack.answers:
-                best = host.logits(hidden[at - 1 : at + DIGITS - 1]).argmax(-1).cpu()
-                right = bool((best == stack.tokens_S[at : at + DIGITS]).all())
-                found.setdefault(depth, []).append(right)
-        on_progress(number + 1, len(stacks))
-    return {depth: sum(rights) / len(rights) for depth, rights in sorted(found.items())}
+@torch.inference_mode()
+def needles(host: Host, stack: Haystack, look: Look) -> dict[str, bool]:
+    """Return by depth whether every digit of the needle there is the likeliest next token."""
+    found: dict[str, bool] = {}
+    with host.looking(look):
+        hidden = host.hidden(stack.tokens_S, use_cache=False).last_hidden_state[0]
+    for depth, at in stack.answers:
+        best = host.logits(hidden[at - 1 : at + DIGITS - 1]).argmax(-1).cpu()
+        found[str(depth)] = bool((best == stack.tokens_S[at : at + DIGITS]).all())
+    return dict(sorted(found.items(), key=lambda item: int(item[0])))

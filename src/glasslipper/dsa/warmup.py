@@ -30,8 +30,8 @@ BUDGETS = (64, 128, 192, 256, 384, 512, 768, 1024)
 _RATE = 0.05
 _ADAM_RATE = 3e-3
 _RISING_STEPS = 20
-_SEQUENCES_A_STEP = 4
-_ROWS_A_SEQUENCE = 16
+_SEQUENCES_A_STEP = 2
+_ROWS_A_SEQUENCE = 32
 
 
 class Recall(NamedTuple):
@@ -95,7 +95,10 @@ def teach(indexer: DropIn, written: Sequence[Rows], *, steps: int, seed: int) ->
     Raises:
         NotANumber: The loss became NaN.
     """
-    written = [Rows(r.at_T, *(part.float() for part in r[1:])) for r in written]
+    normed = indexer.normed
+    written = [
+        Rows(r.at_T, normed(r.raw_q_TE), normed(r.raw_k_SF), r.teacher_TS.float()) for r in written
+    ]
     matrices = [indexer.q_proj.weight, indexer.k_proj.weight]
     rest = [p for p in indexer.parameters() if all(p is not matrix for matrix in matrices)]
     muon, adam = Muon(matrices), torch.optim.Adam(rest, lr=_ADAM_RATE, betas=(0.9, 0.95))
@@ -147,7 +150,10 @@ def row_visible(rows: Rows) -> Tensor:
 
 
 def _loss(indexer: DropIn, rows: Rows) -> Tensor:
-    return index_loss(row_scores(indexer, rows), rows.teacher_TS, row_visible(rows))
+    """Return the loss of rows that are normed already."""
+    query = indexer.normed_queries(rows.raw_q_TE, rows.at_T)
+    keys = indexer.normed_keys(rows.raw_k_SF, torch.arange(len(rows.raw_k_SF)))
+    return index_loss(scores(query, keys), rows.teacher_TS, row_visible(rows))
 
 
 @torch.no_grad()
