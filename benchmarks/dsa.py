@@ -151,7 +151,7 @@ class Text:
             0,
             self.table,
             self.length,
-            codes.encode_queries(ask.index_q_JI[None], ask.weight_J[None]),
+            decode.encode_query(ask.index_q_JI[None], ask.weight_J[None]),
             ask.q_HD,
             k=BUDGET,
             candidates=candidates,

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from glasslipper.dsa import attend, codes, decode, select  # noqa: E402
 from glasslipper.dsa.cache import Layout, Store  # noqa: E402
+from glasslipper.dsa.errors import NotANumber  # noqa: E402
 
 
 def sequence(length: int):
@@ -60,3 +61,17 @@ def test_without_a_compiler_the_torch_path_says_that_it_runs(
     with pytest.warns(UserWarning, match="plain torch"):
         decode.step(store, 1, table, 70, queries, q, k=8)
     decode._is_native_there.cache_clear()
+
+
+@pytest.mark.parametrize("width", [4, 32, 64, 128])
+def test_a_query_is_encoded_to_the_same_bits_by_either_path(width: int) -> None:
+    rng = np.random.default_rng(width)
+    for spread in (1e-20, 1.0, 1e20):
+        q = torch.tensor(spread * rng.normal(size=(1, 5, width)), dtype=torch.float32)
+        q[0, 0] = 0.0
+        w = torch.tensor(rng.normal(size=(1, 5)), dtype=torch.float32)
+        ours, theirs = decode.encode_query(q, w), codes.encode_queries(q, w)
+        assert torch.equal(ours.codes_TJI, theirs.codes_TJI)
+        assert torch.equal(ours.weight_TJ, theirs.weight_TJ)
+    with pytest.raises(NotANumber):
+        decode.encode_query(torch.full((1, 2, width), float("nan")), torch.ones(1, 2))

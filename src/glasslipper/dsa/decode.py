@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .attend import Attended, attend
 from .cache import RUN, Store
-from .codes import Queries
+from .codes import Queries, encode_queries
 from .errors import NoCompiler
 from .kernels import native
 from .select import Selection, hierarchical_top_k, top_k
@@ -69,6 +69,15 @@ def step(
     k_KGD, v_KGD = store.rows(layer, table_P, found)
     places = torch.arange(len(found), device=found.device)[None]
     return Step(chosen, attend(q_HD[None], k_KGD, v_KGD, places, scale=factor))
+
+
+def encode_query(q_TJI: Tensor, weight_TJ: Tensor) -> Queries:
+    """Return `codes.encode_queries` of one query (T = 1), by the best path that there is."""
+    if q_TJI.device.type != "cpu" or not _is_native_there():
+        return encode_queries(q_TJI, weight_TJ)
+    q_JI, weight_J = (x[0].detach().float().numpy() for x in (q_TJI, weight_TJ))
+    codes_JI, folded_J = native.encode(q_JI, weight_J)
+    return Queries(torch.from_numpy(codes_JI)[None], torch.from_numpy(folded_J)[None])
 
 
 def arrays(store: Store, layer: int) -> native.Layer:

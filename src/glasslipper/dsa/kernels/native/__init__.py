@@ -23,6 +23,8 @@ from .build import library
 
 RUN = 16
 RUNS = PAGE // RUN
+_WIDEST = 1024
+_LOOK = "check the weights and the input of this layer"
 
 
 class Layer(NamedTuple):
@@ -72,6 +74,30 @@ class _Request(ctypes.Structure):
     ]
 
 
+def encode(
+    q_JI: NDArray[np.float32], weight_J: NDArray[np.float32]
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Rotate and encode one index query: the codes and folded weights of `codes`, bit for bit.
+
+    Raises:
+        NoCompiler: The kernel cannot be built here.
+        NotANumber: A value is NaN or infinite.
+        ValueError: Shapes do not fit each other, or the width is no power of two.
+    """
+    heads, width = q_JI.shape
+    if weight_J.shape != (heads,) or width & (width - 1) or not 0 < width <= _WIDEST:
+        raise ValueError(f"an index query cannot have the shape {q_JI.shape}, {weight_J.shape}")
+    q_JI, weight_J = (
+        np.ascontiguousarray(q_JI, np.float32),
+        np.ascontiguousarray(weight_J, np.float32),
+    )
+    codes_JI, folded_J = np.empty((heads, width), np.int8), np.empty(heads, np.float32)
+    pointers = [ctypes.c_void_p(x.ctypes.data) for x in (q_JI, weight_J, codes_JI, folded_J)]
+    if load().dsa_encode(*pointers[:2], heads, width, *pointers[2:]) < 0:
+        raise NotANumber("an index query holds NaN or infinity", hint=_LOOK)
+    return codes_JI, folded_J
+
+
 def decode(
     layer: Layer,
     table_P: NDArray[np.int32],
@@ -112,7 +138,7 @@ def decode(
     count = (built or load()).dsa_decode(ctypes.byref(request))
     del kept
     if count < 0:
-        raise NotANumber("an index score is NaN", hint="check the weights of the layer's indexer")
+        raise NotANumber("an index score is NaN", hint=_LOOK)
     return Decoded(out.index_K[:count], out.score_K[:count], out.out_HD, out.lse_H)
 
 
@@ -227,7 +253,7 @@ def load(built: Path | None = None) -> ctypes.CDLL:
         NoCompiler: It cannot be built here.
     """
     found = ctypes.CDLL(str(built or library()))
-    found.dsa_decode.restype = ctypes.c_int
+    found.dsa_decode.restype = found.dsa_encode.restype = ctypes.c_int
     return found
 
 

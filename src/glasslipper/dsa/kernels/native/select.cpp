@@ -218,3 +218,36 @@ int best(const float* score, int count, int k, std::vector<float>& scratch, int3
   }
   return kept;
 }
+
+extern "C" {
+
+// Rotates and encodes one index query, in the order of `codes.hadamard` and `codes.encode`.
+// Returns -1 where something is NaN or infinite.
+int dsa_encode(const float* q, const float* weight, int J, int I, int8_t* codes, float* folded) {
+  std::vector<float> one(I), other(I);
+  const float factor = static_cast<float>(std::pow(double(I), -0.5));
+  for (int j = 0; j < J; j++) {
+    one.assign(q + j * I, q + (j + 1) * I);
+    for (int half = 1; half < I; half *= 2) {
+      for (int i = 0; i < I; i += 2 * half)
+        for (int low = i; low < i + half; low++) {
+          other[low] = one[low] + one[low + half];
+          other[low + half] = one[low] - one[low + half];
+        }
+      one.swap(other);
+    }
+    float most = 0.0f;
+    for (float& x : one) {
+      x *= factor;
+      if (!std::isfinite(x)) return -1;
+      most = std::max(most, std::fabs(x));
+    }
+    const float scale = most / 127.0f, unit = scale > 0.0f ? scale : 1.0f;
+    for (int i = 0; i < I; i++)
+      codes[j * I + i] = int8_t(std::clamp(std::nearbyint(one[i] / unit), -127.0f, 127.0f));
+    folded[j] = weight[j] * scale;
+    if (!std::isfinite(folded[j])) return -1;
+  }
+  return 0;
+}
+}
