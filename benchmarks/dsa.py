@@ -326,6 +326,9 @@ def main() -> None:
             "hier_growth": round(
                 float(found[max(found)]["hier_ms"]) / float(found[32768]["hier_ms"]), 2
             ),
+            "hier_growth_cpu": round(
+                float(found[max(found)]["hier_cpu_ms"]) / float(found[32768]["hier_cpu_ms"]), 2
+            ),
             "hier_over_flat_recall": round(
                 min(float(x["hier_recall"]) / float(x["flat_recall"]) for x in found.values()), 4
             ),
