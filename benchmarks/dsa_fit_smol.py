@@ -170,7 +170,7 @@ def ask_through_gateway(model: Path, adapter: Path) -> bool:
                 return bool(json.load(answer)["choices"][0]["message"]["content"].strip())
         finally:
             server.terminate()
-            server.wait(60)
+            server.communicate(timeout=60)
 
 
 class Spent:
@@ -184,13 +184,16 @@ class Spent:
 
     @property
     def minutes(self) -> float:
+        """Minutes by the clock."""
         return (self._before_s + time.monotonic() - _BEGAN_S) / 60
 
     @property
     def cpu_minutes(self) -> float:
+        """Minutes of processor time."""
         return (self._before_cpu_s + time.process_time()) / 60
 
     def tell(self, what: str, done: int, total: int) -> None:
+        """Write down what was spent, and say how far it is."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         spent = {"s": self.minutes * 60, "cpu_s": self.cpu_minutes * 60, "runs": self.runs}
         self._file.write_text(json.dumps(spent), encoding="utf-8")

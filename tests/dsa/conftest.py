@@ -19,10 +19,11 @@ collect_ignore: list[str] = []
 
 def _has_torch() -> bool:
     try:
-        import torch  # noqa: F401
+        import torch
         import transformers  # noqa: F401
     except ImportError:
         return False
+    torch.set_num_threads(1)  # two that wait for each other are slower where others work too
     return True
 
 
