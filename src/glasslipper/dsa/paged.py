@@ -25,7 +25,7 @@ from glasslipper.dsa.pages import PAGE
 _HIERARCHICAL_FROM = 1 << 15
 """From so many tokens on, candidates come from pooled keys first: see `select`."""
 
-_CANDIDATES = 4
+_CANDIDATES = 8
 _LOOKS_A_CHUNK = 2
 
 
@@ -92,7 +92,7 @@ class Paged:
             seen.layer,
             self.table_P,
             length,
-            codes.encode_queries(*query),
+            decode.encode_query(*query),
             seen.q_THD[0],
             k=k,
             candidates=_CANDIDATES if length >= _HIERARCHICAL_FROM else 0,
