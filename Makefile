@@ -32,6 +32,13 @@ $(STAMPS)/lint: $(STAMPS)/test requirements/lint.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lint.txt
 	@touch $@
 
+# Which file torch is depends on the machine, so pip chooses it and no hash pins it.
+TORCH ?= torch==2.13.0
+$(STAMPS)/dsa: $(STAMPS)/test requirements/dsa.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dsa.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@touch $@
+
 .PHONY: up
 up: $(STAMPS)/run ## Set everything up, then serve
 	@exec $(BIN)/glasslipper up $(ARGS)
@@ -39,6 +46,11 @@ up: $(STAMPS)/run ## Set everything up, then serve
 .PHONY: test
 test: $(STAMPS)/test ## Set everything up, then run the tests
 	@PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+.PHONY: test-dsa
+test-dsa: $(STAMPS)/dsa ## Test sparse attention: installs torch, a CPU build is enough
+	@PYTHONWARNDEFAULTENCODING=1 GLASSLIPPER_REQUIRE_DSA=1 OMP_WAIT_POLICY=passive \
+	  $(BIN)/python -m pytest tests/dsa $(ARGS)
 
 .PHONY: test-system
 test-system: $(STAMPS)/test ## Test with what Debian has: installs nginx (needs root)
@@ -64,6 +76,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: $(STAMPS)/venv ## Compile the requirement files anew
 	@$(COMPILE) pyproject.toml -o requirements/run.txt
 	@$(COMPILE) pyproject.toml --extra hf --group test -c requirements/run.txt -o requirements/test.txt
+	@$(COMPILE) --group dsa -c requirements/test.txt -o requirements/dsa.txt
 	@$(COMPILE) pyproject.toml --group lint -c requirements/test.txt -o requirements/lint.txt
 
 .PHONY: clean
@@ -109,3 +122,11 @@ train-classify: $(STAMPS)/run ## Train the classifier's heads anew from the labe
 .PHONY: bench-classify
 bench-classify: $(STAMPS)/run ## Label prompts of sources that the classifier never saw
 	@$(BIN)/python benchmarks/classify.py $(ARGS)
+
+.PHONY: dsa-fit-smol
+dsa-fit-smol: $(STAMPS)/dsa ## Fit sparse attention to a real model and measure what it costs
+	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/dsa_fit_smol.py $(ARGS)
+
+.PHONY: bench-dsa
+bench-dsa: $(STAMPS)/dsa ## Time a decoding step of sparse attention on this CPU beside dense attention
+	@$(BIN)/python benchmarks/dsa.py $(ARGS)

@@ -37,6 +37,7 @@ COMMANDS = {
     "classify": "glasslipper.cli.classify:classify",
     "ledger": "glasslipper.cli.ledger:ledger",
     "explain": "glasslipper.cli.explain:explain",
+    "dsa": "glasslipper.cli.dsa:dsa",
     "import": "glasslipper.cli.importing:imports",
     "doctor": "glasslipper.cli.doctor:doctor",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from glasslipper.gateway.house import House
 from glasslipper.gateway.settings import Settings
@@ -12,11 +13,17 @@ from glasslipper.local import LocalModels
 from glasslipper.store import places
 
 
-async def open_house(settings: Settings, ledger: Ledger, *, engine_at: str | None = None) -> House:
+async def open_house(
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    engine_at: str | None = None,
+    more: Callable[[LocalModels], None] | None = None,
+) -> House:
     """Return a gateway over the ledger, with everything on offer that there is.
 
     Local models run in this process or a child of it, or in the keeper, whose Unix socket is
-    `engine_at`. Close the house before the ledger.
+    `engine_at`; `more` may add to them before they are offered. Close the house before the ledger.
     """
     local = LocalModels(
         folder=places.models(),
@@ -26,6 +33,8 @@ async def open_house(settings: Settings, ledger: Ledger, *, engine_at: str | Non
         queue=settings.queue,
         shared_at=engine_at,
     )
+    if more is not None:
+        more(local)
     suppliers = Suppliers(settings, ledger=ledger, local=local)
     house = House(settings=settings, ledger=ledger, suppliers=suppliers, clock=ledger.clock)
     await suppliers.refresh()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from glasslipper.gateway.settings import Settings
 from glasslipper.ledger.write import Ledger
+from glasslipper.local import LocalModels
 
 
 def run_house(
@@ -17,14 +18,16 @@ def run_house(
     *,
     ready: Callable[[list[str]], None],
     engine_at: str | None = None,
+    more: Callable[[LocalModels], None] | None = None,
 ) -> None:
     """Serve until a signal says to stop; `ready` is told the models once all is up.
 
-    With `engine_at`, local models run in the process behind that Unix socket.
+    With `engine_at`, local models run in the process behind that Unix socket. `more` may add to
+    the local models before they are offered.
     """
     import uvloop
 
-    uvloop.run(_run(settings, ledger, listener, ready, engine_at))
+    uvloop.run(_run(settings, ledger, listener, ready, engine_at, more))
 
 
 async def _run(
@@ -33,11 +36,12 @@ async def _run(
     listener: socket.socket,
     ready: Callable[[list[str]], None],
     engine_at: str | None,
+    more: Callable[[LocalModels], None] | None,
 ) -> None:
     from glasslipper.cli.assembly import open_house
     from glasslipper.gateway.server import serve
 
-    house = await open_house(settings, ledger, engine_at=engine_at)
+    house = await open_house(settings, ledger, engine_at=engine_at, more=more)
     # What is there now stays for good: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from glasslipper.store import places
 if TYPE_CHECKING:
     from glasslipper.gateway.settings import Settings
     from glasslipper.ledger.write import Ledger
+    from glasslipper.local import LocalModels
 
 DEFAULT_MODELS = ("local/smol", "local/static-256")
 """A model that answers and one that embeds: what works with no key."""
@@ -79,7 +80,7 @@ def up(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     if not no_fetch:
         _fetch_default(quiet=as_json)
-    _serve(home, settings, as_json=as_json)
+    serve(home, settings, as_json=as_json)
 
 
 def _fetch_default(*, quiet: bool) -> None:
@@ -89,7 +90,14 @@ def _fetch_default(*, quiet: bool) -> None:
         pull(model, quiet=quiet)
 
 
-def _serve(home: Path, settings: Settings, *, as_json: bool) -> None:
+def serve(
+    home: Path,
+    settings: Settings,
+    *,
+    as_json: bool,
+    more: Callable[[LocalModels], None] | None = None,
+) -> None:
+    """Serve until stopped; `more` may add local models, to the one process that there is then."""
     from glasslipper.cli.serving import run_house
     from glasslipper.gateway.server import listen
     from glasslipper.ledger.write import Ledger
@@ -102,7 +110,7 @@ def _serve(home: Path, settings: Settings, *, as_json: bool) -> None:
     def ready(models: list[str]) -> None:
         _announce(models, url, first, as_json=as_json)
 
-    if settings.workers > 1:
+    if settings.workers > 1 and more is None:
         from glasslipper.cli.workers import supervise
 
         with Ledger(home, durability=settings.durability, clock=SystemClock()) as ledger:
@@ -116,7 +124,7 @@ def _serve(home: Path, settings: Settings, *, as_json: bool) -> None:
     ):
         first = _first_key(home, ledger)
         with _note(home, url):
-            run_house(settings, ledger, listener, ready=ready)
+            run_house(settings, ledger, listener, ready=ready, more=more)
 
 
 def _announce(models: list[str], url: str, first: str | None, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ Knows nothing of the gateway, of keys or of money.
 from __future__ import annotations
 
 from glasslipper.local.catalogue import DEFAULT, EMBEDDINGS, MODELS, Model, ModelFile
+from glasslipper.local.guest import GuestEngine
 from glasslipper.local.hub import fetch_hf
 from glasslipper.local.obtain import Progress, fetch, is_present
 from glasslipper.local.upstream import LocalModels, Offered
@@ -16,6 +17,7 @@ __all__ = [
     "DEFAULT",
     "EMBEDDINGS",
     "MODELS",
+    "GuestEngine",
     "LocalModels",
     "Model",
     "ModelFile",

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -95,6 +95,7 @@ class LocalModels:
         self._queue = queue
         self._context_tokens = context_tokens
         self._files: dict[str, Path] = {}
+        self._guests: dict[str, Offered] = {}
         self._hosts: dict[str, Host] = {}
         self._vectors: StaticVectors | None = None
         self._lock = threading.Lock()
@@ -112,6 +113,21 @@ class LocalModels:
             raise InvalidRequest(f"{model_id} is the id of a model of the catalogue.")
         gguf.check(path)
         self._files[model_id] = path
+
+    def add_engine(
+        self, model_id: str, open_engine: Callable[[], LocalEngine], *, context_tokens: int
+    ) -> None:
+        """Offer what another engine answers; it is opened when it is first used.
+
+        Raises:
+            InvalidRequest: There is a model of that id.
+        """
+        if model_id in catalogue.MODELS or model_id in self._files:
+            raise InvalidRequest(f"There is a model {model_id} already.")
+        self._guests[model_id] = Offered(
+            id=model_id, kind="chat", context_tokens=context_tokens, is_present=True
+        )
+        self._hosts[model_id] = Host(open_engine, slots=1, queue=self._queue)
 
     async def remove(self, model_id: str) -> None:
         """Offer a file of the user's no longer; the file stays where it is.
@@ -150,10 +166,12 @@ class LocalModels:
             )
             for model_id, path in self._files.items()
         ]
-        return ours + theirs
+        return [*ours, *theirs, *self._guests.values()]
 
     def present(self, model_id: str) -> bool:
         """Tell whether the model's files are on this machine."""
+        if model_id in self._guests:
+            return True
         if model_id in self._files:
             return self._files[model_id].is_file()
         return obtain.is_present(catalogue.find(model_id), self._folder)
@@ -164,6 +182,8 @@ class LocalModels:
         Raises:
             ModelUnknown: There is no such model.
         """
+        if model_id in self._guests:
+            return self._guests[model_id].context_tokens
         path = self._files.get(model_id)
         if path is not None:
             most = gguf.context_tokens(path) or DEFAULT_CONTEXT_TOKENS

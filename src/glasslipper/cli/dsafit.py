@@ -1,0 +1,218 @@
+"""`glasslipper dsa fit` and `glasslipper dsa eval`: make an adapter, and judge one."""
+
+# pyright: reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownParameterType=false
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from glasslipper.cli import options
+from glasslipper.cli.output import mention, print_json, say
+
+if TYPE_CHECKING:
+    from glasslipper.cli.sparse import Loaded
+    from glasslipper.dsa.adapter import Adapter
+
+Command = TypeVar("Command", bound=Callable[..., object])
+HERE = click.Path(path_type=Path)
+
+
+def _common(command: Command) -> Command:
+    for option in (
+        click.option("--model", required=True, help="A folder, a GGUF file, or local/smol."),
+        click.option("--out", type=HERE, help="Folder of the adapter.  [beside the model]"),
+        click.option("--length", type=click.IntRange(128), default=2048, help="Tokens.  [2048]"),
+        click.option("--threads", type=click.IntRange(1), help="Threads to compute with."),
+        click.option(
+            "--dtype",
+            type=click.Choice(["bfloat16", "float32"]),
+            default="bfloat16",
+            help="Numbers to compute in.  [bfloat16]",
+        ),
+        click.option("--quiet", is_flag=True, help="Show no progress."),
+        options.as_json,
+    ):
+        command = option(command)
+    return command
+
+
+@options.example(
+    "glasslipper dsa fit --model local/smol --text docs/ --test other.txt",
+    "glasslipper dsa fit --model ./Qwen3-8B --text corpus/ --effort long --budget 2048",
+)
+@click.command()
+@click.option(
+    "--text", "text", type=HERE, multiple=True, required=True, help="Files to learn from."
+)
+@click.option("--test", type=HERE, multiple=True, help="Files to judge by.  [kept from --text]")
+@click.option(
+    "--effort",
+    type=click.Choice(["quick", "normal", "long"]),
+    default="normal",
+    help="How much is done.  [normal]",
+)
+@click.option("--budget", type=click.IntRange(64), default=256, help="Mean tokens kept.  [256]")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Mass that a layer may lose by sharing another's choice.  [0]",
+)
+@click.option("--work", type=HERE, help="Where to keep what is done so far.  [in --out]")
+@click.option("--no-report", is_flag=True, help="Do not judge the adapter afterwards.")
+@_common
+def fit(
+    *,
+    model: str,
+    text: tuple[Path, ...],
+    test: tuple[Path, ...],
+    out: Path | None,
+    effort: str,
+    budget: int,
+    share: float,
+    length: int,
+    work: Path | None,
+    no_report: bool,
+    threads: int | None,
+    dtype: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Fit sparse attention to a model; the model itself is not touched.
+
+    Stop it whenever you like: the same command goes on where it was.
+    """
+    from glasslipper.cli import sparse
+
+    with sparse.our_words(), sparse.progress(quiet=quiet) as tell:
+        from glasslipper.dsa import adapter as adapters
+        from glasslipper.dsa import fit as fitting
+        from glasslipper.dsa import texts
+
+        path = sparse.find_model(model, quiet=quiet)
+        folder = out or sparse.beside(path)
+        loaded = sparse.load(path, threads=threads, dtype=dtype)
+        words = [texts.read(file) for file in texts.files_in(text)]
+        unfinished = work or folder / f"work-{effort}-{length}-{loaded.opened.fingerprint[:8]}"
+        fitted = fitting.fit(
+            loaded.opened,
+            loaded.host,
+            words,
+            unfinished,
+            effort=fitting.EFFORTS[effort],
+            k=budget,
+            length=length,
+            share_tolerance=share,
+            on_progress=tell,
+        )
+        file = adapters.save(fitted.adapter, folder)
+        told: dict[str, Any] = {
+            "adapter": str(file),
+            "bytes": file.stat().st_size,
+            "seconds": round(fitted.seconds, 1),
+            "dense_layers": [n for n, p in enumerate(fitted.adapter.plan) if p.kind == "dense"],
+        }
+        if not no_report:
+            judged = _sequences(loaded, test, length) or {
+                "kept from the text": texts.sequences(
+                    loaded.opened.tokenizer, words, length=length, most=4
+                )
+            }
+            told["report"] = _report(loaded, fitted.adapter, judged, folder, (budget,), tell)
+        if work is None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    _tell(told, as_json=as_json)
+
+
+@options.example("glasslipper dsa eval --model local/smol --test other.txt")
+@click.command("eval")
+@click.option("--test", type=HERE, multiple=True, required=True, help="Files to judge by.")
+@click.option("--budget", type=click.IntRange(64), multiple=True, help="Budgets.  [256 and 512]")
+@_common
+def evaluate(
+    *,
+    model: str,
+    test: tuple[Path, ...],
+    budget: tuple[int, ...],
+    out: Path | None,
+    length: int,
+    threads: int | None,
+    dtype: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Judge an adapter on texts that it has not learned from; writes a page with pictures."""
+    from glasslipper.cli import sparse
+
+    with sparse.our_words(), sparse.progress(quiet=quiet) as tell:
+        path = sparse.find_model(model, quiet=quiet)
+        folder = out or sparse.beside(path)
+        loaded = sparse.load(path, threads=threads, dtype=dtype)
+        adapter = sparse.load_adapter(loaded, folder)
+        judged = _sequences(loaded, test, length)
+        told = _report(loaded, adapter, judged, folder, budget or (256, 512), tell)
+    _tell(told, as_json=as_json)
+
+
+def _sequences(loaded: Loaded, test: tuple[Path, ...], length: int) -> dict[str, Sequence[Any]]:
+    from glasslipper.dsa import texts
+    from glasslipper.dsa.errors import TextTooShort
+
+    found: dict[str, Sequence[Any]] = {}
+    for place in test:
+        words = [texts.read(file) for file in texts.files_in([place])]
+        cut = texts.sequences(loaded.opened.tokenizer, words, length=length, most=4)
+        if not cut:
+            raise TextTooShort(f"{place} has fewer than {length} tokens.")
+        found[place.name] = cut
+    return found
+
+
+def _report(
+    loaded: Loaded,
+    adapter: Adapter,
+    judged: Mapping[str, Sequence[Any]],
+    folder: Path,
+    budgets: tuple[int, ...],
+    tell: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    from glasslipper.dsa import evaluate, page
+
+    length = len(next(iter(judged.values()))[0])
+    report = evaluate.evaluate(
+        loaded.host,
+        adapter,
+        judged,
+        budgets=budgets,
+        needle_lengths=(length // 2, length),
+        tokenizer=loaded.opened.tokenizer,
+        on_progress=tell,
+    )
+    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    shown = folder / "report.html"
+    shown.write_text(page.render(report), encoding="utf-8")
+    return {"page": str(shown), **report}
+
+
+def _tell(told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    if "adapter" in told:
+        say(f"The adapter is {told['adapter']} ({told['bytes'] / 1e6:.1f} MB).")
+    report = told.get("report", told)
+    for name, text in report.get("perplexity", {}).items():
+        say(f"{name}, perplexity against dense in the later half:")
+        for way, ratio in text["later_half"].items():
+            say(f"  {way:<12} {ratio:.4f}")
+    if "page" in report:
+        mention(f"Pictures: {report['page']}")

@@ -1,0 +1,177 @@
+"""A look for serving: keys, values and index keys live in pages; every query gathers what it needs.
+
+One sequence grows by the chunks that the model is run over. Sparse layers select exactly and
+attend to what they selected, dense layers to all. Also counts the work of each token and lets
+the meter look, now and then, at what was missed. Letters as in `cache`, `select` and `attend`.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glasslipper.dsa import attend, codes, decode, select
+from glasslipper.dsa.adapter import Adapter
+from glasslipper.dsa.cache import Store
+from glasslipper.dsa.codes import Keys
+from glasslipper.dsa.host import Seen
+from glasslipper.dsa.meter import Meter
+from glasslipper.dsa.pages import PAGE
+
+_HIERARCHICAL_FROM = 1 << 15
+"""From so many tokens on, candidates come from pooled keys first: see `select`."""
+
+_CANDIDATES = 8
+_LOOKS_A_CHUNK = 2
+
+
+@dataclass(slots=True)
+class Work:
+    """What attention did: multiplications and additions, by where the tokens stand."""
+
+    first: int
+    tokens: int
+    attention: int = 0
+    index: int = 0
+
+
+@dataclass(slots=True)
+class Paged:
+    """The look of one sequence; set `start` before each run of the model."""
+
+    store: Store
+    adapter: Adapter
+    budget_scale: float = 1.0
+    is_sparse: bool = True
+    meter: Meter = field(default_factory=Meter)
+    start: int = 0
+    table_P: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32))
+    work: list[Work] = field(default_factory=list[Work])
+    _chosen: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+    _draw: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
+    _looked_at: int = -1
+
+    def begin(self, start: int, tokens: int) -> None:
+        """Say that the model is about to run over some tokens from `start` on."""
+        self.start = start
+        self.work.append(Work(start, tokens))
+        self._looked_at = self._draw.randrange(self.adapter.model.layers)
+
+    def __call__(self, seen: Seen) -> Tensor:
+        """Write the new tokens and attend.  (T, H, D)."""
+        layer, tokens = seen.layer, seen.q_THD.shape[0]
+        length = self.start + tokens
+        at_T = torch.arange(self.start, length)
+        indexer = self.adapter.indexers.get(layer)
+        index_keys = (
+            codes.encode_keys(indexer.keys(seen.raw_k_TF, at_T))
+            if indexer is not None
+            else self._no_keys(tokens)
+        )
+        self.store.write(layer, self.table_P, self.start, seen.k_SGD, seen.v_SGD, index_keys)
+        plan = self.adapter.plan[layer]
+        k = max(1, round(plan.k * self.budget_scale))
+        if not self.is_sparse or plan.kind == "dense" or length <= k:
+            if plan.kind != "dense" and self.is_sparse and indexer is not None:
+                self._chosen[layer] = torch.arange(length)[None].expand(tokens, -1)
+            return self._dense(seen, at_T, length)
+        if tokens == 1 and plan.kind == "full":
+            return self._step(seen, k, length)
+        return self._gather(seen, at_T, k, length)
+
+    def _step(self, seen: Seen, k: int, length: int) -> Tensor:
+        """Take one token further, by the fastest kernel there is."""
+        indexer = self.adapter.indexers[seen.layer]
+        query = indexer.queries(seen.raw_q_TE, torch.tensor([length - 1]))
+        step = decode.step(
+            self.store,
+            seen.layer,
+            self.table_P,
+            length,
+            decode.encode_query(*query),
+            seen.q_THD[0],
+            k=k,
+            candidates=_CANDIDATES if length >= _HIERARCHICAL_FROM else 0,
+            scale=seen.scale,
+        )
+        self._chosen[seen.layer] = step.selection.index_TK
+        self._count(seen, k, length - 1, 1, scored=length)
+        if seen.layer == self._looked_at:
+            self._look(seen, 0, length - 1, step.attended.lse_TH[0])
+        return step.attended.out_THV.to(seen.q_THD.dtype)
+
+    def _gather(self, seen: Seen, at_T: Tensor, k: int, length: int) -> Tensor:
+        """Attend many queries, each to its own selection."""
+        plan = self.adapter.plan[seen.layer]
+        scored = 0
+        if plan.kind == "full":
+            indexer = self.adapter.indexers[seen.layer]
+            query = codes.encode_queries(*indexer.queries(seen.raw_q_TE, at_T))
+            keys = self.store.keys(seen.layer, self.table_P, length)
+            self._chosen[seen.layer] = select.top_k(query, keys, k, at_T).index_TK
+            scored = length
+        k_SGD, v_SGD = self._rows(seen.layer, length)
+        chosen_TK = self._chosen[plan.source if plan.kind == "shared" else seen.layer]
+        found = attend.attend(seen.q_THD, k_SGD, v_SGD, chosen_TK, scale=seen.scale)
+        self._count(seen, k, int(at_T[0]), len(at_T), scored=scored)
+        for _ in range(_LOOKS_A_CHUNK if len(at_T) > 1 else int(seen.layer == self._looked_at)):
+            row = self._draw.randrange(len(at_T))
+            self._look(seen, row, int(at_T[row]), found.lse_TH[row])
+        return found.out_THV
+
+    def _dense(self, seen: Seen, at_T: Tensor, length: int) -> Tensor:
+        k_SGD, v_SGD = self._rows(seen.layer, length)
+        self._count(seen, length, int(at_T[0]), len(at_T), scored=0)
+        q, k, v = (x.to(seen.q_THD.dtype).transpose(0, 1) for x in (seen.q_THD, k_SGD, v_SGD))
+        if len(at_T) == 1:
+            # Two multiplications: the library's own attention is slow for one query on CPUs.
+            grouped = q.reshape(k.shape[0], -1, q.shape[-1])  # (G, H/G, D)
+            weights = ((grouped @ k.transpose(1, 2)).float() * seen.scale).softmax(-1)
+            return (weights.to(v.dtype) @ v).reshape(1, -1, v.shape[-1])
+        repeat = q.shape[0] // k.shape[0]
+        may = None
+        if self.start:
+            may = torch.arange(length)[None] <= at_T[:, None]
+        out = functional.scaled_dot_product_attention(
+            q[None],
+            k.repeat_interleave(repeat, 0)[None],
+            v.repeat_interleave(repeat, 0)[None],
+            attn_mask=may,
+            is_causal=may is None,
+            scale=seen.scale,
+        )
+        return out[0].transpose(0, 1)
+
+    def _look(self, seen: Seen, row: int, at: int, lse_H: Tensor) -> None:
+        """Compute what one query would have seen densely, and tell the meter what it missed."""
+        k_SGD, _ = self._rows(seen.layer, at + 1)
+        q_GRD = seen.q_THD[row].float().unflatten(0, (k_SGD.shape[1], -1))
+        logits = torch.einsum("grd,sgd->grs", q_GRD, k_SGD.float()) * seen.scale
+        kept_H = (lse_H.float() - logits.logsumexp(-1).flatten()).exp()
+        self.meter.add(float((1 - kept_H).mean().clamp(0, 1)))
+
+    def _rows(self, layer: int, length: int) -> tuple[Tensor, Tensor]:
+        """Return keys and values up to `length`, without copying where the pages lie in a row."""
+        pages = -(-length // PAGE)
+        first = int(self.table_P[0])
+        if bool((self.table_P[:pages] == torch.arange(first, first + pages)).all()):
+            rows = self.store.kv[layer, first : first + pages].flatten(0, 1)[:length]
+            return rows[:, 0], rows[:, 1]
+        return self.store.rows(layer, self.table_P, torch.arange(length))
+
+    def _no_keys(self, tokens: int) -> Keys:
+        width = self.adapter.index.width
+        return Keys(torch.zeros(tokens, width, dtype=torch.int8), torch.zeros(tokens))
+
+    def _count(self, seen: Seen, k: int, first: int, tokens: int, *, scored: int) -> None:
+        """Count multiply-adds: two products of the attention's width, one of the indexer's."""
+        each = 2 * self.adapter.model.heads * self.adapter.model.width
+        looked = sum(min(k, at + 1) for at in range(first, first + tokens))
+        self.work[-1].attention += each * looked
+        if scored:
+            seen_keys = sum(at + 1 for at in range(first, first + tokens))
+            self.work[-1].index += self.adapter.index.heads * self.adapter.index.width * seen_keys

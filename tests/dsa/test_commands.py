@@ -1,0 +1,131 @@
+"""The commands, as a user types them, on a tiny model: fit, serve, ask, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+from glasslipper.dsa import adapter as adapters
+from glasslipper.dsa import warmup
+from glasslipper.dsa.adapter import LayerPlan
+
+pytestmark = pytest.mark.timeout(600)
+
+GLASSLIPPER = Path(sys.executable).with_name("glasslipper")
+LICENCE = Path(__file__).parents[2] / "LICENSE"
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("home")
+    kept = {name: text for name, text in os.environ.items() if "KEY" not in name}
+    kept |= {"GLASSLIPPER_HOME": str(home), "GLASSLIPPER_MODELS": str(models_folder)}
+    return kept | {"OMP_NUM_THREADS": "1", "GLASSLIPPER_DISCOVER": "false"}
+
+
+def run(environ: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [GLASSLIPPER, *words], env=environ, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def fitted(environ: dict[str, str], tiny_folder: Path) -> Path:
+    words = ["--text", str(LICENCE), "--length", "128", "--effort", "quick", "--threads", "1"]
+    words += ["--budget", "64", "--no-report", "--dtype", "float32", "--json"]
+    done = run(environ, "dsa", "fit", "--model", str(tiny_folder), *words)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert Path(told["adapter"]) == tiny_folder / "dsa" / "adapter.safetensors"
+    assert "indexers: 4 of 4" in done.stderr
+    _let_all_layers_select(tiny_folder)
+    return tiny_folder
+
+
+def _let_all_layers_select(folder: Path) -> None:
+    """Undo that layers stay dense: with random weights few indexers learn enough in a moment."""
+    known = adapters.load(folder / "dsa")
+    plan = tuple(LayerPlan("full", 64, n) for n in range(4))
+    indexers = {n: warmup.new_indexer(known.model, known.index) for n in range(4)}
+    indexers.update(known.indexers)
+    adapters.save(dataclasses.replace(known, plan=plan, indexers=indexers), folder / "dsa")
+
+
+def test_a_fitted_model_answers_through_the_gateway(fitted: Path, environ: dict[str, str]) -> None:
+    command = [GLASSLIPPER, "dsa", "serve", "--model", str(fitted), "--port", "0", "--json"]
+    server = subprocess.Popen(
+        [*command, "--as", "local/tiny"], env=environ, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        ready = json.loads(server.stdout.readline())
+        assert "local/tiny" in ready["models"]
+        client = OpenAI(base_url=ready["url"], api_key=ready["key"], max_retries=0)
+        stream = client.chat.completions.create(
+            model="local/tiny",
+            messages=[{"role": "user", "content": "word " * 150}],
+            max_tokens=9,
+            temperature=0,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        chunks = list(stream)
+        usage = chunks[-1].usage
+        assert usage is not None
+        assert usage.completion_tokens == 9
+        assert usage.prompt_tokens > 150
+        assert sum(bool(chunk.choices and chunk.choices[0].delta.content) for chunk in chunks) > 1
+        with pytest.raises(Exception, match="context"):
+            client.chat.completions.create(
+                model="local/tiny", messages=[{"role": "user", "content": "word " * 900}]
+            )
+        with pytest.raises(Exception, match="does not offer"):
+            client.chat.completions.create(
+                model="local/tiny",
+                messages=[{"role": "user", "content": "word"}],
+                frequency_penalty=1,
+            )
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+
+
+def test_a_long_text_is_answered_both_ways_and_the_work_is_drawn(
+    fitted: Path, environ: dict[str, str]
+) -> None:
+    text = Path(environ["GLASSLIPPER_HOME"]) / "text.txt"
+    text.write_text("Some words to read. " * 60, encoding="utf-8")
+    words = ["ask", "--file", str(text), "--model", str(fitted), "--max-tokens", "3"]
+    done = run(environ, *words, "--sparse", "--dense", "What?")
+    assert done.returncode == 0, done.stderr
+    assert "Work of each token" in done.stdout
+    assert "█" in done.stdout
+    told = json.loads(run(environ, *words, "--sparse", "--dense", "--json", "What?").stdout)
+    dense, sparse = (told[way]["work"][0][1] for way in ("dense", "sparse"))
+    assert 0 < sparse < dense
+
+
+def test_bad_input_is_an_error_that_says_what_to_do(
+    fitted: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    model = ("--model", str(fitted))
+    missing = run(environ, "dsa", "serve", *model, "--adapter", str(tmp_path))
+    assert missing.returncode == 1
+    assert "glasslipper dsa fit" in missing.stderr
+    nowhere = run(environ, "dsa", "serve", "--model", str(tmp_path / "none"))
+    assert "There is no model at" in nowhere.stderr
+    far = run(environ, "dsa", "serve", *model, "--context", "99999")
+    assert "trained for 512 tokens" in far.stderr
+    short = tmp_path / "short.txt"
+    short.write_text("few words", encoding="utf-8")
+    few = run(environ, "dsa", "fit", *model, "--text", str(short), "--length", "128")
+    assert "at least" in few.stderr

@@ -1,0 +1,217 @@
+"""A retrofit of a tiny model from end to end: learned, chosen, saved, judged, stopped, resumed."""
+
+from __future__ import annotations
+
+import pydoc_data.topics
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from glasslipper.dsa import adapter as adapters
+from glasslipper.dsa import choose, evaluate, fit, looks, page, quality, teacher, texts, warmup
+from glasslipper.dsa.adapter import LayerPlan
+from glasslipper.dsa.errors import AdapterUnfit, ContextExceeded, NotANumber, TextTooShort
+from glasslipper.dsa.fit import Effort, Fitted
+from glasslipper.dsa.host import Host
+from glasslipper.dsa.models import open_model
+from glasslipper.dsa.warmup import Recall
+
+WORDS = ["\n".join(pydoc_data.topics.topics.values())]
+EFFORT = Effort(sequences=5, rows=24, steps=40, calibration=2)
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Fitted]:
+    opened = open_model(tiny_folder, dtype="float32")
+    host = Host(opened.model)
+    work = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        # Random layers attend to what cannot be learned in a few steps: do not leave them dense.
+        patch.setattr(choose, "LEAST_OF_ORACLE", 0.1)
+        return opened, host, fit.fit(opened, host, WORDS, work, effort=EFFORT, k=64, length=256)
+
+
+def test_taught_indexers_beat_a_window(fitted: tuple[Any, Any, Fitted]) -> None:
+    _, _, found = fitted
+    for layer, recalls in found.measured.items():
+        at = recalls[0]
+        assert at.k == 64
+        assert at.indexer > at.window, layer
+        assert at.indexer <= at.oracle + 1e-6
+    assert {layer.kind for layer in found.adapter.plan} <= {"full", "dense"}
+
+
+def test_a_fit_that_was_stopped_goes_on_and_finds_the_same(
+    tiny: Any, fitted: tuple[Any, Any, Fitted], tmp_path: Path
+) -> None:
+    opened, host = tiny
+
+    class Stopped(Exception):
+        pass
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "indexers" and done == 2:
+            raise Stopped
+
+    def again(**more: Any) -> Fitted:
+        return fit.fit(opened, host, WORDS, tmp_path, effort=EFFORT, k=64, length=256, **more)
+
+    with pytest.raises(Stopped):
+        again(on_progress=stop)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    resumed = again()
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    assert len(before) > 20
+    assert before.items() <= after.items()
+    assert resumed.measured == fitted[2].measured
+
+
+def test_an_adapter_is_read_as_it_was_saved(
+    fitted: tuple[Any, Any, Fitted], tmp_path: Path
+) -> None:
+    opened, _, found = fitted
+    path = adapters.save(found.adapter, tmp_path)
+    read = adapters.load(tmp_path, fingerprint=opened.fingerprint)
+    assert read.plan == found.adapter.plan
+    assert read.index == found.adapter.index
+    for layer, indexer in read.indexers.items():
+        known = found.adapter.indexers[layer].state_dict()
+        for name, weight in indexer.state_dict().items():
+            assert torch.equal(weight, known[name].half().float())
+    with pytest.raises(AdapterUnfit, match="another model"):
+        adapters.load(tmp_path, fingerprint="0" * 32)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(AdapterUnfit, match="no sound adapter"):
+        adapters.load(tmp_path)
+    with pytest.raises(AdapterUnfit, match="no adapter"):
+        adapters.load(tmp_path / "nowhere")
+
+
+def test_the_report_has_every_part_and_its_page_needs_no_scripts(
+    fitted: tuple[Any, Any, Fitted],
+) -> None:
+    opened, host, found = fitted
+    cut = texts.sequences(opened.tokenizer, WORDS, length=256, most=1)
+    report = evaluate.evaluate(
+        host,
+        found.adapter,
+        {"help <b>": cut},
+        budgets=(64, 400),
+        needle_lengths=(384,),
+        haystacks=1,
+        tokenizer=opened.tokenizer,
+    )
+    ratios = report["perplexity"]["help <b>"]["later_half"]
+    assert ratios["dense"] == 1
+    assert ratios["sparse 400"] == pytest.approx(1, abs=1e-4)
+    assert ratios["oracle 400"] == pytest.approx(1, abs=1e-4)
+    assert 0 < evaluate.recall_of_oracle(report["recall"]["help <b>"], 64) <= 1
+    shown = page.render(report)
+    assert "<script" not in shown
+    assert "help &lt;b&gt;" in shown
+    assert shown.count("<svg") == 3
+
+
+def test_needles_lie_where_they_are_said_to(tokenizer: Any) -> None:
+    hay = texts.sequences(tokenizer, WORDS, length=1024, most=2)
+    for stack in quality.haystacks(tokenizer, hay, length=1000, count=3):
+        assert len(stack.tokens_S) == 1000
+        text = tokenizer.decode(stack.tokens_S)
+        for _, at in stack.answers:
+            code = tokenizer.decode(stack.tokens_S[at : at + quality.DIGITS])
+            assert code.isdigit()
+            assert len(code) == quality.DIGITS
+            assert text.count(code) == 3
+
+
+def test_budgets_go_where_they_gain_most_and_keep_to_their_mean() -> None:
+    flat = [Recall(k, 1.0, 0.99, 0.5) for k in warmup.BUDGETS]
+    steep = [Recall(k, 1.0, k / 1024, 0.0) for k in warmup.BUDGETS]
+    given = choose.budgets({0: flat, 1: steep}, mean=256)
+    assert given == {0: 64, 1: 448}
+
+
+def test_a_layer_that_does_not_beat_a_window_stays_dense() -> None:
+    def measured(indexer: float) -> list[Recall]:
+        return [Recall(256, 0.95, indexer, 0.8)]
+
+    found = choose.dense_layers({0: measured(0.93), 1: measured(0.79), 2: measured(0.805)}, 256)
+    assert list(found) == [1, 2]
+    assert "window" in found[1]
+    assert "oracle" in found[2]
+
+
+def test_layers_that_choose_alike_share_and_others_do_not() -> None:
+    shape = warmup.Shape(layers=3, heads=2, groups=1, width=32, rope_base=1e4)
+    torch.manual_seed(0)
+    index = warmup.index_shape(shape)
+    one, other = (warmup.new_indexer(shape, index) for _ in range(2))
+    raw_q, raw_k = torch.randn(8, 64), torch.randn(128, 32)
+    at = torch.arange(120, 128)
+    rows = [teacher.Rows(at, raw_q, raw_k, torch.rand(8, 128))]
+    with torch.no_grad():
+        best = warmup.row_scores(one, rows[0])
+    peaked = [rows[0]._replace(teacher_TS=torch.softmax(best * 50, -1))]
+    written = {0: peaked, 1: peaked, 2: peaked}
+    found = choose.sharing({0: one, 1: one, 2: other}, written, k=16, tolerance=0.01)
+    assert found.get(1) == 0
+    assert choose.sharing({0: one, 1: one}, written, k=16, tolerance=0.0) == {}
+
+
+def test_shared_layers_attend_to_what_their_source_chose(fitted: tuple[Any, Any, Fitted]) -> None:
+    opened, host, _ = fitted
+    plan = (*(LayerPlan("full", 64, n) for n in range(2)), LayerPlan("shared", 64, 1))
+    plan = (*plan, LayerPlan("dense"))
+    shape = warmup.index_shape(host.shape)
+    shared = adapters.Adapter(
+        model=host.shape,
+        index=shape,
+        fingerprint=opened.fingerprint,
+        context_tokens=512,
+        plan=plan,
+        indexers={n: warmup.new_indexer(host.shape, shape) for n in range(2)},
+    )
+    tokens = texts.sequences(opened.tokenizer, WORDS, length=200, most=1)[0]
+    with torch.inference_mode(), host.looking(looks.planned(shared)):
+        out = host.hidden(tokens, use_cache=False).last_hidden_state
+    assert out.isfinite().all()
+
+
+def test_what_cannot_be_fitted_is_refused_in_words(tiny: Any, tmp_path: Path) -> None:
+    opened, host = tiny
+
+    def start(words: list[str], length: int) -> None:
+        fit.fit(opened, host, words, tmp_path, effort=EFFORT, k=64, length=length)
+
+    with pytest.raises(ContextExceeded, match="trained for 512 tokens, not for 4096"):
+        start(WORDS, 4096)
+    with pytest.raises(TextTooShort, match="at least 6"):
+        start(["only a few words"], 256)
+    with torch.no_grad():
+        opened.model.model.layers[1].self_attn.v_proj.weight[0, 0] = float("nan")
+    with pytest.raises(NotANumber, match="Layer 1"):
+        start(WORDS, 256)
+
+
+def test_texts_are_drawn_evenly_from_all_files(tokenizer: Any) -> None:
+    draw = random.Random(0)
+    long = " ".join(draw.choices(["red", "green", "blue"], k=20_000))
+    short = " ".join(draw.choices(["one", "two", "three"], k=600))
+    cut = texts.sequences(tokenizer, [long, short], length=256, most=4)
+    shown = [tokenizer.decode(tokens) for tokens in cut]
+    assert len(shown) == 4
+    assert sum("two" in text for text in shown) == 2
+
+
+def test_manual_pages_and_packed_files_are_read_as_text(tmp_path: Path) -> None:
+    import gzip
+
+    file = tmp_path / "tool.1.gz"
+    file.write_bytes(gzip.compress(b".TH TOOL 1\n.SH NAME\ntool \\- does \\fBwork\\fR\n"))
+    assert texts.read(file).strip() == "NAME\ntool - does work"
+    file.write_bytes(b"not gzip")
+    with pytest.raises(TextTooShort, match="cannot be read"):
+        texts.read(file)
