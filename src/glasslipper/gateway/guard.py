@@ -1,9 +1,9 @@
 """The server's side of one client connection: uvicorn's, with what a public face needs besides.
 
-A client has a limited time for its header and for its body, to read what it is sent, and a
-limited size for its header; whoever serves it learns at once when it leaves. A client that closes its sending half counts as
-gone, because TCP cannot tell it from one that closed both. What is written within one turn of
-the event loop goes out in one piece.
+A client has a limited time for its header and for its body, to read what it is sent, and a limited
+size for its header; whoever serves it learns at once when it leaves. A client that closes its
+sending half counts as gone, because TCP cannot tell it from one that closed both. What is written
+within one turn of the event loop goes out in one piece.
 """
 
 from __future__ import annotations
