@@ -27,7 +27,7 @@ def reasoning_share(study: Study) -> Result | Missing:
         return NO_REASONING
     before, after = forms.ends(weeks, "True")
     return Result(
-        claim=f"Reasoning models {forms.moved(before, after)} of all tokens",
+        claim=f"The share of reasoning models {forms.moved(before, after)}",
         chart=lines.over_weeks(
             weeks.weeks, {"Reasoning": shares}, title="Share of tokens", form=".0%"
         ),
@@ -81,7 +81,7 @@ def tool_calls(study: Study) -> Result | Missing:
     before, after = forms.first_and_last(shares)
     overall = sum(float(r["called"]) for r in rows) / sum(float(r["t"]) for r in rows)
     return Result(
-        claim=f"Requests that end in a tool call {forms.moved(before, after)} of all tokens",
+        claim=f"The share of requests that end in a tool call {forms.moved(before, after)}",
         chart=lines.over_weeks(weeks, {"Tool calls": shares}, title="Share of tokens", form=".0%"),
         table=Table(
             headings=("Week", "Ended in a tool call%", "Tools offered%"),

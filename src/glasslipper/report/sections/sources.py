@@ -95,7 +95,7 @@ def china_share(study: Study) -> Result | Missing:
     before, after = forms.ends(weeks, "Open, China")
     high = max(range(len(shares)), key=lambda i: shares[i])
     return Result(
-        claim=f"Open models from China {forms.moved(before, after)}; the most was"
+        claim=f"The share of open models from China {forms.moved(before, after)}; the most was"
         f" {words.percent(shares[high])}, in the week of {weeks.weeks[high]}",
         chart=lines.over_weeks(
             weeks.weeks, {"Open, China": shares}, title="Share of tokens", form=".0%"
