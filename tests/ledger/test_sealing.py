@@ -119,6 +119,38 @@ def test_a_topic_that_is_known_in_time_becomes_columns_of_its_generation(tmp_pat
         assert lake.rows("SELECT id, task FROM topics") == [(old.id, "legal")]
 
 
+def test_a_topic_that_comes_after_sealing_counts_everywhere(tmp_path: Path) -> None:
+    ours = "model <> 'x/none'"
+    sums = f"""
+        SELECT task, sum(requests), sum(prompt_tokens) FROM {{}} WHERE {ours}
+        GROUP BY task HAVING sum(requests) <> 0"""
+    with Ledger(tmp_path) as ledger:
+        account = make_key(ledger)
+        one, other, third = plain(account), plain(account), plain(account)
+        record(ledger, one, other, third)
+        note(
+            ledger,
+            fact(one, "topic", {**TOPIC, "task": "legal"}),
+            fact(one, "topic", {**TOPIC, "task": "older"}, noted_ms=NOON_MS),
+        )
+        seal.seal(tmp_path, seal.NOW)
+        note(ledger, fact(one, "topic", TOPIC), fact(other, "topic", {"task": "health"}))
+        for sealed in range(2):
+            with Lake(tmp_path, threads=1) as lake:
+                assert lake.hot_rows == 0
+                tasks = dict(lake.rows(f"SELECT id, task FROM generations WHERE {ours}"))
+                assert tasks == {one.id: "programming", other.id: "health", third.id: None}
+                for table in ("usage_daily", "(FROM units_weekly WHERE unit_kind = 'key')"):
+                    assert sorted(lake.rows(sums.format(table)), key=str) == [
+                        ("health", 1, 120),
+                        ("programming", 1, 120),
+                        (None, 1, 120),
+                    ]
+            if not sealed:  # the facts are sealed with whatever is sealed next
+                record(ledger, bare(account, model="x/none"))
+                assert len(seal.seal(tmp_path, seal.NOW)) == 1
+
+
 def test_what_is_recorded_after_sealing_is_read_beside_it_and_sealed_next(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         account = make_key(ledger)
