@@ -1,9 +1,14 @@
-"""Makes files and their names outlast the power."""
+"""Makes files and their names outlast the power, and turns what goes wrong into sentences."""
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+
+from glasslipper.kernel.errors import DiskFull, StoreFailed
 
 
 def sync_file(path: Path) -> None:
@@ -22,3 +27,19 @@ def _sync(path: Path, flags: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def plain_errors(place: Path) -> Generator[None]:
+    """Turn what the system says about files in a place into errors of ours.
+
+    Raises:
+        DiskFull: There is no room.
+        StoreFailed: Anything else went wrong with a file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"The disk that holds {place} is full.") from error
+        raise StoreFailed(f"Writing {place} failed: {error}.") from error

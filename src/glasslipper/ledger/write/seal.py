@@ -30,7 +30,7 @@ from glasslipper.ledger.write import rows, segment
 from glasslipper.store import lease
 from glasslipper.store.database import Database
 from glasslipper.store.duck import Duck, text
-from glasslipper.store.files import sync_file
+from glasslipper.store.files import plain_errors, sync_file
 
 STATE_FILE = "state.sqlite"
 JOURNALS = "journal"
@@ -146,8 +146,9 @@ def _seal_journal(home: Path, folder: Path, when: When, clock: Clock) -> Iterato
 
 def _duck(home: Path) -> Duck:
     spill = home / segments.LAKE / segments.STAGING
-    spill.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Duck(memory_bytes=_MEMORY_BYTES, threads=1, spill=spill)
+    with plain_errors(spill):
+        spill.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Duck(memory_bytes=_MEMORY_BYTES, threads=1, spill=spill)
 
 
 def _left_behind(table: Database, last: int) -> bool:
@@ -186,8 +187,9 @@ def _seal_window(
 ) -> Segment:
     lines = duck.folder / "lines.ndjson"
     with ExitStack() as stack:
+        stack.enter_context(plain_errors(home / segments.LAKE))
+        stack.callback(lines.unlink, missing_ok=True)
         _write_lines(lines, table, window)
-        stack.callback(lines.unlink)
         # What the segment says must not outlive the lines that it says it of.
         for path in sorted(folder.glob("*.ndjson"))[-2:]:
             sync_file(path)

@@ -16,11 +16,11 @@ import shutil
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from glasslipper.kernel.errors import DiskFull, StoreBusy, StoreFailed
+from glasslipper.kernel.errors import StoreBusy
 from glasslipper.ledger.lake import columns, rollups, segments, views
 from glasslipper.ledger.lake.segments import File, Manifest, Segment, Span
 from glasslipper.store.duck import Duck, text
-from glasslipper.store.files import sync_file, sync_folder
+from glasslipper.store.files import plain_errors, sync_file, sync_folder
 
 ZSTD_LEVEL = 3
 ROWS_IN_A_GROUP = 122_880
@@ -132,7 +132,7 @@ def _span(duck: Duck, folder: Path, files: Mapping[str, File]) -> Span:
 def _staging(home: Path, name: str) -> Generator[Path]:
     """Own an empty folder until it is renamed; remove it if it is not."""
     folder = home / segments.LAKE / segments.STAGING / name
-    with _plain_errors(folder):
+    with plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -140,7 +140,7 @@ def _staging(home: Path, name: str) -> Generator[Path]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StoreBusy(f"{folder} is being written by another process.") from error
-        with _plain_errors(folder):
+        with plain_errors(folder):
             _wipe(folder)
             yield folder
     finally:
@@ -164,13 +164,3 @@ def _publish(folder: Path, final: Path) -> None:
             raise
         return
     sync_folder(final.parent)
-
-
-@contextlib.contextmanager
-def _plain_errors(folder: Path) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"The disk that holds {folder} is full.") from error
-        raise StoreFailed(f"Writing {folder} failed: {error}.") from error
