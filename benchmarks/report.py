@@ -5,7 +5,7 @@ as a process of its own, whose memory is measured. Its findings are held against
 Then many small ledgers of other seeds, some of which lack each effect: how many intervals hold
 the planted value, and what is found where nothing was planted. The last line is JSON.
 
-    python benchmarks/report.py [--quick] [--rows N] [--seeds N]
+    python benchmarks/report.py [--quick] [--rows N] [--seeds N] [--minutes M]
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rows", type=int)
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--minutes", type=float, help="Study no more seeds after so long.")
     wish = parser.parse_args()
     rows = wish.rows or (QUICK_ROWS if wish.quick else LARGE)
     seeds = wish.seeds if wish.seeds is not None else QUICK_SEEDS if wish.quick else SEEDS
@@ -74,7 +75,7 @@ def main() -> None:
         if not wish.quick and rows > MEDIUM:
             medium = large(Path(folder) / "medium", MEDIUM, seed=FIRST_SEED - 2)
             result["million_rows_s"] = medium["first_build_s"]
-    result |= many(range(FIRST_SEED, FIRST_SEED + seeds))
+    result |= many(range(FIRST_SEED, FIRST_SEED + seeds), minutes=wish.minutes)
     result["sql_files"] = len([*(Path(str(SQL)) / "sections").glob("*.sql")])
     print(json.dumps(result))
 
@@ -216,8 +217,10 @@ def misses(truth: Json, found: Json, section: str) -> list[str]:
     ][:3]
 
 
-def many(seeds: range) -> Json:
+def many(seeds: range, *, minutes: float | None = None) -> Json:
     """Study small ledgers of many seeds; count covered intervals and false alarms."""
+    started = time.monotonic()
+    done = 0
     say(f"Studying {len(seeds)} small ledgers of {SMALL:,} rows")
     covered: Counter[str] = Counter()
     intervals: Counter[str] = Counter()
@@ -234,9 +237,13 @@ def many(seeds: range) -> Json:
             lacking.update(one["lacking"])
             present.update(one["present"])
             detected.update(one["detected"])
+            done += 1
+            if minutes is not None and time.monotonic() - started > 60 * minutes:
+                say(f"Stopped after {done} seeds, as {minutes:g} minutes are over")
+                break
     by_section = {name: round(covered[name] / n, 4) for name, n in sorted(intervals.items())}
     return {
-        "seeds": len(seeds),
+        "seeds": done,
         "interval_coverage": round(covered.total() / max(intervals.total(), 1), 4),
         "intervals": intervals.total(),
         "coverage_by_section": by_section,

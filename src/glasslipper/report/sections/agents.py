@@ -10,6 +10,9 @@ from glasslipper.report.section import Missing, Part, Result, Section, Table
 from glasslipper.report.sections import forms
 from glasslipper.report.study import Row, Study
 
+FEW_HUNDRED = 400
+"""More names than any ledger has: none becomes `Other`."""
+
 NO_REASONING = Missing(
     what="No reasoning model was used, as far as is known.",
     how="Tell which models reason with `--models FILE` (`reasoning`: true).",
@@ -96,7 +99,8 @@ def tool_calls(study: Study) -> Result | Missing:
 
 def tools_offered(study: Study) -> Result | Missing:
     """Show which models are offered tools."""
-    weeks = forms.by_week(study.ask("tools_offered"), "model")
+    rows = study.ask("tools_offered")
+    weeks, everyone = forms.by_week(rows, "model"), forms.by_week(rows, "model", most=FEW_HUNDRED)
     if not weeks.weeks:
         return Missing(what="No request offered tools.", how="Send `tools` with requests.")
     named = [name for name in weeks.names if name != "Other"]
@@ -111,7 +115,7 @@ def tools_offered(study: Study) -> Result | Missing:
             title="Share of tokens with tools offered",
         ),
         table=forms.share_table(weeks),
-        findings={f"share/{name}": weeks.overall(name) for name in named},
+        findings={f"share/{name}": everyone.overall(name) for name in everyone.names},
     )
 
 
