@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -259,6 +260,32 @@ def test_nothing_is_sealed_while_another_holds_the_lease(tmp_path: Path) -> None
         lease.release(state, taken)
         state.close()
         assert len(seal.seal(tmp_path, seal.NOW)) == 1
+
+
+def test_two_sealers_at_once_do_no_harm_even_if_both_hold_the_lease(tmp_path: Path) -> None:
+    when = seal.When(rows=40, after_ms=0, leave_ms=0)
+    with Ledger(tmp_path) as ledger:
+        account = make_key(ledger)
+        record(ledger, *(plain(account) for _ in range(200)))
+
+        def work(owner: str, ahead_ms: int) -> int:
+            # A clock that is ahead takes the lease from its holder at every renewal.
+            clock = Clock(ledger.clock.now_ms() + ahead_ms)
+            made = 0
+            for _ in range(4):
+                made += len(seal.seal(tmp_path, when, owner=owner, clock=clock))
+                clock.at_ms += ahead_ms
+            return made
+
+        with ThreadPoolExecutor(2) as pool:
+            done = [pool.submit(work, "one", 0), pool.submit(work, "two", 2 * seal.LEASE_MS)]
+            made = [one.result() for one in done]
+    seal.seal(tmp_path, when, owner="last", clock=Clock(ledger.clock.now_ms() + 10**12))
+    assert sum(made) >= 1
+    assert hot(tmp_path) == (0, 0)
+    with Lake(tmp_path, threads=1) as lake:
+        assert lake.rows("SELECT count(*), count(DISTINCT id) FROM generations") == [(200, 200)]
+        assert len(lake.segments) == 5
 
 
 def test_a_checksum_names_every_file_of_a_segment(tmp_path: Path) -> None:

@@ -30,10 +30,11 @@ from glasslipper.ledger.write import rows, segment
 from glasslipper.store import lease
 from glasslipper.store.database import Database
 from glasslipper.store.duck import Duck, text
-from glasslipper.store.files import plain_errors, sync_file
+from glasslipper.store.files import locked, plain_errors, sync_file
 
 STATE_FILE = "state.sqlite"
 JOURNALS = "journal"
+LOCK_FILE = "seal.lock"
 LEASE = "sealer"
 LEASE_MS = 120_000
 
@@ -127,21 +128,23 @@ def _opened(folder: Path, *, read_only: bool = False) -> Generator[Database]:
 
 
 def _seal_journal(home: Path, folder: Path, when: When, clock: Clock) -> Iterator[Segment]:
-    """Seal the windows of one journal, one after the other."""
-    with _opened(folder) as table:
+    """Seal the windows of one journal, one after the other.
+
+    A lock of the kernel guards what the lease cannot where the clock jumps; who does not get it
+    leaves the journal to whoever has it.
+    """
+    with contextlib.suppress(StoreBusy), locked(folder / LOCK_FILE), _opened(folder) as table:
         taken = segments.last_of(home, folder.name)
         last = taken.manifest.last if taken else 0
         if taken and _left_behind(table, last):
             with _duck(home) as duck:
                 _let_go(duck, table, taken)
         while window := _window(table, last, when, clock.now_ms()):
-            with contextlib.suppress(StoreBusy), _duck(home) as duck:
+            with _duck(home) as duck:
                 sealed = _seal_window(duck, home, folder, table, window, clock.now_ms())
                 _let_go(duck, table, sealed)
-                last = sealed.manifest.last
-                yield sealed
-                continue
-            return
+            last = sealed.manifest.last
+            yield sealed
 
 
 def _duck(home: Path) -> Duck:
