@@ -74,9 +74,12 @@ def main() -> None:
     """Run every part and print the figures."""
     parser = argparse.ArgumentParser(description="Measure the ledger by itself.")
     parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--kills", type=int, default=None, help="how many")
     parser.add_argument("--seed", type=int, default=None, help="of the moments of the kills")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
+    if options.kills is not None:
+        plan = structs.replace(plan, kills=options.kills)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     loads = [os.getloadavg()[0]]
     figures: dict[str, object] = {}
