@@ -17,7 +17,7 @@ work. The keys of the last line:
     bytes_per_candidate, rollup_bytes_per_row
     kills, lost, duplicates   SIGKILLs at random moments to recorders and sealers; acknowledged
                               generations that nobody can read any more; ids that are read twice
-    kills_of_recorders, kills_of_sealers, kills_while_sealing (files in the staging area)
+    kills_of_recorders, kills_of_sealers, kills_while_sealing (a segment in the staging area)
     acknowledged, segments, difference_nanousd (counters against rows, in the end)
 """
 
@@ -292,9 +292,10 @@ def _round(home: Path, chance: random.Random, tally: _Tally, acknowledged: dict[
     recorder = _fork(lambda: _record_until_killed(home, writing, chance.random()), reading)
     os.close(writing)
     sealer = _fork(lambda: _seal_until_killed(home), reading)
-    pulled = _pull(reading, chance.uniform(0.03, 0.6))
+    select.select([reading], [], [], 20)  # both are at work from the first acknowledgement on
+    pulled = _pull(reading, chance.uniform(0.0, 0.6))
     victims = chance.choice([(recorder,), (sealer,), (recorder, sealer)])
-    if sealer in victims and any((home / segments.LAKE / segments.STAGING).glob("*/*.parquet")):
+    if sealer in victims and any((home / segments.LAKE / segments.STAGING).glob("w-*")):
         tally.mid_seal += 1
     for victim in victims:
         os.kill(victim, signal.SIGKILL)

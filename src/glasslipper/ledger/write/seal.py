@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +41,7 @@ LEASE = "sealer"
 LEASE_MS = 120_000
 
 _AT_ONCE = 2_000
+_SPILL_LEFT_S = 3_600
 _MEMORY_BYTES = 512 << 20
 
 
@@ -97,6 +100,7 @@ def seal(
         if held is None:
             return []
         try:
+            _sweep_staging(home)
             for folder in _journals(home):
                 for sealed in _seal_journal(home, folder, when, clock):
                     made.append(sealed)
@@ -107,6 +111,14 @@ def seal(
             if held is not None:
                 lease.release(state, held)
     return made
+
+
+def _sweep_staging(home: Path) -> None:
+    """Remove what processes that died have spilled into the staging area."""
+    for folder in (home / segments.LAKE / segments.STAGING).glob("glasslipper-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _SPILL_LEFT_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _hold(state: Database, owner: str, clock: Clock) -> lease.Lease | None:
