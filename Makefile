@@ -53,9 +53,21 @@ test-dsa: $(STAMPS)/dsa ## Test sparse attention: installs torch, a CPU build is
 	  $(BIN)/python -m pytest tests/dsa $(ARGS)
 
 .PHONY: test-system
-test-system: $(STAMPS)/test ## Test with what Debian has: installs nginx (needs root)
+test-system: $(STAMPS)/test $(STAMPS)/axe.min.js ## Test with what Debian has: installs nginx and Chromium (needs root)
 	@command -v nginx >/dev/null || { apt-get update -qq && apt-get install -y -qq nginx-light >/dev/null; }
-	@PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest tests/system $(ARGS)
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+	@PYTHONWARNDEFAULTENCODING=1 GLASSLIPPER_AXE=$(abspath $(STAMPS)/axe.min.js) \
+	  $(BIN)/python -m pytest tests/system $(ARGS)
+
+AXE_VERSION := 4.14.1
+AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
+
+$(STAMPS)/axe.min.js:
+	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq npm >/dev/null; }
+	@mkdir -p $(STAMPS)/axe && cd $(STAMPS)/axe && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null
+	@tar -xzf $(STAMPS)/axe/axe-core-$(AXE_VERSION).tgz -C $(STAMPS)/axe package/axe.min.js
+	@echo "$(AXE_SHA256)  $(STAMPS)/axe/package/axe.min.js" | sha256sum --check --quiet
+	@mv $(STAMPS)/axe/package/axe.min.js $@ && rm -r $(STAMPS)/axe
 
 .PHONY: lint
 lint: $(STAMPS)/lint ## Check style, types and the one-way rules
@@ -102,6 +114,14 @@ bench-start: $(STAMPS)/test ## Measure import, start, idle memory, and the size 
 .PHONY: bench-ledger
 bench-ledger: $(STAMPS)/test ## Record, seal and kill: measure what the ledger costs and loses
 	@$(BIN)/python benchmarks/ledger.py $(ARGS)
+
+.PHONY: bench-report
+bench-report: $(STAMPS)/test ## Study generated years: time, memory, what is recovered, false alarms, coverage
+	@$(BIN)/python benchmarks/report.py $(ARGS)
+
+.PHONY: report-traces
+report-traces: $(STAMPS)/test ## Report on real traces (Azure, Mooncake): a page of each in build/
+	@mkdir -p build && $(BIN)/python benchmarks/report_traces.py build
 
 .PHONY: bench-gateway
 bench-gateway: $(STAMPS)/test ## Measure CPU, throughput, latency, streams and memory beside other gateways

@@ -17,7 +17,7 @@ work. The keys of the last line:
     bytes_per_candidate, rollup_bytes_per_row
     kills, lost, duplicates   SIGKILLs at random moments to recorders and sealers; acknowledged
                               generations that nobody can read any more; ids that are read twice
-    kills_of_recorders, kills_of_sealers, kills_while_sealing (files in the staging area)
+    kills_of_recorders, kills_of_sealers, kills_while_sealing (a segment in the staging area)
     acknowledged, segments, difference_nanousd (counters against rows, in the end)
 """
 
@@ -74,9 +74,12 @@ def main() -> None:
     """Run every part and print the figures."""
     parser = argparse.ArgumentParser(description="Measure the ledger by itself.")
     parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--kills", type=int, default=None, help="how many")
     parser.add_argument("--seed", type=int, default=None, help="of the moments of the kills")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
+    if options.kills is not None:
+        plan = structs.replace(plan, kills=options.kills)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     loads = [os.getloadavg()[0]]
     figures: dict[str, object] = {}
@@ -289,9 +292,10 @@ def _round(home: Path, chance: random.Random, tally: _Tally, acknowledged: dict[
     recorder = _fork(lambda: _record_until_killed(home, writing, chance.random()), reading)
     os.close(writing)
     sealer = _fork(lambda: _seal_until_killed(home), reading)
-    pulled = _pull(reading, chance.uniform(0.03, 0.6))
+    select.select([reading], [], [], 20)  # both are at work from the first acknowledgement on
+    pulled = _pull(reading, chance.uniform(0.0, 0.6))
     victims = chance.choice([(recorder,), (sealer,), (recorder, sealer)])
-    if sealer in victims and any((home / segments.LAKE / segments.STAGING).glob("*/*.parquet")):
+    if sealer in victims and any((home / segments.LAKE / segments.STAGING).glob("w-*")):
         tally.mid_seal += 1
     for victim in victims:
         os.kill(victim, signal.SIGKILL)

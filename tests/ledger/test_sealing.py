@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,38 @@ def test_a_topic_that_is_known_in_time_becomes_columns_of_its_generation(tmp_pat
         assert lake.rows("SELECT id, task FROM topics") == [(old.id, "legal")]
 
 
+def test_a_topic_that_comes_after_sealing_counts_everywhere(tmp_path: Path) -> None:
+    ours = "model <> 'x/none'"
+    sums = f"""
+        SELECT task, sum(requests), sum(prompt_tokens) FROM {{}} WHERE {ours}
+        GROUP BY task HAVING sum(requests) <> 0"""
+    with Ledger(tmp_path) as ledger:
+        account = make_key(ledger)
+        one, other, third = plain(account), plain(account), plain(account)
+        record(ledger, one, other, third)
+        note(
+            ledger,
+            fact(one, "topic", {**TOPIC, "task": "legal"}),
+            fact(one, "topic", {**TOPIC, "task": "older"}, noted_ms=NOON_MS),
+        )
+        seal.seal(tmp_path, seal.NOW)
+        note(ledger, fact(one, "topic", TOPIC), fact(other, "topic", {"task": "health"}))
+        for sealed in range(2):
+            with Lake(tmp_path, threads=1) as lake:
+                assert lake.hot_rows == 0
+                tasks = dict(lake.rows(f"SELECT id, task FROM generations WHERE {ours}"))
+                assert tasks == {one.id: "programming", other.id: "health", third.id: None}
+                for table in ("usage_daily", "(FROM units_weekly WHERE unit_kind = 'key')"):
+                    assert sorted(lake.rows(sums.format(table)), key=str) == [
+                        ("health", 1, 120),
+                        ("programming", 1, 120),
+                        (None, 1, 120),
+                    ]
+            if not sealed:  # the facts are sealed with whatever is sealed next
+                record(ledger, bare(account, model="x/none"))
+                assert len(seal.seal(tmp_path, seal.NOW)) == 1
+
+
 def test_what_is_recorded_after_sealing_is_read_beside_it_and_sealed_next(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         account = make_key(ledger)
@@ -227,6 +260,32 @@ def test_nothing_is_sealed_while_another_holds_the_lease(tmp_path: Path) -> None
         lease.release(state, taken)
         state.close()
         assert len(seal.seal(tmp_path, seal.NOW)) == 1
+
+
+def test_two_sealers_at_once_do_no_harm_even_if_both_hold_the_lease(tmp_path: Path) -> None:
+    when = seal.When(rows=40, after_ms=0, leave_ms=0)
+    with Ledger(tmp_path) as ledger:
+        account = make_key(ledger)
+        record(ledger, *(plain(account) for _ in range(200)))
+
+        def work(owner: str, ahead_ms: int) -> int:
+            # A clock that is ahead takes the lease from its holder at every renewal.
+            clock = Clock(ledger.clock.now_ms() + ahead_ms)
+            made = 0
+            for _ in range(4):
+                made += len(seal.seal(tmp_path, when, owner=owner, clock=clock))
+                clock.at_ms += ahead_ms
+            return made
+
+        with ThreadPoolExecutor(2) as pool:
+            done = [pool.submit(work, "one", 0), pool.submit(work, "two", 2 * seal.LEASE_MS)]
+            made = [one.result() for one in done]
+    seal.seal(tmp_path, when, owner="last", clock=Clock(ledger.clock.now_ms() + 10**12))
+    assert sum(made) >= 1
+    assert hot(tmp_path) == (0, 0)
+    with Lake(tmp_path, threads=1) as lake:
+        assert lake.rows("SELECT count(*), count(DISTINCT id) FROM generations") == [(200, 200)]
+        assert len(lake.segments) == 5
 
 
 def test_a_checksum_names_every_file_of_a_segment(tmp_path: Path) -> None:

@@ -57,22 +57,6 @@ def test_a_slope_is_found_within_groups_and_not_between_them() -> None:
     assert estimates.slope(group.astype(float), y, group) is None
 
 
-def test_a_judged_sample_corrects_a_classifier_that_is_wrong() -> None:
-    rng = np.random.default_rng(4)
-    held = 0
-    for _ in range(400):
-        truth = rng.random(5_000) < 0.25
-        label = np.where(rng.random(5_000) < 0.85, truth, rng.random(5_000) < 0.5)
-        chosen = rng.choice(5_000, 300, replace=False)
-        gold, said = truth[chosen], label[chosen]
-        one = estimates.corrected_share(
-            float(label.sum()), 5_000.0, both=float((gold & said).sum()),
-            only_judge=float((gold & ~said).sum()), only_model=float((said & ~gold).sum()), n=300.0,
-        )  # fmt: skip
-        held += one.covers(0.25)
-    assert 0.92 < held / 400 < 0.98
-
-
 def test_a_forecast_of_steady_growth_holds_what_came() -> None:
     rng = np.random.default_rng(5)
     held = 0

@@ -2,14 +2,21 @@
 
 import csv
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from studies import Studied, study
 
 from glasslipper.report import Options, page, write_tables
 from glasslipper.report.section import Missing
+
+NEED_MORE = {"overpaying", "market"}
+"""Sections that ask for more rewards than a small year has, or for a file."""
+
+RANKINGS = "openrouter_rankings_daily.jsonl.xz"
 
 
 def test_the_page_needs_no_network_and_no_script(year: Studied) -> None:
@@ -30,7 +37,7 @@ def test_two_reports_of_one_ledger_are_the_same_bytes(year: Studied) -> None:
 
 def test_every_section_has_data_in_a_generated_year(year: Studied) -> None:
     empty = [one.section.id for one in year.report.sections if isinstance(one.result, Missing)]
-    assert [name for name in empty if name != "overpaying"] == []  # needs more rewards
+    assert [name for name in empty if name not in NEED_MORE] == []
     assert len(year.report.sections) >= 46
 
 
@@ -98,3 +105,15 @@ def test_small_cells_are_hidden(year: Studied) -> None:
     cohorts = next(one for one in strict.sections if one.section.id == "retention")
     assert not isinstance(cohorts.result, Missing)
     assert all(int(row[2] or 0) >= 30 for row in cohorts.result.table.rows)
+
+
+def test_the_market_is_shown_beside_and_cited_with_its_date(year: Studied) -> None:
+    rankings = Path(os.environ.get("GLASSLIPPER_DATA", "../shared/data")) / "traffic" / RANKINGS
+    if not rankings.exists():
+        pytest.skip(f"{rankings} is not here.")
+    report = study(year.home, rankings=rankings)
+    section = next(one for one in report.sections if one.section.id == "market")
+    assert not isinstance(section.result, Missing)
+    assert "openrouter.ai/rankings" in section.result.notes[0]
+    assert re.search(r"as of \d{4}-\d\d-\d\d", section.result.notes[0])
+    assert "openrouter.ai/rankings" in page(report)

@@ -94,7 +94,7 @@ _LOOKS_LIKE_CODE = re.compile(
     re.MULTILINE,
 )
 _ENOUGH_OF_A_LEAD = 1.3
-_LOOKED_AT = 600
+_LOOKED_AT = 400
 
 
 def code_language(text: str) -> str | None:

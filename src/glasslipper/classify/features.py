@@ -35,9 +35,12 @@ def features(texts: Sequence[str], embed: Embed) -> NDArray[np.float32]:
 
     rows = np.ones((len(texts), WIDTH), dtype=np.float32)
     shown = [cut(text) or " " for text in texts]
-    both = embed([*shown, *(text[:_BEGINNING_CHARACTERS].strip() or " " for text in shown)])
-    rows[:, :DIMENSIONS] = both[: len(texts)] * _SCALE
-    rows[:, DIMENSIONS:SIGNALS_AT] = both[len(texts) :] * _SCALE
+    starts = [text[:_BEGINNING_CHARACTERS].strip() or " " for text in shown]
+    longer = [at for at, text in enumerate(shown) if len(text) > _BEGINNING_CHARACTERS]
+    found = embed([*shown, *(starts[at] for at in longer)])
+    whole = found[: len(shown)] * _SCALE
+    rows[:, :DIMENSIONS] = rows[:, DIMENSIONS:SIGNALS_AT] = whole
+    rows[longer, DIMENSIONS:SIGNALS_AT] = found[len(shown) :] * _SCALE
     for row, text in zip(rows, shown, strict=True):
         row[SIGNALS_AT:-1] = signals(text)
     return rows

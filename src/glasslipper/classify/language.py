@@ -13,7 +13,7 @@ from importlib import resources
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_LOOKED_AT = 2_000
+_LOOKED_AT = 500
 _ENDINGS = (5, 4, 3, 2)
 _SHORTEST_WITH_ENDING = 5
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from glasslipper.kernel.messages import Message
 
-MOST_CHARACTERS = 900
+MOST_CHARACTERS = 700
 """Of all words that are looked at, so that a label costs the same whatever the prompt."""
 
-_END_CHARACTERS = 300
+_END_CHARACTERS = 250
 _TURNS = 4
 _ENOUGH_CHARACTERS = 200
 

@@ -1,8 +1,8 @@
 """Estimators and tests, each with a 95 % interval. Knows numbers only, no ledger.
 
 Sources: Wilson 1927 (score interval); Benjamini & Hochberg 1995 (false discovery rate); McNemar
-1947, exact form; Angelopoulos et al. 2023 (prediction-powered inference, doi
-10.1126/science.adi6000).
+1947, exact form; Newcombe 1998 (differences of shares). Shares that a judge's sample corrects are
+in `classify.shares`.
 """
 
 from __future__ import annotations
@@ -186,26 +186,3 @@ def resampled(
     draws = (weights @ above) / np.maximum(weights @ below, 1e-12)
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value=float(above.sum() / below.sum()), low=float(low), high=float(high), n=n)
-
-
-def corrected_share(
-    predicted: float, total: float, *, both: float, only_judge: float, only_model: float, n: float
-) -> Estimate:
-    """Return a share of classified requests, corrected by a sample that a judge labelled too.
-
-    `predicted` of `total` requests have the label by the classifier. Of `n` requests that the
-    judge labelled, `both` gave the label in so many, the judge alone in `only_judge`, the
-    classifier alone in `only_model`.
-    """
-    plain = predicted / total if total else math.nan
-    if n < 2:
-        return Estimate(value=plain, low=0.0, high=1.0, n=round(n))
-    if both + only_judge + only_model == 0:
-        return Estimate(value=plain, low=0.0, high=min(1.0, plain + 3 / n), n=round(n))
-    off = (only_judge - only_model) / n
-    variance = (only_judge + only_model) / n - off * off
-    half = student(round(n) - 1) * math.sqrt(variance / (n - 1) + plain * (1 - plain) / total)
-    value = plain + off
-    return Estimate(
-        value=value, low=max(0.0, value - half), high=min(1.0, value + half), n=round(n)
-    )

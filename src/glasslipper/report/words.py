@@ -40,7 +40,7 @@ def percent(value: float) -> str:
     if math.isnan(value):
         return "n/a"
     points = value * 100
-    if abs(points) >= 10 or points == 0:
+    if (abs(points) >= 10 and not 99.5 <= abs(points) < 100) or points == 0:
         return f"{points:.0f}{NBSP}%"
     return f"{points:.1f}{NBSP}%" if abs(points) >= 0.1 else f"{points:.1g}{NBSP}%"
 

@@ -1,9 +1,15 @@
-"""Makes files and their names outlast the power."""
+"""Makes files and their names outlast the power, and turns what goes wrong into sentences."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+
+from glasslipper.kernel.errors import DiskFull, StoreBusy, StoreFailed
 
 
 def sync_file(path: Path) -> None:
@@ -20,5 +26,40 @@ def _sync(path: Path, flags: int) -> None:
     handle = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def plain_errors(place: Path) -> Generator[None]:
+    """Turn what the system says about files in a place into errors of ours.
+
+    Raises:
+        DiskFull: There is no room.
+        StoreFailed: Anything else went wrong with a file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"The disk that holds {place} is full.") from error
+        raise StoreFailed(f"Writing {place} failed: {error}.") from error
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Hold a file that the kernel lets go of with the process; it is made if it is not there.
+
+    Raises:
+        StoreBusy: Another process, or another part of this one, holds it.
+    """
+    with plain_errors(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreBusy(f"{path} is held by another process.") from error
+        yield
     finally:
         os.close(handle)

@@ -6,6 +6,8 @@ summed by whoever reads. Each is a query over the tables `generations` and `atte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES
 
 _CLASSES = (*INPUT_CLASSES, *OUTPUT_CLASSES)
@@ -99,6 +101,28 @@ ROLLUPS: dict[str, str] = {
         FROM attempts GROUP BY day, provider, model, status, error, http_status""",
 }
 """Every rollup by the name of its table and file."""
+
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "usage_daily": (
+        "day",
+        "model",
+        "author",
+        "provider",
+        "task",
+        "tag",
+        "language",
+        "country",
+    ),
+    "units_weekly": ("week", "unit_kind", "unit", "model", "author", "task"),
+}
+"""The rollups that know topics, and what their rows are about; all else in them is a sum."""
+
+
+def taken_back(name: str, names: Sequence[str], rows: str) -> str:
+    """Return a query for rows of a rollup with every sum turned to its opposite."""
+    chosen = ", ".join(one if one in KEYS[name] else f"-{one} AS {one}" for one in names)
+    return f"SELECT {chosen} FROM ({rows})"
 
 
 def over(rollup: str, *, generations: str, attempts: str) -> str:

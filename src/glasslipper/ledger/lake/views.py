@@ -7,7 +7,7 @@ What a study may rely on is written in `ledger.read.scan`.
 from __future__ import annotations
 
 from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES, USAGE_CLASSES
-from glasslipper.ledger.lake.columns import DERIVED_ATTEMPT_ID
+from glasslipper.ledger.lake.columns import DERIVED_ATTEMPT_ID, TOPIC
 
 _AT = "make_timestamp({ms} * 1000)"
 
@@ -35,6 +35,15 @@ def generations(stored: str) -> str:
             turns, tools_offered, tools_called, task, tag, language, code_language, classifier,
             task_confidence
         FROM {stored}"""
+
+
+def relabelled(stored: str, topics: str) -> str:
+    """Return stored generations with the topics of the table `topics` in place of their own."""
+    said = ", ".join(
+        f"CASE WHEN t.id IS NULL THEN g.{name} ELSE t.{name} END AS {name}"
+        for name in TOPIC.values()
+    )
+    return f"SELECT g.* REPLACE ({said}) FROM {stored} AS g LEFT JOIN {topics} AS t ON g.id = t.id"
 
 
 def attempts(stored: str, beside: str) -> str:

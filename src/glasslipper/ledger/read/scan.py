@@ -37,7 +37,7 @@ why.
     topics       id, kind ('topic' from a classifier, 'judged' from a model that was asked),
                  noted_ms, key_id, generation_id, task, tag, language, code_language, classifier,
                  task_confidence. A topic that was known when its generation was sealed is in
-                 `generations` only
+                 `generations` only; one that came later is in both, the last one said counts
     corrections  id, noted_ms, key_id, generation_id, billed_nanousd (what it really cost), source
 
 Rollups, already summed for each segment. Sum them again: a key may have several rows.
@@ -67,6 +67,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glasslipper.kernel.record import TOPIC_FACT
 from glasslipper.ledger.lake import columns, rollups, views
 from glasslipper.ledger.lake.columns import Column
 from glasslipper.ledger.lake.segments import Segment
@@ -75,6 +76,8 @@ from glasslipper.store.duck import MEMORY_BYTES, Cells, Duck, Values, text, text
 
 if TYPE_CHECKING:
     from glasslipper.store.duck import Array
+
+_ENDS = "SELECT min(generation_id), max(generation_id) FROM topic_facts"
 
 STORED: dict[str, tuple[Column, ...]] = {
     "generations": columns.GENERATIONS,
@@ -123,7 +126,16 @@ class Lake:
         lines.unlink()
         for table, kept in STORED.items():
             self._unite(table, kept)
+        has_late_topics = self._find_late_topics()
+        if has_late_topics:
+            self._duck.run(
+                "CREATE OR REPLACE VIEW stored_generations AS SELECT * FROM"
+                f" ({views.relabelled('sealed_generations', 'late_topics')})"
+                " UNION ALL SELECT * FROM hot_generations"
+            )
         self._make_views()
+        if has_late_topics:
+            self._correct_rollups()
         statefile.load(self._duck, self.home)
 
     def _load_hot(self, lines: Path) -> None:
@@ -150,6 +162,65 @@ class Lake:
             f"CREATE VIEW stored_{table} AS"
             f" SELECT * FROM sealed_{table} UNION ALL SELECT * FROM hot_{table}"
         )
+
+    def _find_late_topics(self) -> bool:
+        """Make a table of the topics said about generations after those were sealed, if any were.
+
+        A topic fact beside its generation in the same segment was superseded when it was sealed.
+        """
+        kind = f"kind = '{TOPIC_FACT}'"
+        facts = self._files("late_facts")
+        sealed = f" UNION ALL SELECT * FROM {_with_segment(facts)} WHERE {kind}" if facts else ""
+        self._duck.run(
+            "CREATE TEMP TABLE topic_facts AS"
+            f" SELECT *, '' AS segment FROM hot_late_facts WHERE {kind}{sealed}"
+        )
+        likely = self._files_with(self._duck.row(_ENDS) or (None, None))
+        if not likely:
+            return False
+        said = ", ".join(
+            f"arg_max(topic.{name}, (noted_ms, id)) AS {column}"
+            for name, column in columns.TOPIC.items()
+        )
+        self._duck.run(
+            f"""CREATE TABLE late_topics AS SELECT about AS id, {said} FROM (
+                SELECT f.id, f.noted_ms, g.id AS about, {columns.topic_of("f.body")} AS topic
+                FROM topic_facts AS f JOIN {_with_segment(likely)} AS g
+                ON g.id = f.generation_id AND g.segment <> f.segment)
+            GROUP BY about"""
+        )
+        found = self._duck.row("SELECT count(*) FROM late_topics")
+        return bool(found and found[0])
+
+    def _files_with(self, ends: Cells) -> list[Path]:
+        """Return the files that may hold generations with ids from one to the other."""
+        first, last = ends
+        if first is None or last is None:
+            return []
+        return [
+            path
+            for one in self.segments
+            if (path := one.file("generations")) is not None
+            and one.manifest.span.first_id <= last
+            and one.manifest.span.last_id >= first
+        ]
+
+    def _correct_rollups(self) -> None:
+        """Take back what the rollups say of relabelled generations, and add it as it is now."""
+        run = self._duck.run
+        run(
+            "CREATE TABLE was_stored AS"
+            " SELECT * FROM sealed_generations SEMI JOIN late_topics USING (id)"
+        )
+        run(f"CREATE VIEW was_generations AS {views.generations('was_stored')}")
+        now = views.relabelled("was_stored", "late_topics")
+        run(f"CREATE VIEW now_generations AS {views.generations(f'({now})')}")
+        for name in rollups.KEYS:
+            sql = rollups.ROLLUPS[name]
+            was = rollups.over(sql, generations="was_generations", attempts="attempts")
+            now = rollups.over(sql, generations="now_generations", attempts="attempts")
+            back = rollups.taken_back(name, self._duck.names(was), was)
+            run(f"INSERT INTO hot_{name} {back} UNION ALL {now}")
 
     def _make_views(self) -> None:
         run = self._duck.run
@@ -217,3 +288,9 @@ class Lake:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _with_segment(files: Sequence[Path]) -> str:
+    """Return SQL for the rows of files, and the folder of the segment that each is in."""
+    rows = f"SELECT * FROM read_parquet({texts(files)}, filename = true)"
+    return f"(SELECT * EXCLUDE (filename), parse_dirpath(filename) AS segment FROM ({rows}))"

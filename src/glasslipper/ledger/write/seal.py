@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,14 +32,16 @@ from glasslipper.ledger.write import rows, segment
 from glasslipper.store import lease
 from glasslipper.store.database import Database
 from glasslipper.store.duck import Duck, text
-from glasslipper.store.files import sync_file
+from glasslipper.store.files import locked, plain_errors, sync_file
 
 STATE_FILE = "state.sqlite"
 JOURNALS = "journal"
+LOCK_FILE = "seal.lock"
 LEASE = "sealer"
 LEASE_MS = 120_000
 
 _AT_ONCE = 2_000
+_SPILL_LEFT_S = 3_600
 _MEMORY_BYTES = 512 << 20
 
 
@@ -96,6 +100,7 @@ def seal(
         if held is None:
             return []
         try:
+            _sweep_staging(home)
             for folder in _journals(home):
                 for sealed in _seal_journal(home, folder, when, clock):
                     made.append(sealed)
@@ -106,6 +111,14 @@ def seal(
             if held is not None:
                 lease.release(state, held)
     return made
+
+
+def _sweep_staging(home: Path) -> None:
+    """Remove what processes that died have spilled into the staging area."""
+    for folder in (home / segments.LAKE / segments.STAGING).glob("glasslipper-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _SPILL_LEFT_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _hold(state: Database, owner: str, clock: Clock) -> lease.Lease | None:
@@ -127,27 +140,30 @@ def _opened(folder: Path, *, read_only: bool = False) -> Generator[Database]:
 
 
 def _seal_journal(home: Path, folder: Path, when: When, clock: Clock) -> Iterator[Segment]:
-    """Seal the windows of one journal, one after the other."""
-    with _opened(folder) as table:
+    """Seal the windows of one journal, one after the other.
+
+    A lock of the kernel guards what the lease cannot where the clock jumps; who does not get it
+    leaves the journal to whoever has it.
+    """
+    with contextlib.suppress(StoreBusy), locked(folder / LOCK_FILE), _opened(folder) as table:
         taken = segments.last_of(home, folder.name)
         last = taken.manifest.last if taken else 0
         if taken and _left_behind(table, last):
             with _duck(home) as duck:
                 _let_go(duck, table, taken)
         while window := _window(table, last, when, clock.now_ms()):
-            with contextlib.suppress(StoreBusy), _duck(home) as duck:
+            with _duck(home) as duck:
                 sealed = _seal_window(duck, home, folder, table, window, clock.now_ms())
                 _let_go(duck, table, sealed)
-                last = sealed.manifest.last
-                yield sealed
-                continue
-            return
+            last = sealed.manifest.last
+            yield sealed
 
 
 def _duck(home: Path) -> Duck:
     spill = home / segments.LAKE / segments.STAGING
-    spill.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Duck(memory_bytes=_MEMORY_BYTES, threads=1, spill=spill)
+    with plain_errors(spill):
+        spill.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Duck(memory_bytes=_MEMORY_BYTES, threads=1, spill=spill)
 
 
 def _left_behind(table: Database, last: int) -> bool:
@@ -186,8 +202,9 @@ def _seal_window(
 ) -> Segment:
     lines = duck.folder / "lines.ndjson"
     with ExitStack() as stack:
+        stack.enter_context(plain_errors(home / segments.LAKE))
+        stack.callback(lines.unlink, missing_ok=True)
         _write_lines(lines, table, window)
-        stack.callback(lines.unlink)
         # What the segment says must not outlive the lines that it says it of.
         for path in sorted(folder.glob("*.ndjson"))[-2:]:
             sync_file(path)

@@ -16,11 +16,11 @@ import shutil
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from glasslipper.kernel.errors import DiskFull, StoreBusy, StoreFailed
+from glasslipper.kernel.errors import StoreBusy
 from glasslipper.ledger.lake import columns, rollups, segments, views
 from glasslipper.ledger.lake.segments import File, Manifest, Segment, Span
 from glasslipper.store.duck import Duck, text
-from glasslipper.store.files import sync_file, sync_folder
+from glasslipper.store.files import plain_errors, sync_file, sync_folder
 
 ZSTD_LEVEL = 3
 ROWS_IN_A_GROUP = 122_880
@@ -130,27 +130,43 @@ def _span(duck: Duck, folder: Path, files: Mapping[str, File]) -> Span:
 
 @contextlib.contextmanager
 def _staging(home: Path, name: str) -> Generator[Path]:
-    """Own an empty folder until it is renamed; remove it if it is not."""
+    """Own an empty folder, by a lock on itself, until it is renamed; else remove it."""
     folder = home / segments.LAKE / segments.STAGING / name
-    with _plain_errors(folder):
+    with plain_errors(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+        handle = _take(folder)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreBusy(f"{folder} is being written by another process.") from error
-        with _plain_errors(folder):
-            _wipe(folder)
+            for path in folder.iterdir():
+                path.unlink()
             yield folder
-    finally:
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            os.close(handle)
+
+
+def _take(folder: Path) -> int:
+    """Lock a folder and return its handle.
+
+    Raises:
+        StoreBusy: Another process has it, or has just renamed it.
+    """
+    busy = StoreBusy(f"{folder} is being written by another process.")
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise busy from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        still_there = os.fstat(handle).st_ino == folder.stat().st_ino
+    except (BlockingIOError, FileNotFoundError) as error:
         os.close(handle)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wipe(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
+        raise busy from error
+    if not still_there:
+        os.close(handle)
+        raise busy
+    return handle
 
 
 def _publish(folder: Path, final: Path) -> None:
@@ -162,15 +178,6 @@ def _publish(folder: Path, final: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
+        shutil.rmtree(folder)
         return
     sync_folder(final.parent)
-
-
-@contextlib.contextmanager
-def _plain_errors(folder: Path) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"The disk that holds {folder} is full.") from error
-        raise StoreFailed(f"Writing {folder} failed: {error}.") from error

@@ -15,6 +15,7 @@ from glasslipper.report.charts.frame import VARIABLES, Spec
 VEGA_LITE = "6.4"
 
 _COLOUR = re.compile(r' (fill|stroke)="(#0[0-9a-f]{5})"')
+_TAG = re.compile(r"<(?!/)[^>]*>")
 _NUMBER = re.compile(r"-?\d+\.\d{2,}")
 _ROLES = re.compile(
     r' (?:role="graphics-[a-z]+"|aria-(?:roledescription|hidden)="[^"]*"'
@@ -32,7 +33,7 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
     drawn: str = vl_convert.vegalite_to_svg(json.dumps(spec, sort_keys=True), vl_version=VEGA_LITE)
     drawn = _ROLES.sub("", drawn)
     drawn = _COLOUR.sub(_themed, drawn)
-    drawn = _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), drawn)
+    drawn = _TAG.sub(_rounded, drawn)
     drawn = _own_ids(drawn, identity)
     head, _, rest = drawn.partition(">")
     size = re.search(r'viewBox="[^"]*"', head)
@@ -45,6 +46,11 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
         f' aria-labelledby="{names}"><title id="{identity}-t">{html.escape(title)}</title>'
         f'<desc id="{identity}-d">{html.escape(description)}</desc>{rest}'
     )
+
+
+def _rounded(tag: re.Match[str]) -> str:
+    """Return a tag whose places are rounded to a tenth of a pixel; texts stay as they are."""
+    return _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), tag[0])
 
 
 def _themed(found: re.Match[str]) -> str:

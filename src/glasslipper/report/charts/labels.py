@@ -14,29 +14,33 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
     order = sorted(range(len(places)), key=lambda index: places[index])
     groups: list[tuple[float, list[int]]] = []
     for index in order:
-        groups.append((places[index], [index]))
-        while len(groups) > 1 and _top(groups[-2], gap) > _bottom(groups[-1], gap) - gap + 1e-12:
-            upper, lower = groups.pop(), groups.pop()
-            together = lower[1] + upper[1]
-            middle = sum(places[one] for one in together) / len(together)
-            groups.append((middle, together))
-        middle, members = groups[-1]
-        half = gap * (len(members) - 1) / 2
-        groups[-1] = (min(max(middle, low + half), max(high - half, low + half)), members)
+        members = [index]
+        middle = _middle(places, members, gap, low, high)
+        while groups and groups[-1][0] + gap * _half(groups[-1][1]) + gap > (
+            middle - gap * _half(members) + 1e-12
+        ):
+            members = groups.pop()[1] + members
+            middle = _middle(places, members, gap, low, high)
+        groups.append((middle, members))
     moved = [0.0] * len(places)
     for middle, members in groups:
-        start = middle - gap * (len(members) - 1) / 2
+        start = middle - gap * _half(members)
         for step, index in enumerate(members):
             moved[index] = round(start + step * gap, 6)
     return moved
 
 
-def _top(group: tuple[float, list[int]], gap: float) -> float:
-    return group[0] + gap * (len(group[1]) - 1) / 2
+def _half(members: Sequence[int]) -> float:
+    return (len(members) - 1) / 2
 
 
-def _bottom(group: tuple[float, list[int]], gap: float) -> float:
-    return group[0] - gap * (len(group[1]) - 1) / 2
+def _middle(
+    places: Sequence[float], members: Sequence[int], gap: float, low: float, high: float
+) -> float:
+    """Return where a group's middle would best be, all of it within low and high."""
+    mean = sum(places[one] for one in members) / len(members)
+    half = gap * _half(members)
+    return min(max(mean, low + half), max(high - half, low + half))
 
 
 def uncrowded(

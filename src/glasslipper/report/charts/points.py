@@ -103,7 +103,7 @@ def _key(names: Sequence[str]) -> list[Spec]:
     data: list[dict[str, object]] = []
     for name in names[:8]:
         data.append({"series": name, "at": start})
-        start += 26 + 6.8 * len(name)
+        start += 34 + 6.0 * len(name)
     x: Spec = {"field": "at", "type": "quantitative", "scale": None, "axis": None}
     return [
         {

@@ -10,6 +10,9 @@ from glasslipper.report.section import Missing, Part, Result, Section, Table
 from glasslipper.report.sections import forms
 from glasslipper.report.study import Row, Study
 
+FEW_HUNDRED = 400
+"""More names than any ledger has: none becomes `Other`."""
+
 NO_REASONING = Missing(
     what="No reasoning model was used, as far as is known.",
     how="Tell which models reason with `--models FILE` (`reasoning`: true).",
@@ -27,7 +30,7 @@ def reasoning_share(study: Study) -> Result | Missing:
         return NO_REASONING
     before, after = forms.ends(weeks, "True")
     return Result(
-        claim=f"Reasoning models {forms.moved(before, after)} of all tokens",
+        claim=f"The share of reasoning models {forms.moved(before, after)}",
         chart=lines.over_weeks(
             weeks.weeks, {"Reasoning": shares}, title="Share of tokens", form=".0%"
         ),
@@ -81,7 +84,7 @@ def tool_calls(study: Study) -> Result | Missing:
     before, after = forms.first_and_last(shares)
     overall = sum(float(r["called"]) for r in rows) / sum(float(r["t"]) for r in rows)
     return Result(
-        claim=f"Requests that end in a tool call {forms.moved(before, after)} of all tokens",
+        claim=f"The share of requests that end in a tool call {forms.moved(before, after)}",
         chart=lines.over_weeks(weeks, {"Tool calls": shares}, title="Share of tokens", form=".0%"),
         table=Table(
             headings=("Week", "Ended in a tool call%", "Tools offered%"),
@@ -96,7 +99,8 @@ def tool_calls(study: Study) -> Result | Missing:
 
 def tools_offered(study: Study) -> Result | Missing:
     """Show which models are offered tools."""
-    weeks = forms.by_week(study.ask("tools_offered"), "model")
+    rows = study.ask("tools_offered")
+    weeks, everyone = forms.by_week(rows, "model"), forms.by_week(rows, "model", most=FEW_HUNDRED)
     if not weeks.weeks:
         return Missing(what="No request offered tools.", how="Send `tools` with requests.")
     named = [name for name in weeks.names if name != "Other"]
@@ -111,7 +115,7 @@ def tools_offered(study: Study) -> Result | Missing:
             title="Share of tokens with tools offered",
         ),
         table=forms.share_table(weeks),
-        findings={f"share/{name}": weeks.overall(name) for name in named},
+        findings={f"share/{name}": everyone.overall(name) for name in everyone.names},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glasslipper.classify import shares
 from glasslipper.report import estimates, words
 from glasslipper.report.charts import bars
 from glasslipper.report.estimates import Estimate
@@ -113,14 +114,15 @@ def task_shares(study: Study) -> Result | Missing:
         both = _times(gold, labelled=task, judged=task)
         said = sum(float(row["times"]) for row in gold if row["labelled"] == task)
         true = sum(float(row["times"]) for row in gold if row["judged"] == task)
-        share = estimates.corrected_share(
-            counts.get(task, 0.0),
-            total,
-            both=both,
-            only_judge=true - both,
-            only_model=said - both,
-            n=n,
+        told = shares.share_of_counts(
+            round(counts.get(task, 0.0)),
+            round(total),
+            both=round(both),
+            only_judge=round(true - both),
+            only_classifier=round(said - both),
+            judged=round(n),
         )
+        share = Estimate(value=told.value, low=told.low, high=told.high, n=told.judged)
         findings[f"share/{task}"] = share
         table.append(
             [

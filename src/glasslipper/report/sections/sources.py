@@ -95,7 +95,7 @@ def china_share(study: Study) -> Result | Missing:
     before, after = forms.ends(weeks, "Open, China")
     high = max(range(len(shares)), key=lambda i: shares[i])
     return Result(
-        claim=f"Open models from China {forms.moved(before, after)}; the most was"
+        claim=f"The share of open models from China {forms.moved(before, after)}; the most was"
         f" {words.percent(shares[high])}, in the week of {weeks.weeks[high]}",
         chart=lines.over_weeks(
             weeks.weeks, {"Open, China": shares}, title="Share of tokens", form=".0%"
@@ -215,6 +215,45 @@ def models_per_size(study: Study) -> Result | Missing:
     )
 
 
+def market(study: Study) -> Result | Missing:
+    """Hold the authors' shares against the market's."""
+    if study.market is None:
+        return Missing(
+            what="No rankings of the market were given to compare with.",
+            how="Give a file of daily rankings with `--rankings FILE`.",
+        )
+    tokens: dict[str, float] = {}
+    for row in study.ask("model_costs"):
+        tokens[row["author"]] = tokens.get(row["author"], 0.0) + float(row["t"])
+    total = sum(tokens.values())
+    if not total:
+        return forms.NO_ROWS
+    theirs = dict(study.market.author_shares(50))
+    mine = {name: value / total for name, value in tokens.items()}
+    largest = [name for name, _ in forms.largest(mine)][:8]
+    names = list(dict.fromkeys([*largest, *list(theirs)[:8]]))
+    pairs = {name: (mine.get(name, 0.0), theirs.get(name, 0.0)) for name in names}
+    top = max(names, key=lambda name: (abs(pairs[name][0] - pairs[name][1]), name))
+    here, there = pairs[top]
+    return Result(
+        claim=f"{words.title(top or 'unknown')} has {words.percent(here)} of the tokens here and"
+        f" {words.percent(there)} of the market's",
+        chart=bars.intervals(
+            names,
+            [(a, min(a, b), max(a, b)) for a, b in pairs.values()],
+            title="Share of tokens: the dot is yours, the other end of the line the market's",
+        ),
+        table=Table(
+            headings=("Author", "Here%", "Market%", "Difference%"),
+            rows=[[n, round(a, 4), round(b, 4), round(a - b, 4)] for n, (a, b) in pairs.items()],
+        ),
+        findings={f"market/{name}": b for name, (_, b) in pairs.items() if b},
+        notes=(
+            f"{study.market.cited}; the mean of {words.plural(len(study.market.days), 'day')}.",
+        ),
+    )
+
+
 PART = Part(
     name="Whose models",
     about="Open and closed, by country of the author, by author and by size.",
@@ -277,6 +316,17 @@ PART = Part(
             sql="size_weeks",
             method="Models with at least one request in the week.",
             study=models_per_size,
+        ),
+        Section(
+            number=55,
+            id="market",
+            name="You and the market",
+            sql="model_costs",
+            method=(
+                "Shares of tokens by author, here over the whole span, in the market as the "
+                "rankings give them."
+            ),
+            study=market,
         ),
     ),
 )

@@ -103,7 +103,8 @@ def programming_share(study: Study) -> Result | Missing:
 
 def programming_authors(study: Study) -> Result | Missing:
     """Show whose models write code, by author."""
-    weeks = forms.by_week(study.ask("programming_authors"), "author")
+    rows = study.ask("programming_authors")
+    weeks, everyone = forms.by_week(rows, "author"), forms.by_week(rows, "author", most=400)
     if not weeks.weeks:
         return Missing(what="No generation is labelled programming.", how=forms.NO_TASKS.how)
     name = max(weeks.names, key=weeks.overall)
@@ -117,7 +118,7 @@ def programming_authors(study: Study) -> Result | Missing:
             title="Share of programming tokens",
         ),
         table=forms.share_table(weeks),
-        findings={f"share/{one}": weeks.overall(one) for one in weeks.names},
+        findings={f"share/{one}": everyone.overall(one) for one in everyone.names},
     )
 
 

@@ -11,7 +11,6 @@ from glasslipper.testing.year.world import (
     DAYS,
     FIRST_DAY,
     MONTHS,
-    TASKS,
     World,
     month_of_week,
     retention,
@@ -25,7 +24,6 @@ def parameters(
     planted = world.planted
     found: dict[str, dict[str, float]] = {
         "retention": _retention(world),
-        "task-shares": _task_shares(world, expected),
     }
     if planted.elasticity is not None:
         elastic = MODELS[named("elastic")[0]].id
@@ -60,18 +58,6 @@ def _retention(world: World) -> dict[str, float]:
                     name = f"{MODELS[model].id}/{month_name(month)}/{k}"
                     rates[name] = retention(world, model, month, k)
     return rates
-
-
-def _task_shares(
-    world: World, expected: np.ndarray[tuple[int, int], np.dtype[np.float64]]
-) -> dict[str, float]:
-    """Return the expected shares of requests by what they are really about."""
-    mass = expected[:, :DAYS].sum(axis=1)
-    total = mass.sum()
-    return {
-        f"share/{name}": float(mass[world.task == index].sum() / total)
-        for index, name in enumerate(TASKS)
-    }
 
 
 def spend_ahead(

@@ -82,6 +82,7 @@ class Sums:
         self.priced = np.zeros((2, MONTHS + 1, len(MODELS), 8))
         self.first_token = np.zeros((len(PROVIDERS), MOST_MS))
         self.dear = np.zeros(3)
+        self.truly = np.zeros(len(TASKS))
         self.counts = dict.fromkeys(
             (
                 "rows",
@@ -149,6 +150,7 @@ class Sums:
         """Add what each workload uses, what each model is sent, and how fast providers are."""
         model, provider = rows["model"], rows["provider"]
         self.homes[rows["w"], model] = True
+        self.truly += np.bincount(self.world.task[rows["w"]], minlength=len(TASKS))
         fresh = rows["prompt"] - rows["cache_read"]
         came_out = rows["output"] + rows["reasoning"]
         for index, value in enumerate((fresh, rows["cache_read"], came_out)):
@@ -395,7 +397,9 @@ class Sums:
             if cumulated[-1]:
                 half = float(cumulated[-1]) / 2
                 middles[f"p50/{name}"] = float((cumulated < half).sum())
-        found: dict[str, dict[str, float]] = {"task-fit": fit, "latency": middles}
+        shares = self.truly / self.truly.sum()
+        about = {f"share/{name}": float(v) for name, v in zip(TASKS, shares, strict=True)}
+        found = {"task-fit": fit, "latency": middles, "task-shares": about}
         if self.world.planted.cheap_suffices:
             spent, prompt, came_out = self.dear
             would = self._at_price_of(CHEAP, np.array([prompt, 0.0, came_out]))

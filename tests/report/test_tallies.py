@@ -1,0 +1,38 @@
+"""Tallies are made once for each segment, and again only for what changed."""
+
+from pathlib import Path
+
+from studies import findings, study
+
+from glasslipper.cli.report_demo import generate
+from glasslipper.ledger.read.scan import Lake
+from glasslipper.ledger.write.bulk import Bulk
+
+
+def test_a_new_late_fact_renews_what_rests_on_it_and_nothing_else(tmp_path: Path) -> None:
+    generate(tmp_path, rows=4_000, seed=5, everything=True)
+    before = findings(study(tmp_path))["task-fit"]
+    folder = tmp_path / "report" / "tallies"
+    made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert study(tmp_path).requests
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == made
+
+    with Lake(tmp_path) as lake:
+        rewarded = "SELECT generation_id FROM feedback"
+        rows = lake.rows(
+            "SELECT id FROM generations WHERE status = 'ok' AND task = 'programming'"
+            f" AND id NOT IN ({rewarded}) ORDER BY id LIMIT 400"
+        )
+    facts = " UNION ALL ".join(
+        f"SELECT 'fact-{number:026d}' AS id, 'feedback' AS kind, 1800000000000 AS noted_ms,"
+        f" 'key-000' AS key_id, '{identifier}' AS generation_id, '{{\"reward\":1}}' AS body"
+        for number, (identifier,) in enumerate(rows)
+    )
+    with Bulk(tmp_path) as bulk:
+        bulk.seal("rewards", "one", late_facts=facts)
+    after = findings(study(tmp_path))["task-fit"]
+    assert after != before
+    now = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    renewed = {name.split("-")[1] for name in now.keys() - made.keys()}
+    assert renewed == {"judged", "clocks", "gold"}
+    assert len(now) == len(made)
