@@ -7,9 +7,9 @@ behind it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.messages import Request
@@ -140,5 +140,93 @@ class Purse(Protocol):
 
         Raises:
             BudgetExhausted: One of them does not have that much left.
+        """
+        ...
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The most that a job may take, all of its processes together.
+
+    `work_bytes` is what it may write, `file_bytes` the largest of its files, `output_bytes` what
+    it may print on each of its two streams.
+    """
+
+    wall_s: float = 10.0
+    cpu_s: int = 10
+    memory_bytes: int = 512 << 20
+    processes: int = 32
+    work_bytes: int = 64 << 20
+    file_bytes: int = 32 << 20
+    output_bytes: int = 256 << 10
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A command to be run where it can do no harm.
+
+    `files` are put into its working folder by their relative names. `read` and `write` show
+    folders and files of this machine inside, by their place there; nothing else of the machine
+    is to be seen but its programs and Python. There is no network unless `network` says so.
+    """
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    read: Mapping[str, str] = field(default_factory=dict[str, str])
+    write: Mapping[str, str] = field(default_factory=dict[str, str])
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Limits = field(default_factory=Limits)
+    network: bool = False
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a job ended: by itself, or stopped because it went past a limit.
+
+    `exit_code` is `None` for a job that was stopped, and negative for one that a signal ended.
+    """
+
+    status: Literal["exited", "time", "memory", "processes", "output"]
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    wall_s: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended by itself and says that all went well."""
+        return self.status == "exited" and self.exit_code == 0
+
+
+class Sandbox(Protocol):
+    """Runs hostile code."""
+
+    async def run(self, job: Job) -> Outcome:
+        """Run the job to its end; cancelling stops it, and all that it has started.
+
+        Raises:
+            SetupMissing: There is nothing here that could keep it in.
+            InvalidRequest: The job cannot be run as it is described.
+        """
+        ...
+
+
+class ToolResult(Struct, frozen=True, kw_only=True):
+    """What a tool gave: words, a structured value where it has one, or the word that it failed."""
+
+    text: str
+    value: object = None
+    failed: bool = False
+
+
+class Tools(Protocol):
+    """Calls tools by their names."""
+
+    async def call(self, name: str, arguments: Mapping[str, object]) -> ToolResult:
+        """Call a tool, such as `files.read`, with its arguments.
+
+        Raises:
+            NotFound: There is no such tool.
+            NotPermitted: It may not be called, or is not what was approved.
+            InvalidRequest: The arguments do not fit.
+            UpstreamFailed: Its server did not do its part.
         """
         ...
