@@ -1,12 +1,17 @@
-"""Puts a gateway together from the rooms below: settings, ledger and local models."""
+"""Puts a gateway together: settings, ledger, local models, and who conducts `auto`."""
 
 from __future__ import annotations
 
+from glasslipper.gateway.conducting import Conducting
 from glasslipper.gateway.house import House
 from glasslipper.gateway.settings import Settings
 from glasslipper.gateway.suppliers import Suppliers
+from glasslipper.kernel.errors import GlasslipperError
+from glasslipper.kernel.ports import Sandbox
 from glasslipper.ledger.write import Ledger
 from glasslipper.local import LocalModels
+from glasslipper.puppeteer.conductor import Puppeteer
+from glasslipper.sandbox import open_sandbox
 from glasslipper.store import places
 
 
@@ -24,5 +29,14 @@ async def open_house(settings: Settings, ledger: Ledger) -> House:
     )
     suppliers = Suppliers(settings, ledger=ledger, local=local)
     house = House(settings=settings, ledger=ledger, suppliers=suppliers, clock=ledger.clock)
+    house.conducting = Conducting(Puppeteer(sandbox=_sandbox()))
     await suppliers.refresh()
     return house
+
+
+def _sandbox() -> Sandbox | None:
+    """Return what keeps code in that models write, if this machine has such a thing."""
+    try:
+        return open_sandbox()
+    except GlasslipperError:
+        return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from glasslipper.gateway.auth import Gatekeeper
 from glasslipper.gateway.endpoints import Offer
 from glasslipper.gateway.exchange import Desk
@@ -12,6 +14,9 @@ from glasslipper.gateway.suppliers import Suppliers
 from glasslipper.kernel.clock import Clock
 from glasslipper.ledger.read import Accounts, LedgerHistory
 from glasslipper.ledger.write import Ledger
+
+if TYPE_CHECKING:
+    from glasslipper.gateway.conducting import Conducting
 
 
 class House:
@@ -31,6 +36,7 @@ class House:
         self.desk = Desk(ledger=ledger, clock=clock, keyring=suppliers.keyring)
         self.replays = Replays()
         self.shelf = Shelf(ledger.home, clock)
+        self.conducting: Conducting | None = None
         self.draining = False
 
     async def close(self) -> None:

@@ -5,6 +5,8 @@ The shapes are OpenRouter's, which hold OpenAI's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import UNSET
 
@@ -38,6 +40,10 @@ async def one(house: House, http: Http, path: str) -> None:
     """Answer `GET /models/{author}/{slug}` and `GET /models/{author}/{slug}/endpoints`."""
     now_ms = house.clock.now_ms()
     model = path.removesuffix("/endpoints")
+    cards = _cards(house)
+    if model in cards:
+        await http.reply(200, _encode(_conducted(model, cards[model])))
+        return
     endpoints = house.offer.find(model)
     described = _describe(model, endpoints, now_ms)
     if model == path:
@@ -82,7 +88,37 @@ async def providers(house: House, http: Http) -> None:
 def describe_all(house: House) -> list[ModelShown]:
     """Return every model that is offered."""
     now_ms = house.clock.now_ms()
-    return [_describe(model, endpoints, now_ms) for model, endpoints in sorted(house.offer)]
+    offered = [_describe(model, endpoints, now_ms) for model, endpoints in sorted(house.offer)]
+    cards = _cards(house)
+    return [*offered, *(_conducted(model, card) for model, card in cards.items())]
+
+
+def _cards(house: House) -> Mapping[str, Mapping[str, object]]:
+    return {} if house.conducting is None else house.conducting.cards()
+
+
+def _conducted(model: str, card: Mapping[str, object]) -> ModelShown:
+    """Return a name that stands for many models, with the card of the policy behind it."""
+    return ModelShown(
+        id=model,
+        canonical_slug=model,
+        object="model",
+        owned_by=model.partition("/")[0],
+        name=str(card.get("policy", model)),
+        created=0,
+        context_length=None,
+        architecture=Architecture(
+            modality="text->text", input_modalities=["text"], output_modalities=["text"]
+        ),
+        top_provider=TopProvider(
+            context_length=None, max_completion_tokens=None, is_moderated=False
+        ),
+        pricing=None,
+        price_source=None,
+        endpoints=[],
+        local=False,
+        policy=card,
+    )
 
 
 def _describe(model: str, endpoints: list[Endpoint], now_ms: int) -> ModelShown:

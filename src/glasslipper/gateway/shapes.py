@@ -169,7 +169,7 @@ class Pricing(Struct, frozen=True, kw_only=True):
 
 
 class ModelShown(Struct, frozen=True, kw_only=True):
-    """A model that is offered."""
+    """A model that is offered; `policy` is the card of one that stands for many."""
 
     id: str
     canonical_slug: str
@@ -184,6 +184,7 @@ class ModelShown(Struct, frozen=True, kw_only=True):
     price_source: str | None
     endpoints: list[str]
     local: bool
+    policy: Mapping[str, object] | UnsetType = UNSET
 
 
 class ModelsAnswer(Struct, frozen=True, kw_only=True):

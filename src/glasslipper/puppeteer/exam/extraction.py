@@ -28,7 +28,7 @@ def draw(split: Split, number: int) -> Task:
     )
 
 
-def _note(split: Split, chance: random.Random) -> tuple[str, dict[str, object], str]:
+def _note(split: Split, chance: random.Random) -> tuple[str, dict[str, str | int], str]:
     name, item = chance.choice(_NAMES), chance.choice(_ITEMS)
     colour, city = chance.choice(_COLOURS), chance.choice(_CITIES)
     count, price = chance.randint(2, 90), chance.randint(3, 400)

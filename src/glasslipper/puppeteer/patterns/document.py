@@ -12,9 +12,7 @@ from msgspec import Struct
 from glasslipper.kernel.errors import NotFound
 
 Reads = Literal["task", "leading", "history"]
-Returns = Literal[
-    "answer", "program", "steps", "exchange", "verdict", "note", "file", "call"
-]
+Returns = Literal["answer", "program", "steps", "exchange", "verdict", "note", "file", "call"]
 Needs = Literal["python", "file", "mcp"]
 
 
@@ -60,7 +58,7 @@ def _read_book() -> dict[str, Pattern]:
     import yaml  # costs 20 ms, which only those who think need
 
     found: dict[str, Pattern] = {}
-    for entry in resources.files(__package__).joinpath("book").iterdir():
+    for entry in resources.files("glasslipper.puppeteer.patterns").joinpath("book").iterdir():
         if entry.name.endswith(".yaml"):
             one = msgspec.convert(yaml.safe_load(entry.read_text("utf-8")), Pattern)
             found[one.name] = one
@@ -79,7 +77,5 @@ def pattern(name: str) -> Pattern:
     """
     found = PATTERNS.get(name)
     if found is None:
-        raise NotFound(
-            f"There is no pattern {name!r}.", hint=f"There are {', '.join(PATTERNS)}."
-        )
+        raise NotFound(f"There is no pattern {name!r}.", hint=f"There are {', '.join(PATTERNS)}.")
     return found
