@@ -1,6 +1,6 @@
 """Fill the cache of answers for `make puppeteer-live`: the long part, which may be stopped.
 
-Every puppet (model × pattern) answers every task, in an order of which any beginning is a fair
+Every puppet (model and pattern) answers every task, in an order of which any beginning is a fair
 sample, training and test by turns. Started again, it goes on where it stopped.
 """
 
@@ -12,10 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from puppeteer_table import MODELS, PATTERNS, Stand, data_folder
-
 from glasslipper.puppeteer import exam
 from glasslipper.puppeteer.exam import Split, Task
+from puppeteer_table import MODELS, PATTERNS, Stand, data_folder
 
 
 def paper(tasks: int) -> list[tuple[Split, Task]]:

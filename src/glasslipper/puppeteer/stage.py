@@ -187,8 +187,9 @@ class Stage:
         logprobs = [token.logprob for token in answer.logprobs]
         text, checked = await self._read(puppet, answer)
         found = answer_in(self.form, text) if text else ""
-        if checked is None and found:
-            checked = check_of(self.form, found)
+        if found and checked is not False:
+            has_form = check_of(self.form, found)
+            checked = checked if has_form is None else has_form
         if answer.tool_calls:
             found = found or "(a tool call)"
         return Turn(
