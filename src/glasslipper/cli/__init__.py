@@ -33,6 +33,7 @@ COMMANDS = {
     "keys": "glasslipper.cli.keys:keys",
     "spend": "glasslipper.cli.spend:spend",
     "prices": "glasslipper.cli.prices:prices",
+    "puppeteer": "glasslipper.cli.puppeteer:puppeteer",
     "explain": "glasslipper.cli.explain:explain",
     "import": "glasslipper.cli.importing:imports",
     "doctor": "glasslipper.cli.doctor:doctor",

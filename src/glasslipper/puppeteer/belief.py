@@ -7,8 +7,9 @@ from them (a temperature, values, a dial) holds for new tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -25,8 +26,14 @@ from glasslipper.puppeteer.net import (
 from glasslipper.puppeteer.outcomes import Bools, Floats, Ints
 from glasslipper.puppeteer.posterior import PosteriorPlan, Scorer, random_calls, see
 
-Tell = Callable[[str, int, int], None]
-"""Hears how far a long work is: what, steps done, steps in all."""
+
+class Tell(Protocol):
+    """Hears how far a long work is: what, steps done, steps in all, and figures by name."""
+
+    def __call__(self, what: str, done: int, todo: int, **figures: float) -> None:
+        """Hear it."""
+        ...
+
 
 _CHUNK = 4096
 _TRUST_STATES = 30_000
@@ -40,7 +47,7 @@ _LOG_ODDS = 3
 
 @dataclass(frozen=True)
 class Belief:
-    """B states: probability of each slot (B × S), which are named, the leader and its odds.
+    """B states: probability of each slot (B x S), which are named, the leader and its odds.
 
     `leader` is the likeliest slot that some called model named, 0 where there is none; `right`
     (B) is its probability.
@@ -100,7 +107,9 @@ class Ensemble:
         """Return the mind that judges new tasks, by all networks."""
         return Mind(self, tasks, None)
 
-    def _calibrate(self, tasks: Encoded, wanted: Floats, folds: Ints, seed: int) -> list[Parameters]:
+    def _calibrate(
+        self, tasks: Encoded, wanted: Floats, folds: Ints, seed: int
+    ) -> list[Parameters]:
         """Return networks that turn held-out beliefs into probabilities that hold."""
         draw = np.random.default_rng((seed, 77))
         rounds = max(_TRUST_STATES // len(tasks), 1)
@@ -121,16 +130,15 @@ def _trust(looks: Floats, is_right: Bools, draw: np.random.Generator) -> Paramet
     own["mean"], own["spread"] = looks.mean(0), looks.std(0) + np.float32(0.1)
     learned = {name: array for name, array in own.items() if name[0] in "Wb"}
     adam = AdamW(learned, decay=_TRUST_DECAY)
-    batches = len(looks) // _TRUST_BATCH
-    for step in range(_TRUST_EPOCHS * batches):
-        if step % batches == 0:
-            order = draw.permutation(len(looks))
-        some = order[step % batches * _TRUST_BATCH :][:_TRUST_BATCH]
+    batches = max(len(looks) // _TRUST_BATCH, 1)
+    steps = _TRUST_EPOCHS * batches
+    for step in range(steps):
+        some: Ints = draw.integers(len(looks), size=_TRUST_BATCH)
         told = forward(learned, (looks[some] - own["mean"]) / own["spread"])
         given = _logistic(told[-1][:, 0] + 3 * looks[some, _LOG_ODDS])
         slope = (given - is_right[some])[:, None] / np.float32(_TRUST_BATCH)
         gradients, _ = backward(learned, told, slope.astype(np.float32))
-        adam.step(gradients, cosine(step, _TRUST_EPOCHS * batches, _TRUST_RATE))
+        adam.step(gradients, cosine(step, steps, _TRUST_RATE))
     return own
 
 
@@ -155,7 +163,7 @@ class Mind:
         self._still = [[scorer.still(tasks) for scorer in fold] for fold in ensemble.scorers]
 
     def believe(self, rows: Ints, called: Bools) -> Belief:
-        """Return what to believe of tasks `rows` (B) when `called` (B × M) have answered."""
+        """Return what to believe of tasks `rows` (B) when `called` (B x M) have answered."""
         slots = np.zeros((len(rows), self.tasks.slots.shape[1]), dtype=np.float32)
         named = np.zeros(slots.shape, dtype=np.bool_)
         for start in range(0, len(rows), _CHUNK):
@@ -189,7 +197,9 @@ class Mind:
         for fold, scorers in enumerate(self._ensemble.scorers):
             if self.folds is None:
                 for member, scorer in enumerate(scorers):
-                    total += softmax(scorer.scores(self._still[fold][member][rows], seen), seen.exists)
+                    total += softmax(
+                        scorer.scores(self._still[fold][member][rows], seen), seen.exists
+                    )
                 continue
             mine = np.flatnonzero(self.folds[rows] == fold)
             if len(mine) == 0:
@@ -198,7 +208,8 @@ class Mind:
             for member, scorer in enumerate(scorers):
                 still = self._still[fold][member][rows[mine]]
                 total[mine] += softmax(scorer.scores(still, part), part.exists)
-        return total / total.sum(1, keepdims=True), seen.named.any(2)
+        is_named: Bools = seen.named.any(2)
+        return (total / total.sum(1, keepdims=True)).astype(np.float32), is_named
 
 
 def _state_looks(

@@ -9,7 +9,7 @@ Slots: each task has S of them; slot 0 is "none of these", slot j + 1 is candida
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,7 +34,7 @@ _LEAST_SHARE = 0.2
 class Looks:
     """What can be seen of N tasks: numbers of the task, its vector, numbers of each slot.
 
-    `is_open` tells the tasks without options, `exists` (N × S) the slots that the task has.
+    `is_open` tells the tasks without options, `exists` (N x S) the slots that the task has.
     """
 
     tasks: Floats
@@ -54,9 +54,7 @@ class Looks:
         )
 
 
-def look(
-    tasks: Sequence[Task], candidates: Sequence[Sequence[str]], vectors: Vectors
-) -> Looks:
+def look(tasks: Sequence[Task], candidates: Sequence[Sequence[str]], vectors: Vectors) -> Looks:
     """Look at tasks and at what may be, or has been, answered."""
     slots = 1 + max(map(len, candidates), default=0)
     count = len(tasks)
@@ -86,9 +84,9 @@ def look(
 class Encoded:
     """N tasks as networks read them.
 
-    `context` (N × C) is the task, `slots` (N × S × F) its candidates, `exists` and `is_open` as
-    in `Looks`; `said` (N × M) is the slot that each model named, 0 for none; `lengths` (N × M)
-    are standardised logarithms of output lengths; `usd` (N × M) are costs *expected* before the
+    `context` (N x C) is the task, `slots` (N x S x F) its candidates, `exists` and `is_open` as
+    in `Looks`; `said` (N x M) is the slot that each model named, 0 for none; `lengths` (N x M)
+    are standardised logarithms of output lengths; `usd` (N x M) are costs *expected* before the
     call, in units of `Scale.unit_usd`; `kinds` one-hot kinds and `plain` the context without the
     components of its vector. A policy may look at the columns of `said` and `lengths`
     whose models it has called, and at no others.
@@ -121,6 +119,31 @@ class Encoded:
             plain=self.plain[chosen],
             kinds=self.kinds[chosen],
         )
+
+
+def compact(tasks: Encoded, pool: Sequence[int]) -> Encoded:
+    """Return open tasks with the slots only that models of the pool have named.
+
+    What the others have said is nobody's slot any more. Tasks with options stay as they are.
+    """
+    if not tasks.is_open.all():
+        return tasks
+    said = np.zeros_like(tasks.said)
+    order = np.zeros((len(tasks), 1 + len(pool)), dtype=np.int64)
+    used = np.zeros(len(tasks), dtype=np.int64)
+    rows = np.arange(len(tasks))
+    for model in pool:
+        known = order == tasks.said[:, [model]]
+        known[:, 0] = False
+        is_new = (tasks.said[:, model] > 0) & ~known.any(1)
+        used += is_new
+        order[rows[is_new], used[is_new]] = tasks.said[is_new, model]
+        place = (order == tasks.said[:, [model]])[:, 1:].argmax(1) + 1
+        said[:, model] = np.where(tasks.said[:, model] > 0, place, 0)
+    exists = order > 0
+    exists[:, 0] = tasks.exists[:, 0]
+    slots = np.take_along_axis(tasks.slots, order[:, :, None], axis=1)
+    return replace(tasks, said=said, slots=slots, exists=exists)
 
 
 @dataclass(frozen=True)
@@ -168,7 +191,7 @@ class Scale:
             unit_usd=unit_usd,
         )
         weights = _ridge(_with_one(bare.context(outcomes.tasks, looks)), outcomes.usd / unit_usd)
-        return Scale(**{**bare.__dict__, "usd_weights": weights})
+        return replace(bare, usd_weights=weights)
 
     def context(self, tasks: Sequence[Task], looks: Looks) -> Floats:
         """Return what is known of the tasks before any call."""
@@ -212,7 +235,7 @@ class Scale:
 
 
 def targets(outcomes: Outcomes, slots: int) -> Floats:
-    """Return the probability (N × S) that each slot is right, as it was judged.
+    """Return the probability (N x S) that each slot is right, as it was judged.
 
     That is the candidate which the source names, else whatever most of those who gave it were
     judged right for, else slot 0.

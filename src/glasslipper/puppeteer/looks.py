@@ -24,7 +24,7 @@ Vectors = Callable[[Sequence[str]], Floats]
 _Row = NDArray[np.float64]
 
 _WORD = re.compile(r"\w+")
-_NUMBER = re.compile(r"[-−]?\d[\d,]*\.?\d*")
+_NUMBER = re.compile(r"[-\u2212]?\d[\d,]*\.?\d*")
 _DECIMALS = re.compile(r"\.(\d+)")
 _MOST = 8.0
 _STYLES: tuple[Callable[[str], bool], ...] = (
@@ -177,10 +177,11 @@ def _words(options: Sequence[str], text: str) -> list[_Row]:
 
 def _overlaps(sets: Sequence[set[str]]) -> _Row:
     """Return the Jaccard similarity of each pair, 0 on the diagonal."""
-    vocabulary = {word: place for place, word in enumerate(set().union(*sets))}
+    words: set[str] = set[str]().union(*sets)
+    vocabulary = {word: place for place, word in enumerate(words)}
     holds = np.zeros((len(sets), max(len(vocabulary), 1)))
-    for row, words in enumerate(sets):
-        holds[row, [vocabulary[word] for word in words]] = 1
+    for row, own in enumerate(sets):
+        holds[row, [vocabulary[word] for word in own]] = 1
     both = holds @ holds.T
     sizes = holds.sum(1)
     either = sizes[:, None] + sizes[None] - both
@@ -289,7 +290,7 @@ def _rank(values: _Row) -> _Row:
 
 def _first_number(text: str) -> float | None:
     found = _NUMBER.search(text)
-    return None if found is None else _float(found[0].replace(",", "").replace("−", "-"))
+    return None if found is None else _float(found[0].replace(",", "").replace("\u2212", "-"))
 
 
 def _float(text: str) -> float | None:

@@ -6,6 +6,7 @@ Knows nothing of what the numbers mean.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -20,7 +21,7 @@ _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 def dense(sizes: tuple[int, ...], draw: np.random.Generator, *, prefix: str = "") -> Parameters:
     """Return the parameters of a network with rectified hidden layers, the last layer small."""
     made: Parameters = {}
-    for layer, (wide, high) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for layer, (wide, high) in enumerate(itertools.pairwise(sizes)):
         is_last = layer == len(sizes) - 2
         spread = np.sqrt((0.1 if is_last else 2.0) / wide)
         made[f"{prefix}W{layer}"] = draw.normal(0, spread, (wide, high)).astype(np.float32)
@@ -34,7 +35,7 @@ def depth(parameters: Mapping[str, Floats], prefix: str = "") -> int:
 
 
 def forward(parameters: Mapping[str, Floats], inputs: Floats, *, prefix: str = "") -> list[Floats]:
-    """Return what each layer says; the last is the output (rows × outputs)."""
+    """Return what each layer says; the last is the output (rows x outputs)."""
     layers = depth(parameters, prefix)
     told = [inputs]
     for layer in range(layers):

@@ -36,7 +36,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The table. N tasks × M models.
+    """The table. N tasks x M models.
 
     `said` is the index into the task's candidates, -1 for no answer that could be read; `right`
     whether that model's answer was judged right; `chars` the length of its output; `usd` what
@@ -64,10 +64,11 @@ class Outcomes:
     def rows(self, chosen: NDArray[np.integer] | Bools) -> Outcomes:
         """Return some of the tasks, by index or by a mask."""
         places: Ints = np.arange(len(self))[chosen]
+        order = [int(place) for place in places]
         return Outcomes(
             models=self.models,
-            tasks=tuple(self.tasks[place] for place in places),
-            candidates=tuple(self.candidates[place] for place in places),
+            tasks=tuple(self.tasks[place] for place in order),
+            candidates=tuple(self.candidates[place] for place in order),
             said=self.said[places],
             right=self.right[places],
             chars=self.chars[places],

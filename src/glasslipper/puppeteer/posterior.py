@@ -70,7 +70,7 @@ class Scorer:
         return cls(parameters, reads_slots=reads_slots)
 
     def still(self, tasks: Encoded) -> Floats:
-        """Return the part of the first layer that no call changes, N × S × H."""
+        """Return the part of the first layer that no call changes, N x S x H."""
         own = self.parameters
         told = (tasks.context @ own["context"] + own["bias"])[:, None]
         if not self.reads_slots:
@@ -78,7 +78,7 @@ class Scorer:
         return tasks.slots @ own["slots"] + told
 
     def scores(self, still: Floats, seen: Seen) -> Floats:
-        """Return the scores of the slots of states, B × S."""
+        """Return the scores of the slots of states, B x S."""
         first, straight = self._first(still, seen)
         np.maximum(first, 0, out=first)
         rows, slots, high = first.shape
@@ -102,7 +102,7 @@ class Scorer:
         return first, (seen.named @ weights[:, :, None])[:, :, 0]
 
     def learn(self, tasks: Encoded, wanted: Floats, plan: PosteriorPlan, seed: int) -> None:
-        """Train on tasks (`wanted` is N × S) with random sets of called models."""
+        """Train on tasks (`wanted` is N x S) with random sets of called models."""
         draw = np.random.default_rng(seed)
         self._poll(tasks, wanted)
         adam = AdamW(self.parameters, decay=plan.decay, spare={"votes", "sureness"})
@@ -178,10 +178,10 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Seen:
-    """What B states show: who named which slot (B × S × M), how long they were, who is silent.
+    """What B states show: who named which slot (B x S x M), how long they were, who is silent.
 
     `called`, `silent` (called, but said nothing that could be read) and `spoken` (lengths) are
-    B × M; `exists` are the slots that may be right as far as the state knows, `named` those that
+    B x M; `exists` are the slots that may be right as far as the state knows, `named` those that
     somebody has named.
     """
 
@@ -207,7 +207,7 @@ class Seen:
 
 
 def see(tasks: Encoded, called: Bools) -> Seen:
-    """Return the states in which `called` (B × M) have answered; the other answers stay hidden."""
+    """Return the states in which `called` (B x M) have answered; the other answers stay hidden."""
     slots = np.arange(tasks.slots.shape[1])
     heard = np.where(called, tasks.said, 0)
     named = (heard[:, None, :] == slots[None, :, None]) & (heard[:, None, :] > 0)
@@ -226,7 +226,7 @@ def see(tasks: Encoded, called: Bools) -> Seen:
 
 
 def random_calls(tasks: Encoded, draw: np.random.Generator) -> Bools:
-    """Return random sets of called models (N × M): of one to all, small ones and cheap more often.
+    """Return random sets of called models (N x M): of one to all, small ones and cheap more often.
 
     Episodes begin cheap and end early, so most states that matter are small.
     """

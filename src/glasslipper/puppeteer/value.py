@@ -48,9 +48,13 @@ class Values:
         self.spread = spread
 
     def gains(self, level: int, looks: Floats, prices: Floats) -> Floats:
-        """Return the predicted gain (B × M) of asking each model, its cost not yet charged."""
-        inputs = np.concatenate([(looks - self.mean) / self.spread, _priced(prices)], axis=1)
-        return forward(self.levels[level], inputs.astype(np.float32))[-1]
+        """Return the predicted gain (B x M) of asking each model, its cost not yet charged."""
+        return forward(self.levels[level], self.inputs(looks, prices))[-1]
+
+    def inputs(self, looks: Floats, prices: Floats) -> Floats:
+        """Return what the networks read."""
+        scaled = (looks - self.mean) / self.spread
+        return np.concatenate([scaled, _priced(prices)], axis=1, dtype=np.float32)
 
     def worth(
         self, level: int, looks: Floats, prices: Floats, usd: Floats, called: Bools
@@ -64,7 +68,7 @@ class Values:
 
 def _priced(prices: Floats) -> Floats:
     logs = np.log(np.maximum(prices, 1e-4))
-    return np.stack([logs / 3, logs * logs / 20], axis=1)
+    return np.stack([logs / 3, logs * logs / 20], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class Induction:
     def _level(
         self, level: int, states: _States, fresh: list[Values], pupils: Sequence[Ints]
     ) -> None:
-        plan, tasks = self._plan, self._mind.tasks
+        plan = self._plan
         rows, called, prices = states.rows, states.called, states.prices
         now = self._mind.believe(rows, called)
         looks = now.looks
@@ -164,10 +168,9 @@ class Induction:
             )
             gains -= now.right[:, None]
             mine = np.isin(rows, own)
-            inputs = np.concatenate([(looks - values.mean) / values.spread, _priced(prices)], 1)
             _regress(
                 values.levels[level],
-                inputs[mine].astype(np.float32),
+                values.inputs(looks[mine], prices[mine]),
                 asked[mine],
                 gains[mine],
                 plan,
@@ -183,7 +186,7 @@ class Induction:
         called: Bools,
         looks: Floats,
     ) -> Floats:
-        """Return what each set of networks thinks that going on is worth, P × B × M."""
+        """Return what each set of networks thinks that going on is worth, P x B x M."""
         usd = self._mind.tasks.usd[rows]
         barred = called | self._closed
         return np.stack([v.worth(level, looks, prices, usd, barred) for v in fresh])
@@ -210,7 +213,8 @@ def _empty(mind: Mind, states: _States, depth: int) -> Values:
     models = states.called.shape[1]
     draw = np.random.default_rng(1)
     sizes = (looks.shape[1] + 2, *_HIDDEN, models)
-    return Values([dense(sizes, draw) for _ in range(depth)], looks.mean(0), looks.std(0) + np.float32(0.1))
+    levels = [dense(sizes, draw) for _ in range(depth)]
+    return Values(levels, looks.mean(0), looks.std(0) + np.float32(0.1))
 
 
 def _regress(
@@ -221,7 +225,7 @@ def _regress(
     plan: ValuePlan,
     draw: np.random.Generator,
 ) -> None:
-    """Fit the outputs `asked` (B × siblings) to `gains` by least squares."""
+    """Fit the outputs `asked` (B x siblings) to `gains` by least squares."""
     adam = AdamW(parameters, decay=plan.decay)
     size = min(_BATCH, len(inputs))
     steps = plan.epochs * (len(inputs) // size)

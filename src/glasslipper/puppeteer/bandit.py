@@ -1,0 +1,88 @@
+"""Learning from one chosen action a task: linear bandits for models that have no history yet.
+
+One ridge regression of reward on the task for each model. `Thompson` draws from what the
+regressions leave open (Agrawal & Goyal 2013), `LinUCB` adds a bonus for it (Li et al. 2010); both
+keep a floor of chance for every model and log the probability of what they chose, without which
+nothing can be judged afterwards. Rewards may come late: `learn` is called when one arrives.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+Way = Literal["thompson", "linucb"]
+
+_DRAWS = 256
+
+
+class Bandit:
+    """Per-model regressions; contexts have D numbers, rewards lie about 0 to 1."""
+
+    def __init__(
+        self,
+        models: int,
+        wide: int,
+        *,
+        way: Way = "thompson",
+        ridge: float = 10.0,
+        spread: float = 0.25,
+        floor: float = 0.02,
+    ) -> None:
+        """Know nothing yet. `floor` is the least chance that each model gets."""
+        self.way: Way = way
+        self.floor = floor
+        self._spread = spread
+        self._inverse = np.repeat(np.eye(wide)[None] / ridge, models, axis=0)
+        self._moment = np.zeros((models, wide))
+        self._draw = np.random.default_rng(7)
+
+    @property
+    def models(self) -> int:
+        """How many models there are to choose from."""
+        return len(self._moment)
+
+    def expected(self, contexts: Numbers) -> Numbers:
+        """Return the reward to expect of each model (N x M)."""
+        weights = (self._inverse @ self._moment[:, :, None])[:, :, 0]
+        return contexts @ weights.T
+
+    def open(self, contexts: Numbers) -> Numbers:
+        """Return the standard deviation of that expectation (N x M)."""
+        left = np.einsum("nd,mde->nme", contexts, self._inverse)
+        return self._spread * np.sqrt(np.maximum(np.einsum("nme,ne->nm", left, contexts), 0))
+
+    def chances(self, contexts: Numbers) -> Numbers:
+        """Return the probability with which each model is chosen (N x M)."""
+        mean, spread = self.expected(contexts), self.open(contexts)
+        count = self.models
+        if self.way == "linucb":
+            greedy = np.eye(count)[(mean + 2 * spread).argmax(1)]
+        else:
+            noise = self._draw.normal(size=(_DRAWS, *mean.shape))
+            best = (mean + spread * noise).argmax(2)
+            greedy = np.stack([(best == model).mean(0) for model in range(count)], axis=1)
+        return self.floor + (1 - count * self.floor) * greedy
+
+    def choose(
+        self, contexts: Numbers, draw: np.random.Generator
+    ) -> tuple[NDArray[np.int64], Numbers]:
+        """Return a model for each context, and the probability that it had."""
+        chances = self.chances(contexts)
+        chosen = (chances.cumsum(1) > draw.random((len(contexts), 1))).argmax(1)
+        return chosen, chances[np.arange(len(contexts)), chosen]
+
+    def learn(self, contexts: Numbers, chosen: NDArray[np.int64], rewards: Numbers) -> None:
+        """Take in rewards that have arrived."""
+        for model in np.unique(chosen):
+            mine = chosen == model
+            told = contexts[mine]
+            before = self._inverse[model]
+            # Woodbury: the inverse after adding the rows of `told`
+            half = before @ told.T
+            inner = np.linalg.inv(np.eye(len(told)) + told @ half)
+            self._inverse[model] = before - half @ inner @ half.T
+            self._moment[model] += told.T @ rewards[mine]
