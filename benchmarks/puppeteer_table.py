@@ -67,6 +67,7 @@ class Stand:
         return self.recall.find(self._key(self.request(model, name, task)))
 
     async def ask(self, model: str, name: str, task: Task, *, keep: bool = True) -> Reply:
+        """Ask it, and remember the answer if it is to be kept."""
         request = self.request(model, name, task)
         attempt = Attempted(id="live", request=request, upstream_model=model)
         folder = Folder()
