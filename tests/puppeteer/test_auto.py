@@ -3,12 +3,16 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
+import numpy as np
 import openai
 import pytest
 
+from glasslipper.puppeteer.linear import FEATURES, Card, Linear
+from glasslipper.puppeteer.turns import Puppet
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
 
@@ -343,3 +347,26 @@ def spent(gateway: Served) -> int:
         assert status == 200
         seen.append(answer["data"]["usage_nanousd"])
     return seen[-1]
+
+
+def test_a_learned_policy_lets_a_real_model_write_a_program_and_runs_it(
+    tmp_path: Path, smol_path: Path
+) -> None:
+    puppet = Puppet(model="local/smol", pattern="python")
+    weights = np.zeros((2, len(FEATURES)))
+    Linear([puppet], weights, card=Card(policy="taught@1")).save(
+        tmp_path / "puppeteer" / "taught.json"
+    )
+    with Served(tmp_path, environ={"GLASSLIPPER_MODELS": str(smol_path.parent)}) as gateway:
+        answer = client(gateway).chat.completions.create(
+            model="glasslipper/auto",
+            messages=[{"role": "user", "content": "What is 286 - 97?\nPrint the answer."}],
+            temperature=0,
+            seed=1,
+        )
+    told = answer.model_extra["glasslipper"]
+    assert told["policy"] == "taught@1"
+    assert [step["puppet"] for step in told["steps"]] == ["local/smol#python"]
+    assert told["steps"][0]["usage"]["cpu_us"] > 0
+    assert told["charged_nanousd"] > 0
+    assert answer.choices[0].message.content.strip().lstrip("-").replace(".", "").isdigit()

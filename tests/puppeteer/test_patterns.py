@@ -52,7 +52,7 @@ def test_a_prompt_shows_what_its_pattern_reads_and_no_more() -> None:
     [
         ("conclude", " 42 ", Conclusion(answer="42")),
         ("reason", "6*7=42\n**Answer:** 42", Conclusion(answer="42", thinking="6*7=42")),
-        ("reason", "Answer: 1\nFinal answer: 2", Conclusion(answer="2", thinking="Answer: 1")),
+        ("reason", "Answer: 1\nAnswer: 2", Conclusion(answer="2", thinking="Answer: 1")),
         ("python", "Sure!\n```python\nprint(1)\n```\nDone", Program(code="print(1)")),
         ("python", "```\nprint(1)", Program(code="print(1)")),
         ("python", "print(1)", Program(code="print(1)")),
@@ -64,7 +64,7 @@ def test_a_prompt_shows_what_its_pattern_reads_and_no_more() -> None:
         ("verify", "I like it", Verdict(right=None, fault="I like it")),
         ("reflect", " Hm. ", Note(text="Hm.")),
         ("file", "`notes.txt`\n", FileWanted(name="notes.txt")),
-        ("tool", 'Call {"name": "a", "arguments": {"x": 1}}', ToolWanted(name="a", arguments={"x": 1})),
+        ("tool", 'So {"name": "a", "arguments": {}}', ToolWanted(name="a", arguments={})),
         ("tool", "none needed", ToolWanted(name="", arguments={})),
     ],
 )  # fmt: skip
