@@ -13,6 +13,10 @@ from msgspec import UNSET, Struct, UnsetType
 from glasslipper.kernel.record import Attempt, Candidate
 
 
+Card = Mapping[str, object]
+"""What there is to know about a policy."""
+
+
 class KeyShown(Struct, frozen=True, kw_only=True):
     """A key, never with its secret. Amounts are USD, or nano-USD where the name says so."""
 
@@ -184,7 +188,7 @@ class ModelShown(Struct, frozen=True, kw_only=True):
     price_source: str | None
     endpoints: list[str]
     local: bool
-    policy: Mapping[str, object] | UnsetType = UNSET
+    policy: Card | UnsetType = UNSET
 
 
 class ModelsAnswer(Struct, frozen=True, kw_only=True):
