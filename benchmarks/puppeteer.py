@@ -16,13 +16,13 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from outcome import conclude, mention, table
 
 from glasslipper.cli import puppeteering
 from glasslipper.puppeteer import bench, partial
 from glasslipper.puppeteer.encode import Looks, Scale, look
 from glasslipper.puppeteer.folder import read
 from glasslipper.puppeteer.outcomes import Outcomes, split
+from outcome import conclude, mention, table
 
 O1 = "o1-mini-2024-09-12"
 SETS: dict[str, tuple[str, tuple[str, ...]]] = {

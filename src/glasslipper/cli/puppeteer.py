@@ -123,16 +123,11 @@ def bench(
 
 def show(figures: dict[str, object], done: Run) -> None:
     """Print a bench's figures for people."""
-    policies = figures["policies"]
-    assert isinstance(policies, dict)  # noqa: S101 - for the type checker
+    from glasslipper.puppeteer.bench import lines
+
     rows = [
-        (
-            name,
-            f"{100 * one['accuracy']:.2f}",
-            f"{100 * one['accuracy_ci'][0]:.2f}-{100 * one['accuracy_ci'][1]:.2f}",
-            f"{one['usd_per_1k']:.3f}",
-        )
-        for name, one in policies.items()
+        (line.name, f"{line.right:.2f}", f"{line.low:.2f}-{line.high:.2f}", f"{line.usd:.3f}")
+        for line in lines([done])
     ]
     print_table(("policy", "right %#", "interval#", "$ per 1k#"), rows)
     say(f"\nBest single model: {done.best}. At no more than its cost:")
@@ -158,17 +153,18 @@ def replay(*, policy_file: Path, folder: Path, dial: float, as_json: bool) -> No
     outcomes = outcomes.pool(_known(policy, outcomes.models))
     (played,) = policy.play(outcomes, looks, [policy.price(dial)])
     right, usd = played.right(outcomes), played.usd(outcomes)
+    asked = {
+        model: round(float(played.called[:, place].mean()), 4)
+        for place, model in enumerate(policy.models)
+        if played.called[:, place].any()
+    }
     told = {
         "tasks": len(outcomes),
         "dial": dial,
         "accuracy": round(float(right.mean()), 5),
         "usd_per_1k": round(1000 * float(usd.mean()), 5),
         "calls_per_task": round(float(played.called.sum(1).mean()), 3),
-        "asked": {
-            model: round(float(share), 4)
-            for model, share in zip(policy.models, played.called.mean(0), strict=True)
-            if share > 0
-        },
+        "asked": asked,
     }
     if as_json:
         print_json(told)
@@ -176,7 +172,7 @@ def replay(*, policy_file: Path, folder: Path, dial: float, as_json: bool) -> No
     say(f"{told['tasks']} tasks: {100 * right.mean():.2f} % right, ${told['usd_per_1k']} per 1,000")
     print_table(
         ("model", "asked %#"),
-        [(model, f"{100 * share:.1f}") for model, share in told["asked"].items()],
+        [(model, f"{100 * share:.1f}") for model, share in asked.items()],
     )
 
 

@@ -208,7 +208,7 @@ class Mind:
             for member, scorer in enumerate(scorers):
                 still = self._still[fold][member][rows[mine]]
                 total[mine] += softmax(scorer.scores(still, part), part.exists)
-        is_named: Bools = seen.named.any(2)
+        is_named: Bools = seen.named.max(2) > 0
         return (total / total.sum(1, keepdims=True)).astype(np.float32), is_named
 
 

@@ -55,8 +55,10 @@ def reward_model(logs: Logs, *, seed: int = 0) -> Numbers:
         for model in range(logs.models):
             mine = ~away & (logs.chosen == model)
             mean = logs.reward[mine].mean() if mine.any() else logs.reward[~away].mean()
-            square = told[mine].T @ told[mine] + _RIDGE * np.eye(told.shape[1])
-            weights = np.linalg.solve(square, told[mine].T @ (logs.reward[mine] - mean))
+            some: Numbers = told[mine]
+            square: Numbers = some.T @ some + _RIDGE * np.eye(len(some.T))
+            moment: Numbers = some.T @ (logs.reward[mine] - mean)
+            weights = np.linalg.solve(square, moment)
             expected[away, model] = mean + told[away] @ weights
     return expected
 

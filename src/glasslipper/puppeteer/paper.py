@@ -57,7 +57,7 @@ class Paper:
         draw = np.random.default_rng((seed, 11))
         models = len(outcomes.models)
         nobody = np.zeros((1, models), np.bool_)
-        wide = int(_state(tasks, nobody, np.zeros(1, np.int64), extra).shape[-1])
+        wide = _state(tasks, nobody, np.zeros(1, np.int64), extra).size
         parameters = dense((wide, *HIDDEN, models + 1), draw)
         adam = AdamW(parameters)
         unit = float(outcomes.usd[:, int(outcomes.right.mean(0).argmax())].mean())
@@ -82,7 +82,7 @@ class Paper:
             state = _state(tasks, called[alive], alive, extra)
             chance = self._chances(state, called[alive], step)
             picked = (chance.cumsum(1) > draw.random((len(alive), 1))).argmax(1)
-            goes_on = picked < called.shape[1]
+            goes_on = picked < len(self.weights)
             alive, picked = alive[goes_on], picked[goes_on]
             called[alive, picked] = True
         return Played(called, voted(outcomes.said, called, self.weights))

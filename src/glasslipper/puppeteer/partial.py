@@ -109,9 +109,10 @@ def _greedy(bandit: Bandit, test: World) -> float:
 
 def _soft(world: World, draw: np.random.Generator, *, sharp: float) -> Numbers:
     """Return a random policy over the world's tasks: a softmax of random linear scores."""
-    models, wide = world.reward.shape[1], world.contexts.shape[1]
-    scores = world.contexts @ draw.normal(0, 0.3, (wide, models)) + draw.normal(0, 1, models)
-    scores *= sharp / 4
+    models, wide = len(world.reward.T), len(world.contexts.T)
+    tilt = draw.normal(0, 0.3, (wide, models))
+    lean = draw.normal(0, 1, (1, models)) + np.dot(world.contexts, tilt)
+    scores = (sharp / 4) * lean
     powers = np.exp(scores - scores.max(1, keepdims=True))
     chances = powers / powers.sum(1, keepdims=True)
     return _FLOOR + (1 - models * _FLOOR) * chances

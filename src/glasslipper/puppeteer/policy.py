@@ -26,6 +26,7 @@ DIALS = 11
 """How many prices the dial has, from the dearest money to the cheapest."""
 
 _COST_MARGIN = 0.97
+_ACCURACY_MARGIN = 0.003
 _SMALL = 3000
 
 
@@ -35,7 +36,7 @@ class Plan:
 
     folds: int = 4
     each: int = 2
-    pool: int = 7
+    pool: int = 6
     posterior: PosteriorPlan = field(default_factory=PosteriorPlan)
     values: ValuePlan = field(
         default_factory=lambda: ValuePlan(depth=7, epochs=10, states=7500, siblings=3)
@@ -133,9 +134,9 @@ class Policy:
         return Played(called, speaker(mind.tasks, called, leader, self.skill))
 
     def _measure(self, outcomes: Outcomes, mind: Mind, folds: Ints, plan: ValuePlan) -> list[Dial]:
-        prices = np.exp(np.linspace(np.log(plan.most_price), np.log(plan.least_price), DIALS))
+        prices = np.geomspace(plan.most_price, plan.least_price, DIALS)
         dials: list[Dial] = []
-        for price in map(float, prices):
+        for price in map(float, list(prices)):
             played = self.episodes(mind, price, folds)
             accuracy = float(played.right(outcomes).mean())
             dials.append(Dial(price, accuracy, float(played.usd(outcomes).mean())))
@@ -187,7 +188,7 @@ def walk(
     """Return who is called (N x M) when episodes go on for as long as it pays."""
     tasks = mind.tasks
     called = np.zeros(tasks.said.shape, dtype=np.bool_)
-    barred = np.ones(called.shape[1], dtype=np.bool_)
+    barred = np.ones(len(tasks.said.T), dtype=np.bool_)
     barred[list(pool)] = False
     alive = np.arange(len(tasks))
     for level in range(min(len(values[0].levels), len(pool))):
@@ -244,7 +245,7 @@ def _named(dials: Sequence[Dial], best_accuracy: float, best_usd: float) -> dict
     usd = np.maximum.accumulate([dial.usd for dial in dials])
     right = np.maximum.accumulate([dial.accuracy for dial in dials])
     slope = 1e-9 * np.arange(len(dials))
-    saving = np.interp(best_accuracy, right + slope, logs)
+    saving = np.interp(best_accuracy + _ACCURACY_MARGIN, right + slope, logs)
     even = np.interp(_COST_MARGIN * best_usd, usd + slope, logs)
     top = max(dials, key=lambda dial: dial.accuracy)
     return {"saving": float(np.exp(saving)), "even": float(np.exp(even)), "best": top.price}

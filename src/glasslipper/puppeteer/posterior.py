@@ -72,10 +72,11 @@ class Scorer:
     def still(self, tasks: Encoded) -> Floats:
         """Return the part of the first layer that no call changes, N x S x H."""
         own = self.parameters
-        told = (tasks.context @ own["context"] + own["bias"])[:, None]
+        told: Floats = (tasks.context @ own["context"] + own["bias"])[:, None]
         if not self.reads_slots:
             return np.repeat(told, tasks.slots.shape[1], axis=1)
-        return tasks.slots @ own["slots"] + told
+        seen: Floats = tasks.slots @ own["slots"] + told
+        return seen
 
     def scores(self, still: Floats, seen: Seen) -> Floats:
         """Return the scores of the slots of states, B x S."""
@@ -87,11 +88,11 @@ class Scorer:
 
     def _sureness(self, seen: Seen) -> Floats:
         """Return what scores are multiplied with: votes of models that err together count less."""
-        return np.exp(np.clip(seen.called @ self.parameters["sureness"], -2, 2))
+        return np.exp(np.clip(seen.called @ self.parameters["sureness"], -2, 2)).astype(np.float32)
 
     def _first(self, still: Floats, seen: Seen) -> tuple[Floats, Floats]:
         own = self.parameters
-        first = seen.named @ own["named"]
+        first: Floats = seen.named @ own["named"]
         first += seen.lengths @ own["lengths"]
         first += still
         state = seen.called @ own["called"] + seen.silent @ own["silent"]
@@ -99,7 +100,8 @@ class Scorer:
         first += state[:, None]
         first[:, 0] += own["none"][0]
         weights = seen.kinds @ own["votes"] + own["straight"]
-        return first, (seen.named @ weights[:, :, None])[:, :, 0]
+        votes = np.matmul(seen.named, weights[:, :, None])[:, :, 0].astype(np.float32)
+        return first, votes
 
     def learn(self, tasks: Encoded, wanted: Floats, plan: PosteriorPlan, seed: int) -> None:
         """Train on tasks (`wanted` is N x S) with random sets of called models."""
@@ -159,14 +161,15 @@ class Scorer:
         inner = inner.reshape(rows, slots, high) * kept
         state = inner.sum(1)
         across = inner.reshape(rows * slots, high)
+        slope = slope.astype(np.float32)
         cast = (slope[:, None, :] @ seen.named)[:, 0]
         gradients["straight"] = cast.sum(0)
         gradients["sureness"] = seen.called.T @ stress
-        gradients["votes"] = seen.kinds.T @ cast
-        gradients["named"] = seen.named.reshape(rows * slots, -1).T @ across
-        gradients["lengths"] = seen.lengths.reshape(rows * slots, -1).T @ across
+        gradients["votes"] = np.matmul(seen.kinds.T, cast).astype(np.float32)
+        gradients["named"] = _product(_flat(seen.named).T, across)
+        gradients["lengths"] = _product(_flat(seen.lengths).T, across)
         if self.reads_slots:
-            gradients["slots"] = some.slots.reshape(rows * slots, -1).T @ across
+            gradients["slots"] = _product(_flat(some.slots).T, across)
         gradients["context"] = some.context.T @ state
         gradients["called"] = seen.called.T @ state
         gradients["silent"] = seen.silent.T @ state
@@ -174,6 +177,15 @@ class Scorer:
         gradients["none"] = inner[:, 0].sum(0, keepdims=True)
         gradients["bias"] = state.sum(0)
         adam.step(gradients, rate)
+
+
+def _product(left: Floats, right: Floats) -> Floats:
+    return np.matmul(left, right).astype(np.float32, copy=False)
+
+
+def _flat(array: Floats) -> Floats:
+    """Return B x S x F as (B S) x F."""
+    return array.reshape(-1, array.shape[2])
 
 
 @dataclass(frozen=True)
@@ -208,11 +220,11 @@ class Seen:
 
 def see(tasks: Encoded, called: Bools) -> Seen:
     """Return the states in which `called` (B x M) have answered; the other answers stay hidden."""
-    slots = np.arange(tasks.slots.shape[1])
-    heard = np.where(called, tasks.said, 0)
-    named = (heard[:, None, :] == slots[None, :, None]) & (heard[:, None, :] > 0)
+    slots: Ints = np.arange(tasks.slots.shape[1], dtype=np.int64)
+    heard: Ints = np.where(called, tasks.said, 0)
+    named: Bools = (heard[:, None, :] == slots[None, :, None]) & (heard[:, None, :] > 0)
     spoken = np.where(called, tasks.lengths, 0).astype(np.float32)
-    is_known = named.any(2)
+    is_known: Bools = np.any(named, axis=2)
     is_known[:, 0] = True
     return Seen(
         named=named.astype(np.float32),
