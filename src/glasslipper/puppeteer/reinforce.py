@@ -111,9 +111,14 @@ def play(
     row: int,
     draw: np.random.Generator | None,
     memory: Memory | None = None,
+    odds_of: dict[int, Vector] | None = None,
 ) -> Episode:
-    """Play one task of a table; without chance, take the likeliest action."""
+    """Play one task of a table; without chance, take the likeliest action.
+
+    `odds_of` remembers the odds in each state while the policy stays the same.
+    """
     known = {} if memory is None else memory
+    same = {} if odds_of is None else odds_of
     episode = Episode(row=row, acted=[], right=0.0, cost=0.0, tokens=0.0, steps=[])
     while True:
         key = (row, tuple(episode.acted))
@@ -121,7 +126,9 @@ def play(
         if state is None:
             state = known[key] = _look(policy, table, row, episode.acted)
         seen, mask, right = state
-        odds = softmax(policy.weights @ seen, mask)
+        odds = same.get(id(seen))
+        if odds is None:
+            odds = same[id(seen)] = softmax(policy.weights @ seen, mask)
         action = int(odds.argmax()) if draw is None else _drawn(odds, draw)
         episode.steps.append((seen, odds, action))
         if action == len(table.puppets):
@@ -164,14 +171,16 @@ def learn(
     memory: Memory = {}
     step = _Adam(policy.weights, recipe.rate)
     for number in range(recipe.rounds):
-        groups = [
-            [play(policy, table, row, draw, memory) for _ in range(recipe.group)]
-            for row in draw.permutation(len(table.texts))
-        ]
-        if recipe.one_at_a_time:
-            for group in groups:
-                step.up(_gradient(policy, [group], table, recipe, unit))
-        else:
+        groups: list[list[Episode]] = []
+        same: dict[int, Vector] = {}
+        for row in draw.permutation(len(table.texts)):
+            groups.append(
+                [play(policy, table, row, draw, memory, same) for _ in range(recipe.group)]
+            )
+            if recipe.one_at_a_time:
+                step.up(_gradient(policy, groups[-1:], table, recipe, unit))
+                same = {}
+        if not recipe.one_at_a_time:
             step.up(_gradient(policy, groups, table, recipe, unit))
         if tell is not None:
             tell(_round(number, [one for group in groups for one in group], table, recipe, unit))
@@ -181,7 +190,8 @@ def learn(
 def _gradient(
     policy: Linear, groups: list[list[Episode]], table: Table, recipe: Recipe, unit: float
 ) -> Vector:
-    total = np.zeros_like(policy.weights)
+    pulls: dict[int, Vector] = {}
+    seen_as: dict[int, Vector] = {}
     count = 0
     for group in groups:
         returns = [_returns(episode, table, recipe, unit) for episode in group]
@@ -192,8 +202,13 @@ def _gradient(
                 advantage = (worths[0] - base) if recipe.baseline else worth
                 pull = -odds * advantage
                 pull[action] += advantage
-                pull += recipe.entropy * _entropy_pull(odds)
-                total += np.outer(pull, seen)
+                if recipe.entropy:
+                    pull += recipe.entropy * _entropy_pull(odds)
+                if id(seen) in pulls:
+                    pulls[id(seen)] += pull
+                else:
+                    pulls[id(seen)], seen_as[id(seen)] = pull, seen
+    total = sum(np.outer(pull, seen_as[key]) for key, pull in pulls.items())
     return total / count - recipe.decay * policy.weights
 
 
