@@ -278,7 +278,7 @@ def test_a_warm_prompt_is_not_given_up_for_a_small_saving(gateway: Served) -> No
 
 
 @pytest.mark.parametrize("only", ["good/*", "lie/*", "fail/*", "stall/*", "*"])
-@pytest.mark.parametrize("cap", [0.0, 0.00002, 0.0003, 0.002, 0.05])
+@pytest.mark.parametrize("cap", [0.0, 0.00002, 0.002, 0.05])
 def test_max_cost_is_never_passed_whatever_the_upstream_does(
     gateway: Served, only: str, cap: float
 ) -> None:
@@ -289,7 +289,7 @@ def test_max_cost_is_never_passed_whatever_the_upstream_does(
                 model=model,
                 messages=ASK,  # type: ignore[arg-type]
                 stream=stream,
-                extra_body={"auto": {"allow": [only], "max_cost_usd": cap, "max_latency_ms": 1500}},
+                extra_body={"auto": {"allow": [only], "max_cost_usd": cap, "max_latency_ms": 700}},
             )
             if stream:
                 list(answer)
