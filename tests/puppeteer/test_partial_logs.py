@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from glasslipper.cli import run as run_command
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.puppeteer import versions
 from glasslipper.puppeteer.bandit import Bandit, Way
@@ -131,3 +133,48 @@ def test_a_picture_is_svg_with_its_words_escaped() -> None:
     assert "a &lt;b&gt;" in drawn
     assert "x &amp; y" in drawn
     assert drawn.count("<polyline") == 1
+
+
+def choices(path: Path, *, better: float, count: int = 1500) -> Path:
+    """A log in which each model was drawn alike; `good` is right more often by `better`."""
+    draw = np.random.default_rng(21)
+    lines = []
+    for number in range(count):
+        model = ("good", "plain")[int(draw.integers(2))]
+        right = draw.random() < 0.5 + (better if model == "good" else 0.0)
+        line = {"model": model, "propensity": 0.5, "reward": int(right), "text": f"task {number}"}
+        lines.append(json.dumps(line))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_what_is_surely_better_is_promoted_and_what_may_be_is_watched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "policies"
+    line = ["puppeteer", "learn", "--policies", str(folder), "--json"]
+    assert run_command([*line, str(choices(tmp_path / "a.jsonl", better=0.0))]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert not first["promoted"]
+    assert versions.read(folder).shadow == first["version"]
+    assert run_command([*line, str(choices(tmp_path / "b.jsonl", better=0.35))]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert second["promoted"]
+    assert second["gain_low"] > 0
+    assert versions.read(folder).running == second["version"]
+    assert run_command([*line, "--back"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"running": ""}
+
+
+def test_a_log_without_propensities_is_refused_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    for content, words in (
+        ('{"model": "a", "reward": 1}', "propensity"),
+        ('{"model": "a", "propensity": 0, "reward": 1}', "line 1"),
+        ('{"model": "a", "propensity": 1, "reward": 1}', "it takes"),
+    ):
+        log.write_text(content, encoding="utf-8")
+        assert run_command(["puppeteer", "learn", str(log), "--json"]) == 1
+        assert words in json.loads(capsys.readouterr().err)["error"]["message"]

@@ -24,6 +24,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _without = click.option(
     "--without", multiple=True, metavar="MODEL", help="Leave a model out of the pool."
 )
+_quick = click.option("--quick", is_flag=True, help="Train in seconds, not as well: to try.")
 _FILES = """
     An outcome folder holds prices.csv (model, usd_per_mtok_in, usd_per_mtok_out: the pool),
     questions.jsonl (id, question, answer, and category or task), and either pred_letter.csv and
@@ -47,6 +48,7 @@ def puppeteer() -> None:
 @click.option("--to", "target", type=_FILE, default=Path("policy.npz"), show_default=True)
 @click.option("--seed", type=int, default=42, show_default=True)
 @click.option("--log", type=_FILE, help="Write progress as JSON lines.")
+@_quick
 @_without
 @options.as_json
 def train(
@@ -55,6 +57,7 @@ def train(
     target: Path,
     seed: int,
     log: Path | None,
+    quick: bool,
     without: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -62,11 +65,12 @@ def train(
     from glasslipper.cli import puppeteering
     from glasslipper.puppeteer import artefact
     from glasslipper.puppeteer.card import card
-    from glasslipper.puppeteer.policy import Policy
+    from glasslipper.puppeteer.policy import QUICK, Policy
 
     outcomes, looks = puppeteering.read(folder, without)
     with puppeteering.told(quiet=as_json, log=log) as tell:
-        policy = Policy.train(outcomes, looks, seed=seed, tell=tell)
+        plan = QUICK if quick else None
+        policy = Policy.train(outcomes, looks, seed=seed, plan=plan, tell=tell)
     told = card(policy, outcomes, seed=seed)
     artefact.save(policy, target, card=told)
     if as_json:
@@ -86,6 +90,7 @@ def train(
 @click.option("--unread", is_flag=True, help="Also train ours without reading the options.")
 @click.option("--picture", type=_FILE, help="Draw the cost-accuracy front (SVG).")
 @click.option("--log", type=_FILE, help="Write progress as JSON lines.")
+@_quick
 @_without
 @options.as_json
 def bench(
@@ -96,19 +101,28 @@ def bench(
     unread: bool,
     picture: Path | None,
     log: Path | None,
+    quick: bool,
     without: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Train on one folder, score another."""
     from glasslipper.cli import puppeteering
     from glasslipper.puppeteer.bench import apart, report, run
+    from glasslipper.puppeteer.policy import QUICK
 
     train_part, train_looks = puppeteering.read(train_folder, without)
     test_part, test_looks = puppeteering.read(test_folder, without)
     apart(train_part, test_part)
     with puppeteering.told(quiet=as_json, log=log) as tell:
         done = run(
-            train_part, train_looks, test_part, test_looks, seed=seed, tell=tell, unread=unread
+            train_part,
+            train_looks,
+            test_part,
+            test_looks,
+            seed=seed,
+            tell=tell,
+            unread=unread,
+            plan=QUICK if quick else None,
         )
     if done.dropped:
         mention(f"{done.dropped} training tasks are in the test folder too and were left out.")
@@ -181,6 +195,68 @@ def _known(policy: Policy, models: tuple[str, ...]) -> tuple[str, ...]:
     if missing:
         raise click.UsageError(f"The folder has no answers of {missing[0]}, which the policy asks.")
     return policy.models
+
+
+@options.example(
+    "glasslipper puppeteer learn choices.jsonl",
+    "glasslipper puppeteer learn --back",
+)
+@puppeteer.command()
+@click.argument("log", metavar="[LOG]", type=_FILE, required=False)
+@click.option("--policies", type=_FOLDER, help="Where policies lie.  [in the home]")
+@click.option("--price", type=float, default=0.0, help="Reward that a dollar must buy.")
+@click.option("--linucb", is_flag=True, help="Learn by LinUCB instead of Thompson sampling.")
+@click.option("--back", is_flag=True, help="Let what ran before run again; needs no log.")
+@options.as_json
+def learn(
+    *,
+    log: Path | None,
+    policies: Path | None,
+    price: float,
+    linucb: bool,
+    back: bool,
+    as_json: bool,
+) -> None:
+    """Learn from a LOG of choices; promote what is surely better, watch what may be.
+
+    LOG holds JSON lines, the oldest first: model, propensity, reward (0 to 1), and maybe text,
+    kind and usd.
+    """
+    from glasslipper.cli import puppeteering
+    from glasslipper.puppeteer import learning, versions
+    from glasslipper.store import places
+
+    folder = policies or places.home() / "policies"
+    if back:
+        now = versions.switch_back(folder)
+        if as_json:
+            print_json({"running": now.running})
+            return
+        say(f"Running now: {now.running or 'the rule that needs no training'}.")
+        return
+    if log is None:
+        raise click.UsageError("Name a log, or give --back.")
+    way = "linucb" if linucb else "thompson"
+    choices = learning.read(log)
+    lesson = learning.learn(choices, puppeteering.vectors(), folder, price=price, way=way)
+    if as_json:
+        print_json(
+            {
+                "logged": lesson.logged,
+                "models": list(lesson.models),
+                "gain": round(lesson.gain.value, 5),
+                "gain_low": round(lesson.gain.low, 5),
+                "promoted": lesson.promoted,
+                "alarms": list(lesson.alarms),
+                "version": lesson.version,
+            }
+        )
+        return
+    word = "runs now" if lesson.promoted else "is watched in the shadow"
+    gained = f"{100 * lesson.gain.value:+.1f} points, surely {100 * lesson.gain.low:+.1f}"
+    say(f"{lesson.version} {word}: {gained} over {lesson.logged} logged choices.")
+    for model in lesson.alarms:
+        mention(f"The rewards of {model} have fallen below what was expected of them.")
 
 
 @options.example("glasslipper puppeteer explain policy.npz outcomes/ 72")

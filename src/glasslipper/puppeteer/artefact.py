@@ -76,7 +76,7 @@ def load(path: Path) -> tuple[Policy, dict[str, object]]:
                 hint="Train it again, or update Glasslipper.",
             )
         return _policy(about, arrays), cast("dict[str, object]", about["card"])
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise InvalidRequest(
             f"{path} is not a policy: {error}.",
             hint="`glasslipper puppeteer train` makes one.",

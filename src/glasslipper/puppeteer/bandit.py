@@ -8,6 +8,8 @@ nothing can be judged afterwards. Rewards may come late: `learn` is called when 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -86,3 +88,15 @@ class Bandit:
             inner = np.linalg.inv(np.eye(len(told)) + told @ half)
             self._inverse[model] = before - half @ inner @ half.T
             self._moment[model] += told.T @ rewards[mine]
+
+    def save(self, path: Path, models: Sequence[str]) -> None:
+        """Write what has been learned, with the names of the models, as a whole or not at all."""
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(
+            temporary,
+            names=np.array(list(models)),
+            inverse=self._inverse,
+            moment=self._moment,
+            floor=np.array(self.floor),
+        )
+        temporary.replace(path)

@@ -92,6 +92,7 @@ def run(
     seed: int,
     tell: Tell,
     unread: bool = False,
+    plan: Plan | None = None,
 ) -> Run:
     """Train on one part and play the other once.
 
@@ -102,7 +103,7 @@ def run(
     train, train_looks = train.rows(kept), train_looks.rows(kept)
     test = test.pool(train.models)
     began_s = time.monotonic()
-    policy = Policy.train(train, train_looks, seed=seed, tell=tell)
+    policy = Policy.train(train, train_looks, seed=seed, plan=plan, tell=tell)
     train_s = time.monotonic() - began_s
     peers = Peers.fit(train, train_looks.vectors, seed=seed)
     tasks = policy.scale.encode(train, train_looks)
@@ -112,8 +113,8 @@ def run(
     played["paper"] = paper.play(test, test_tasks, seed=seed)
     played |= _ours(policy, test, test_looks, "ours")
     if unread:
-        plan = Plan.for_tasks(len(train), reads_slots=False)
-        blind = Policy.train(train, train_looks, seed=seed, plan=plan, tell=tell)
+        eyeless = Plan.for_tasks(len(train), reads_slots=False)
+        blind = Policy.train(train, train_looks, seed=seed, plan=eyeless, tell=tell)
         prices = [blind.named[name] for name in ("saving", "even", "best")]
         for name, one in zip(
             ("saving", "even", "best"), blind.play(test, test_looks, prices), strict=True

@@ -106,3 +106,10 @@ def _mean(each: Numbers) -> Estimate:
 def _around(value: float, each: Numbers) -> Estimate:
     error = float(each.std(ddof=1) / np.sqrt(len(each)))
     return Estimate(value, value - Z95 * error, value + Z95 * error)
+
+
+def gain_over_log(logs: Logs, candidate: Numbers, expected: Numbers) -> Estimate:
+    """Return by how much a candidate would beat whoever wrote the log; bounded as `gain` is."""
+    each = contributions(logs, candidate, expected) - logs.reward
+    value, error = float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each)))
+    return Estimate(value, value - Z95_ONE_SIDED * error, value + Z95_ONE_SIDED * error)

@@ -52,6 +52,16 @@ class Plan:
         return cls(posterior=many)
 
 
+QUICK = Plan(
+    folds=2,
+    each=1,
+    pool=4,
+    posterior=PosteriorPlan(epochs=12),
+    values=ValuePlan(depth=4, states=1500, passes=1, epochs=8),
+)
+"""A plan for trying things out: seconds instead of minutes, and not as good."""
+
+
 @dataclass(frozen=True)
 class Dial:
     """A price, and what it gave on held-out folds of the training part (USD a task)."""
