@@ -112,11 +112,11 @@ def learn(
     gained = gain_over_log(late, candidate, reward_model(late))
     expected = bandit.expected(late.contexts)
     alarm = Alarm()
-    alarms = {
-        models[model]
-        for row, model in enumerate(late.chosen.tolist())
-        if alarm.hear(models[model], float(late.reward[row]), float(expected[row, model]))
-    }
+    alarms: set[str] = set()
+    for row, choice in enumerate(choices[taught:]):
+        place = models.index(choice.model)
+        if alarm.hear(choice.model, float(late.reward[row]), float(expected[row, place])):
+            alarms.add(choice.model)
     name = _save(bandit, models, folder)
     is_better = gained.low > 0
     (versions.promote if is_better else versions.watch)(folder, name)
