@@ -4,7 +4,6 @@ import pytest
 
 from glasslipper.kernel.errors import NotFound
 from glasslipper.puppeteer.patterns import (
-    PATTERNS,
     Conclusion,
     Exchange,
     FileWanted,
@@ -14,6 +13,7 @@ from glasslipper.puppeteer.patterns import (
     Steps,
     ToolWanted,
     Verdict,
+    book,
     messages,
     pattern,
     read,
@@ -26,8 +26,8 @@ WANTED = {
 
 
 def test_every_pattern_is_there_with_a_version_and_a_purpose() -> None:
-    assert set(PATTERNS) == WANTED
-    for name, one in PATTERNS.items():
+    assert set(book()) == WANTED
+    for name, one in book().items():
         assert one.id == f"{name}.{one.version}"
         assert one.purpose.endswith(".")
         assert "{task}" in one.prompt

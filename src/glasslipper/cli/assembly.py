@@ -11,7 +11,6 @@ from glasslipper.kernel.ports import Sandbox
 from glasslipper.ledger.write import Ledger
 from glasslipper.local import LocalModels
 from glasslipper.puppeteer.conductor import Puppeteer
-from glasslipper.puppeteer.linear import Linear
 from glasslipper.sandbox import open_sandbox
 from glasslipper.store import places
 
@@ -30,17 +29,21 @@ async def open_house(settings: Settings, ledger: Ledger) -> House:
     )
     suppliers = Suppliers(settings, ledger=ledger, local=local)
     house = House(settings=settings, ledger=ledger, suppliers=suppliers, clock=ledger.clock)
-    house.conducting = Conducting(Puppeteer(_guides(), sandbox=_sandbox()))
+    house.conducting = Conducting(_puppeteer())
     await suppliers.refresh()
     return house
 
 
-def _guides() -> list[Linear]:
-    """Return the policies that were learned here, the newest first."""
+def _puppeteer() -> Puppeteer:
+    """Return who conducts `auto`, by the policies that were learned here, the newest first."""
     files = sorted(
         (places.home() / "puppeteer").glob("*.json"), key=lambda file: -file.stat().st_mtime
     )
-    return [Linear.load(file) for file in files]
+    if not files:
+        return Puppeteer()
+    from glasslipper.puppeteer.linear import Linear  # brings numpy, which a start can do without
+
+    return Puppeteer([Linear.load(file) for file in files], sandbox=_sandbox())
 
 
 def _sandbox() -> Sandbox | None:

@@ -25,7 +25,6 @@ from glasslipper.kernel.ports import Caller, Plan, Played, Receipt, Sandbox, Ste
 from glasslipper.kernel.usage import Usage
 from glasslipper.puppeteer import wishes as wishing
 from glasslipper.puppeteer.guide import Guide, Ladder
-from glasslipper.puppeteer.patterns import PATTERNS
 from glasslipper.puppeteer.stage import Props, Stage
 from glasslipper.puppeteer.turns import PLAIN, Decision, Puppet, Turn, View, leading
 from glasslipper.puppeteer.wishes import FAMILY, Asked
@@ -172,7 +171,10 @@ class Puppeteer:
         single = _needs_one_voice(asked.request)
         puppets = [Puppet(model=model) for model in allowed]
         if not single:
-            puppets += [Puppet(model=model, pattern=name) for model in allowed for name in PATTERNS]
+            named = {puppet for guide in self.guides for puppet in guide.puppets}
+            puppets += sorted(
+                puppet for puppet in named if puppet.model in allowed and puppet.pattern != PLAIN
+            )
         scene = _Scene(
             asked=structs.replace(asked, calls=1) if asked.request.tools else asked,
             stage=stage,

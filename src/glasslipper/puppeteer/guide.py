@@ -7,7 +7,7 @@ serves until something better has been learned here, and the baseline that that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from glasslipper.puppeteer.forms import SHORT_CHARACTERS
@@ -24,6 +24,11 @@ class Guide(Protocol):
     @property
     def version(self) -> str:
         """Its name and version, such as `ladder.1`."""
+        ...
+
+    @property
+    def puppets(self) -> Sequence[Puppet]:
+        """The puppets with a pattern that it may call; plain ones need not be named."""
         ...
 
     def card(self) -> Mapping[str, object]:
@@ -43,6 +48,7 @@ class Ladder:
     """The rule."""
 
     version = "ladder.1"
+    puppets: Sequence[Puppet] = ()
 
     def card(self) -> Mapping[str, object]:
         """Say what it is."""

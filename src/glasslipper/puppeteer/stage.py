@@ -70,6 +70,7 @@ class Stage:
         self._heard: list[list[Event]] = []
         self._call_of: dict[int, int] = {}
         self._caller = caller
+        self.models: Mapping[str, Playable] = {one.model: one for one in caller.models()}
         self._props = props or Props()
         self._labels = labels or {}
         self._max_nanousd = max_nanousd
@@ -86,11 +87,6 @@ class Stage:
     def charged_nanousd(self) -> int:
         """What has been charged."""
         return sum(receipt.charged_nanousd for receipt in self.receipts)
-
-    @property
-    def models(self) -> Mapping[str, Playable]:
-        """The models that may be called, by their names."""
-        return {one.model: one for one in self._caller.models()}
 
     def call_of(self, turn: Turn) -> int:
         """Return which call brought a turn, counted from 0."""

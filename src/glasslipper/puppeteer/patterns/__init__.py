@@ -7,7 +7,7 @@ Knows nothing of models, of money and of who decides.
 
 from __future__ import annotations
 
-from glasslipper.puppeteer.patterns.document import PATTERNS, Pattern, pattern
+from glasslipper.puppeteer.patterns.document import Pattern, book, pattern
 from glasslipper.puppeteer.patterns.output import (
     Conclusion,
     Exchange,
@@ -23,7 +23,6 @@ from glasslipper.puppeteer.patterns.output import (
 from glasslipper.puppeteer.patterns.prompt import Seen, messages
 
 __all__ = [
-    "PATTERNS",
     "Conclusion",
     "Exchange",
     "FileWanted",
@@ -35,6 +34,7 @@ __all__ = [
     "Steps",
     "ToolWanted",
     "Verdict",
+    "book",
     "messages",
     "pattern",
     "read",

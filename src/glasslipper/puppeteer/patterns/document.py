@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from typing import Literal
 
@@ -54,8 +55,10 @@ class Pattern(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.output in ("answer", "program")
 
 
-def _read_book() -> dict[str, Pattern]:
-    import yaml  # costs 20 ms, which only those who think need
+@cache
+def book() -> Mapping[str, Pattern]:
+    """Return every pattern by its name."""
+    import yaml  # costs a start more than it need
 
     found: dict[str, Pattern] = {}
     for entry in resources.files("glasslipper.puppeteer.patterns").joinpath("book").iterdir():
@@ -65,17 +68,13 @@ def _read_book() -> dict[str, Pattern]:
     return dict(sorted(found.items()))
 
 
-PATTERNS: Mapping[str, Pattern] = _read_book()
-"""Every pattern of the book by its name."""
-
-
 def pattern(name: str) -> Pattern:
     """Return the pattern of that name.
 
     Raises:
         NotFound: There is none.
     """
-    found = PATTERNS.get(name)
+    found = book().get(name)
     if found is None:
-        raise NotFound(f"There is no pattern {name!r}.", hint=f"There are {', '.join(PATTERNS)}.")
+        raise NotFound(f"There is no pattern {name!r}.", hint=f"There are {', '.join(book())}.")
     return found
