@@ -33,12 +33,12 @@ from puppeteer_caller import LocalCaller
 
 SMALL, LARGE = "local/smol", "local/coder-0.5b"
 LETTER = (
-    "Dear team, thank you for the lamps. For our shop in Graz we now need twelve blue chairs; "
-    "last time it was nine. Best, Lena Novak"
+    "Dear team, please send twelve chairs, all of them blue, to our shop in Graz; last time it "
+    "was nine. Best, Lena Novak"
 )
 TASK = (
-    f'{LETTER}\n\nExtract the new order as a JSON object with the keys "item", "colour", '
-    '"count" (number) and "city". Reply with the JSON object only.'
+    f'{LETTER}\n\nExtract the order as a JSON object with the keys "item" (the noun only), '
+    '"colour", "count" (number) and "city". Reply with the JSON object only.'
 )
 GOLD = meaning_of("json", '{"item": "chairs", "colour": "blue", "count": 12, "city": "Graz"}')
 NUMBERS = {"nine": 9, "twelve": 12}
@@ -46,7 +46,7 @@ SCHEMA = {
     "type": "object",
     "properties": {
         "item": {"type": "string"},
-        "colour": {"type": "string"},
+        "colour": {"type": "string", "enum": ["black", "blue", "green", "red", "white"]},
         "count": {"type": "integer"},
         "city": {"type": "string"},
     },
@@ -93,8 +93,7 @@ def holds(text: str) -> bool:
         return False
     told = LETTER.lower()
     words = all(str(order.get(key, "")).lower() in told for key in ("item", "colour", "city"))
-    near = f"{order.get('colour', '')} {order.get('item', '')}".lower() in told
-    return words and near and order.get("count") in NUMBERS.values()
+    return words and order.get("count") in NUMBERS.values()
 
 
 async def script(caller: LocalCaller, seed: int) -> Run:
@@ -159,13 +158,15 @@ class Memory:
         if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
                 one = json.loads(line)
+                if one.get("task") != TASK:
+                    continue
                 run = Run(one["answer"], one["cost_nanousd"])
                 self.runs.setdefault(one["arm"], {})[one["seed"]] = run
 
     def keep(self, arm: str, seed: int, run: Run) -> None:
         """Remember a run."""
         self.runs.setdefault(arm, {})[str(seed)] = run
-        line = {"arm": arm, "seed": str(seed), "answer": run.answer}
+        line = {"arm": arm, "seed": str(seed), "answer": run.answer, "task": TASK}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "cost_nanousd": run.cost_nanousd}) + "\n")
