@@ -89,7 +89,7 @@ def _partial(options: argparse.Namespace) -> dict[str, object]:
     scale = Scale.fit(train, looks.rows(is_train), unit_usd=unit)
     one, other = (
         partial.World(
-            np.concatenate([scale.context(part.tasks, seen), np.ones((len(part), 1))], axis=1),
+            scale.context(part.tasks, seen).astype(np.float64),
             part.right.astype(np.float64),
         )
         for part, seen in ((train, looks.rows(is_train)), (test, looks.rows(~is_train)))

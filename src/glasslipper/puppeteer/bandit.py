@@ -1,6 +1,7 @@
 """Learning from one chosen action a task: linear bandits for models that have no history yet.
 
-One ridge regression of reward on the task for each model. `Thompson` draws from what the
+Ridge regressions of reward on the task, what is common to all models apart from what is each
+model's own. `Thompson` draws from what the
 regressions leave open (Agrawal & Goyal 2013), `LinUCB` adds a bonus for it (Li et al. 2010); both
 keep a floor of chance for every model and log the probability of what they chose, without which
 nothing can be judged afterwards. Rewards may come late: `learn` is called when one arrives.
@@ -19,10 +20,16 @@ Numbers = NDArray[np.float64]
 Way = Literal["thompson", "linucb"]
 
 _DRAWS = 256
+_COMMON_RIDGE = 20.0
 
 
 class Bandit:
-    """Per-model regressions; contexts have D numbers, rewards lie about 0 to 1."""
+    """Regressions on contexts of D numbers; rewards lie about 0 to 1.
+
+    How hard a task is, is common to all models and learned from all choices; each model then has
+    a regression of its own on what is left, whose slopes are held back by `ridge` and whose
+    level hardly is.
+    """
 
     def __init__(
         self,
@@ -30,16 +37,20 @@ class Bandit:
         wide: int,
         *,
         way: Way = "thompson",
-        ridge: float = 10.0,
-        spread: float = 0.25,
+        ridge: float = 1000.0,
+        spread: float = 0.3,
         floor: float = 0.02,
     ) -> None:
         """Know nothing yet. `floor` is the least chance that each model gets."""
         self.way: Way = way
         self.floor = floor
         self._spread = spread
-        self._inverse = np.repeat(np.eye(wide)[None] / ridge, models, axis=0)
-        self._moment = np.zeros((models, wide))
+        self._common = np.eye(wide + 1) / _COMMON_RIDGE
+        self._common_moment = np.zeros(wide + 1)
+        first = np.full(wide + 1, 1 / ridge)
+        first[0] = 1.0
+        self._inverse = np.repeat(np.diag(first)[None], models, axis=0)
+        self._moment = np.zeros((models, wide + 1))
         self._draw = np.random.default_rng(7)
 
     @property
@@ -49,13 +60,16 @@ class Bandit:
 
     def expected(self, contexts: Numbers) -> Numbers:
         """Return the reward to expect of each model (N x M)."""
+        told = _with_one(contexts)
         weights = (self._inverse @ self._moment[:, :, None])[:, :, 0]
-        return contexts @ weights.T
+        hardness = told @ (self._common @ self._common_moment)
+        return hardness[:, None] + told @ weights.T
 
     def open(self, contexts: Numbers) -> Numbers:
         """Return the standard deviation of that expectation (N x M)."""
-        left = np.einsum("nd,mde->nme", contexts, self._inverse)
-        return self._spread * np.sqrt(np.maximum(np.einsum("nme,ne->nm", left, contexts), 0))
+        told = _with_one(contexts)
+        left = np.einsum("nd,mde->nme", told, self._inverse)
+        return self._spread * np.sqrt(np.maximum(np.einsum("nme,ne->nm", left, told), 0))
 
     def chances(self, contexts: Numbers) -> Numbers:
         """Return the probability with which each model is chosen (N x M)."""
@@ -79,15 +93,14 @@ class Bandit:
 
     def learn(self, contexts: Numbers, chosen: NDArray[np.int64], rewards: Numbers) -> None:
         """Take in rewards that have arrived."""
+        told = _with_one(contexts)
+        self._common = _grown(self._common, told)
+        self._common_moment += told.T @ rewards
+        rest = rewards - told @ (self._common @ self._common_moment)
         for model in np.unique(chosen):
             mine = chosen == model
-            told = contexts[mine]
-            before = self._inverse[model]
-            # Woodbury: the inverse after adding the rows of `told`
-            half = before @ told.T
-            inner = np.linalg.inv(np.eye(len(told)) + told @ half)
-            self._inverse[model] = before - half @ inner @ half.T
-            self._moment[model] += told.T @ rewards[mine]
+            self._inverse[model] = _grown(self._inverse[model], told[mine])
+            self._moment[model] += told[mine].T @ rest[mine]
 
     def save(self, path: Path, models: Sequence[str]) -> None:
         """Write what has been learned, with the names of the models, as a whole or not at all."""
@@ -95,8 +108,20 @@ class Bandit:
         np.savez(
             temporary,
             names=np.array(list(models)),
+            common=self._common @ self._common_moment,
             inverse=self._inverse,
             moment=self._moment,
             floor=np.array(self.floor),
         )
         temporary.replace(path)
+
+
+def _with_one(contexts: Numbers) -> Numbers:
+    return np.concatenate([np.ones((len(contexts), 1)), contexts], axis=1)
+
+
+def _grown(inverse: Numbers, told: Numbers) -> Numbers:
+    """Return the inverse after adding rows, by Woodbury."""
+    half = inverse @ told.T
+    inner = np.linalg.inv(np.eye(len(told)) + told @ half)
+    return inverse - half @ inner @ half.T

@@ -132,8 +132,7 @@ def _contexts(choices: list[Choice], vectors: Vectors) -> Numbers:
     told = vectors([choice.text or "-" for choice in choices]).astype(np.float64)
     kinds = sorted({choice.kind for choice in choices})
     one_hot = np.array([[float(choice.kind == kind) for kind in kinds] for choice in choices])
-    ones = np.ones((len(choices), 1))
-    return np.concatenate([ones, scaled / 4, told[:, :_COMPONENTS] * 4, one_hot], axis=1)
+    return np.concatenate([scaled / 4, told[:, :_COMPONENTS] * 4, one_hot], axis=1)
 
 
 def _save(bandit: Bandit, models: tuple[str, ...], folder: Path) -> str:
