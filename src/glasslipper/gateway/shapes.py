@@ -12,7 +12,6 @@ from msgspec import UNSET, Struct, UnsetType
 
 from glasslipper.kernel.record import Attempt, Candidate
 
-
 Card = Mapping[str, object]
 """What there is to know about a policy."""
 
