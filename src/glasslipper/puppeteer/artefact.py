@@ -67,7 +67,7 @@ def load(path: Path) -> tuple[Policy, dict[str, object]]:
         InvalidRequest: The file is no policy, or of a newer version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
         about = cast("dict[str, object]", json.loads(str(arrays.pop("about"))))
         if about["format"] != FORMAT:
@@ -76,7 +76,15 @@ def load(path: Path) -> tuple[Policy, dict[str, object]]:
                 hint="Train it again, or update Glasslipper.",
             )
         return _policy(about, arrays), cast("dict[str, object]", about["card"])
-    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        AttributeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        zipfile.BadZipFile,
+    ) as error:
         raise InvalidRequest(
             f"{path} is not a policy: {error}.",
             hint="`glasslipper puppeteer train` makes one.",

@@ -57,7 +57,7 @@ QUICK = Plan(
     each=1,
     pool=4,
     posterior=PosteriorPlan(epochs=12),
-    values=ValuePlan(depth=4, states=1500, passes=1, epochs=8),
+    values=ValuePlan(depth=4, states=4000, passes=1, epochs=16),
 )
 """A plan for trying things out: seconds instead of minutes, and not as good."""
 
