@@ -150,3 +150,22 @@ dsa-fit-smol: $(STAMPS)/dsa ## Fit sparse attention to a real model and measure 
 .PHONY: bench-dsa
 bench-dsa: $(STAMPS)/dsa ## Time a decoding step of sparse attention on this CPU beside dense attention
 	@$(BIN)/python benchmarks/dsa.py $(ARGS)
+
+.PHONY: bench-puppeteer
+bench-puppeteer: $(STAMPS)/test ## Train the orchestrator on five splits of logged answers; score it beside the field
+	@$(BIN)/python benchmarks/puppeteer.py --partial $(ARGS)
+
+.PHONY: puppeteer-fill
+puppeteer-fill: $(STAMPS)/test ## Let three local models answer an exam, for hours; may be stopped and resumed
+	@for id in smol coder-0.5b coder-1.5b; do $(BIN)/glasslipper models pull local/$$id; done
+	@nice -n 19 $(BIN)/python benchmarks/puppeteer_fill.py $(ARGS)
+
+.PHONY: puppeteer-live
+puppeteer-live: $(STAMPS)/test ## Train a policy on three local models and hold it against each of them
+	@for id in smol coder-0.5b coder-1.5b; do $(BIN)/glasslipper models pull local/$$id >&2; done
+	@$(BIN)/python benchmarks/puppeteer_live.py $(ARGS)
+
+.PHONY: puppeteer-consistency
+puppeteer-consistency: $(STAMPS)/test ## One task many times: as a firm script, as auto, and talked over freely
+	@for id in smol coder-0.5b; do $(BIN)/glasslipper models pull local/$$id >&2; done
+	@$(BIN)/python benchmarks/puppeteer_consistency.py $(ARGS)

@@ -36,6 +36,7 @@ COMMANDS = {
     "report": "glasslipper.cli.report:report",
     "classify": "glasslipper.cli.classify:classify",
     "ledger": "glasslipper.cli.ledger:ledger",
+    "puppeteer": "glasslipper.cli.puppeteer:puppeteer",
     "explain": "glasslipper.cli.explain:explain",
     "dsa": "glasslipper.cli.dsa:dsa",
     "import": "glasslipper.cli.importing:imports",

@@ -112,6 +112,9 @@ async def answer(house: House, http: Http, heard: Heard) -> None:
 async def _serve(house: House, http: Http, heard: Heard) -> bool:
     """Serve a request; tell whether its answer is whole."""
     request = _as_heard(heard.request, heard.dialect, http)
+    conducting = house.conducting
+    if conducting is not None and conducting.conducts(request.model):
+        return await conducting.answer(house, http, heard, request, caption_of(http, heard.dialect))
     try:
         offered = choices(house.offer, request)
     except ModelUnknown:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from glasslipper.gateway.auth import Gatekeeper
 from glasslipper.gateway.desk import Desk
 from glasslipper.gateway.endpoints import Offer
@@ -14,6 +16,9 @@ from glasslipper.kernel.clock import Clock
 from glasslipper.kernel.ports import Judge, Labeller
 from glasslipper.ledger.read import Accounts, LedgerHistory
 from glasslipper.ledger.write import Ledger
+
+if TYPE_CHECKING:
+    from glasslipper.gateway.conducting import Conducting
 
 
 class House:
@@ -33,6 +38,7 @@ class House:
         self.desk = Desk(ledger=ledger, clock=clock, keyring=suppliers.keyring)
         self.replays = Replays()
         self.shelf = Shelf(ledger.home, clock)
+        self.conducting: Conducting | None = None
         self.draining = False
         self.labelling: Labelling | None = None
 

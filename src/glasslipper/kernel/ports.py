@@ -7,9 +7,9 @@ behind it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.messages import Request
@@ -163,5 +163,242 @@ class Purse(Protocol):
 
         Raises:
             BudgetExhausted: One of them does not have that much left.
+        """
+        ...
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The most that a job may take, all of its processes together.
+
+    `work_bytes` is what it may write, `file_bytes` the largest of its files, `output_bytes` what
+    it may print on each of its two streams.
+    """
+
+    wall_s: float = 10.0
+    cpu_s: int = 10
+    memory_bytes: int = 512 << 20
+    processes: int = 32
+    work_bytes: int = 64 << 20
+    file_bytes: int = 32 << 20
+    output_bytes: int = 256 << 10
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A command to be run where it can do no harm.
+
+    `files` are put into its working folder by their relative names. `read` and `write` show
+    folders and files of this machine inside, by their place there; nothing else of the machine
+    is to be seen but its programs and Python. There is no network unless `network` says so.
+    """
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    read: Mapping[str, str] = field(default_factory=dict[str, str])
+    write: Mapping[str, str] = field(default_factory=dict[str, str])
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Limits = field(default_factory=Limits)
+    network: bool = False
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a job ended: by itself, or stopped because it went past a limit.
+
+    `exit_code` is `None` for a job that was stopped, and negative for one that a signal ended.
+    """
+
+    status: Literal["exited", "time", "memory", "processes", "output"]
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    wall_s: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended by itself and says that all went well."""
+        return self.status == "exited" and self.exit_code == 0
+
+
+class Sandbox(Protocol):
+    """Runs hostile code."""
+
+    async def run(self, job: Job) -> Outcome:
+        """Run the job to its end; cancelling stops it, and all that it has started.
+
+        Raises:
+            SetupMissing: There is nothing here that could keep it in.
+            InvalidRequest: The job cannot be run as it is described.
+        """
+        ...
+
+
+class ToolResult(Struct, frozen=True, kw_only=True):
+    """What a tool gave: words, a structured value where it has one, or the word that it failed."""
+
+    text: str
+    value: object = None
+    failed: bool = False
+
+
+class Tools(Protocol):
+    """Calls tools by their names."""
+
+    async def call(self, name: str, arguments: Mapping[str, object]) -> ToolResult:
+        """Call a tool, such as `files.read`, with its arguments.
+
+        Raises:
+            NotFound: There is no such tool.
+            NotPermitted: It may not be called, or is not what was approved.
+            InvalidRequest: The arguments do not fit.
+            UpstreamFailed: Its server did not do its part.
+        """
+        ...
+
+
+class Playable(Struct, frozen=True, kw_only=True):
+    """A model that may be called, and what it costs: nano-USD per million tokens, as expected.
+
+    `cached` is the price of prompt tokens that its provider has seen just before.
+    """
+
+    model: str
+    input: int
+    output: int
+    cached: int
+    context_tokens: int | None = None
+    is_local: bool = False
+
+
+class Receipt(Struct, kw_only=True):
+    """What one call took; filled in by the time its events have ended, however they ended."""
+
+    generation_id: str = ""
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    charged_nanousd: int = 0
+    billed_nanousd: int = 0
+
+
+class Caller(Protocol):
+    """Calls models for one account: what the gateway offers to whoever conducts."""
+
+    @property
+    def owner(self) -> str:
+        """Whom it calls for, as an opaque name."""
+        ...
+
+    def models(self) -> Sequence[Playable]:
+        """Return the models that may be called, the cheapest first."""
+        ...
+
+    def within(self, request: Request, nanousd: int | None) -> tuple[Request, int]:
+        """Return the request, shortened if need be to what an amount pays for, and its ceiling.
+
+        Raises:
+            BudgetExhausted: The amount does not pay for the prompt and one token.
+            PriceUnknown: An amount is given, and nobody knows what the model costs.
+        """
+        ...
+
+    def call(
+        self,
+        request: Request,
+        *,
+        ceiling_nanousd: int | None,
+        receipt: Receipt,
+        labels: Mapping[str, str],
+    ) -> AsyncIterator[Event]:
+        """Call one model; no more than the ceiling is charged, whatever the provider says.
+
+        Raises:
+            InvalidRequest: The model is itself one that conducts.
+            GlasslipperError: It could not be served.
+        """
+        ...
+
+
+class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that was done on the way to an answer.
+
+    `probability` is how likely the policy was to choose it; `confidence` how sure it was of the
+    leading answer afterwards, where it says.
+    """
+
+    number: int
+    puppet: str
+    model: str
+    pattern: str
+    why: str
+    probability: float
+    status: str
+    generation_id: str = ""
+    text: str = ""
+    usage: Usage = field(default_factory=Usage)
+    charged_nanousd: int = 0
+    duration_ms: int = 0
+    confidence: float | None = None
+
+
+class Voice(Struct, frozen=True, kw_only=True):
+    """Whose answer the events that follow are: the generation and the model."""
+
+    generation_id: str
+    model: str
+
+
+class Played(Struct, frozen=True, kw_only=True):
+    """How an episode ended: what answered, by which policy, and what all of it took.
+
+    `replay_id` is the generation whose answer was given: feedback on it is feedback on the
+    episode.
+    """
+
+    replay_id: str
+    policy: str
+    model: str
+    steps: tuple[Step, ...]
+    usage: Usage
+    charged_nanousd: int
+    why: str
+    confidence: float | None = None
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What would be done first, why, and what it may cost."""
+
+    policy: str
+    puppet: str
+    model: str
+    why: str
+    probability: float
+    ceiling_nanousd: int
+    expected_nanousd: int
+    candidates: Mapping[str, int]
+
+
+class Conductor(Protocol):
+    """Answers a request by calling models of its own choice, as often as it sees fit."""
+
+    def conducts(self, model: str) -> bool:
+        """Whether a model's name stands for this."""
+        ...
+
+    def cards(self) -> Mapping[str, Mapping[str, object]]:
+        """Return the names that it goes by, each with what there is to know about its policy."""
+        ...
+
+    def plan(self, request: Request, caller: Caller) -> Plan | None:
+        """Return what would be done, if the request only asks for that."""
+        ...
+
+    def wants_steps(self, request: Request) -> bool:
+        """Whether the client wants to be told of each step."""
+        ...
+
+    def run(self, request: Request, caller: Caller) -> AsyncIterator[Event | Step | Voice | Played]:
+        """Yield the steps, a voice and the events of its answer, and last how it ended.
+
+        Raises:
+            GlasslipperError: There is no answer.
         """
         ...

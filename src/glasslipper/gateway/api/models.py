@@ -5,10 +5,13 @@ The shapes are OpenRouter's, which hold OpenAI's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from glasslipper.gateway.api.offered import (
     Architecture,
+    Card,
     DefaultParameters,
     Endpoints,
     EndpointsAnswer,
@@ -18,6 +21,7 @@ from glasslipper.gateway.api.offered import (
     ModelShown,
     PageLinks,
     Percentiles,
+    Pricing,
     ProvidersAnswer,
     ProviderShown,
     ToolChoices,
@@ -53,6 +57,9 @@ async def one(house: House, http: Http, path: str) -> None:
     """Answer `GET /models/{author}/{slug}` and `GET /models/{author}/{slug}/endpoints`."""
     now_ms = house.clock.now_ms()
     model = path.removesuffix("/endpoints")
+    if (card := _cards(house).get(model)) is not None:
+        await http.reply(200, _encode(_conducted(model, card)))
+        return
     endpoints = house.offer.find(model)
     described = _describe(model, endpoints, now_ms)
     if model == path:
@@ -144,7 +151,42 @@ async def providers(house: House, http: Http) -> None:
 def describe_all(house: House) -> list[ModelShown]:
     """Return every model that is offered."""
     now_ms = house.clock.now_ms()
-    return [_describe(model, endpoints, now_ms) for model, endpoints in sorted(house.offer)]
+    offered = [_describe(model, endpoints, now_ms) for model, endpoints in sorted(house.offer)]
+    return [*offered, *(_conducted(model, card) for model, card in _cards(house).items())]
+
+
+def _cards(house: House) -> Mapping[str, Card]:
+    return {} if house.conducting is None else house.conducting.cards()
+
+
+def _conducted(model: str, card: Card) -> ModelShown:
+    """Return a name that stands for many models, with the card of the policy behind it."""
+    return ModelShown(
+        id=model,
+        canonical_slug=model,
+        object="model",
+        owned_by=model.partition("/")[0],
+        name=str(card.get("policy", model)),
+        created=0,
+        description="Chooses which model takes the next step, and when to stop.",
+        context_length=None,
+        architecture=Architecture(
+            modality="text->text", input_modalities=["text"], output_modalities=["text"]
+        ),
+        top_provider=TopProvider(
+            context_length=None, max_completion_tokens=None, is_moderated=False
+        ),
+        pricing=Pricing(prompt="-1", completion="-1"),
+        price_source=None,
+        supported_parameters=taken(frozenset()),
+        default_parameters=None,
+        per_request_limits=None,
+        supported_voices=None,
+        links=ModelLinks(details=f"/api/v1/models/{model}/endpoints"),
+        endpoints=[],
+        local=False,
+        policy=card,
+    )
 
 
 def _describe(model: str, endpoints: list[Endpoint], now_ms: int) -> ModelShown:

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 
 from msgspec import UNSET, Struct, UnsetType
 
+Card = Mapping[str, object]
+"""What there is to know about a policy."""
+
 
 class Architecture(Struct, frozen=True, kw_only=True):
     """What goes in and what comes out.
@@ -97,7 +100,7 @@ class ModelLinks(Struct, frozen=True):
 
 
 class ModelShown(Struct, frozen=True, kw_only=True):
-    """A model that is offered."""
+    """A model that is offered; `policy` is the card of one that stands for many."""
 
     id: str
     canonical_slug: str
@@ -118,6 +121,7 @@ class ModelShown(Struct, frozen=True, kw_only=True):
     links: ModelLinks
     endpoints: list[str]
     local: bool
+    policy: Card | UnsetType = UNSET
 
 
 class PageLinks(Struct, frozen=True):

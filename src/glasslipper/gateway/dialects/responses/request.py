@@ -29,6 +29,7 @@ from glasslipper.kernel.messages import (
 
 PASSED_ON = frozenset(
     {
+        "auto",
         "cache_control",
         "plugins",
         "preset",

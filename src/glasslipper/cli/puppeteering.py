@@ -1,0 +1,116 @@
+"""What the commands of `puppeteer` share: vectors, folders, progress, a log, pictures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from glasslipper.cli.output import console
+from glasslipper.kernel.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from glasslipper.puppeteer.belief import Tell
+    from glasslipper.puppeteer.bench import Run
+    from glasslipper.puppeteer.encode import Looks
+    from glasslipper.puppeteer.outcomes import Floats, Outcomes
+
+_LOG_EVERY_S = 1.0
+
+
+def vectors() -> Callable[[Sequence[str]], Floats]:
+    """Return what turns texts into vectors: those of `local`, fetched if they are not here."""
+    from glasslipper.local import EMBEDDINGS, fetch
+    from glasslipper.local.embed import StaticVectors
+
+    weights, tokenizer = fetch(EMBEDDINGS)
+    model = StaticVectors(weights=weights, tokenizer=tokenizer)
+
+    def embed(texts: Sequence[str]) -> Floats:
+        return model.embed([text if text.strip() else "-" for text in texts]).vectors
+
+    return embed
+
+
+def read(folder: Path, without: Sequence[str]) -> tuple[Outcomes, Looks]:
+    """Read an outcome folder and look at its tasks.
+
+    Raises:
+        InvalidRequest: The folder does not hold what it should.
+    """
+    from glasslipper.puppeteer.encode import look
+    from glasslipper.puppeteer.folder import read as read_folder
+
+    outcomes = read_folder(folder, without=frozenset(without))
+    return outcomes, look(outcomes.tasks, outcomes.candidates, vectors())
+
+
+@contextmanager
+def told(*, quiet: bool, log: Path | None = None) -> Generator[Tell]:
+    """Show how far a long work is, and write it down as JSON lines."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    began_s = time.monotonic()
+    file = None if log is None else log.open("a", encoding="utf-8")
+    try:
+        with Progress(
+            *columns, TimeElapsedColumn(), console=console(errors=True), disable=quiet
+        ) as bar:
+            bars: dict[str, int] = {}
+
+            def tell(what: str, done: int, todo: int, **figures: float) -> None:
+                if what not in bars:
+                    bars[what] = bar.add_task(what, total=todo)  # type: ignore[assignment]
+                bar.update(bars[what], completed=done, total=todo)  # type: ignore[arg-type]
+                if file is not None:
+                    _log(file, began_s, what, done, todo, figures)
+
+            yield tell
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _log(
+    file: TextIO, began_s: float, what: str, done: int, todo: int, figures: dict[str, float]
+) -> None:
+    line = {"at_s": round(time.monotonic() - began_s, 3), "what": what, "done": done, "of": todo}
+    file.write(json.dumps({**line, **figures}) + "\n")
+    file.flush()
+
+
+def folder_for(path: Path) -> Path:
+    """Make a folder to write into.
+
+    Raises:
+        InvalidRequest: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be made: {error}.") from error
+    return path
+
+
+def draw_front(title: str, runs: Sequence[Run]) -> str:
+    """Return the picture of the cost-accuracy front of some runs."""
+    from glasslipper.puppeteer.metrics import Table
+    from glasslipper.puppeteer.pictures import front
+
+    table = Table([one.judged for one in runs], draws=1)
+    places = {
+        name: (1000 * float(table.usd[name][0]), 100 * float(table.accuracy[name][0]))
+        for name in table.names
+        if name != "all_wrong"
+    }
+    ours = [place for name, place in places.items() if name.startswith("ours_dial")]
+    shown = ("random", "best_single", "vote_equal_spend", "knn", "kmeans", "category_best")
+    dots = {name: [places[name]] for name in (*shown, "agree_else_ask", "paper", "oracle")}
+    singles = [place for name, place in places.items() if name.startswith("single:")]
+    return front(title, {"ours, by dial": ours}, {**dots, "": singles})

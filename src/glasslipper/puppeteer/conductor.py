@@ -1,0 +1,345 @@
+"""Answers a request by episodes: what the gateway serves as `glasslipper/auto`.
+
+One loop: look, decide, act, until the policy stops or a bound is reached. Money is reserved
+before each call and never passed; a request with tools or of several turns, which a pattern's
+words could spoil, reaches models untouched. Knows no wire format and no ledger.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from msgspec import Struct, structs
+
+from glasslipper.kernel.errors import (
+    GlasslipperError,
+    ModelUnknown,
+    NoEndpointLeft,
+    UpstreamTimeout,
+)
+from glasslipper.kernel.events import Event, TextDelta
+from glasslipper.kernel.messages import Request, TextPart
+from glasslipper.kernel.ports import Caller, Plan, Played, Receipt, Sandbox, Step, Tools, Voice
+from glasslipper.kernel.usage import Usage
+from glasslipper.puppeteer import wishes as wishing
+from glasslipper.puppeteer.guide import Guide, Ladder
+from glasslipper.puppeteer.stage import Props, Stage
+from glasslipper.puppeteer.turns import PLAIN, Decision, Puppet, Turn, View, leading
+from glasslipper.puppeteer.wishes import FAMILY, Asked
+
+MOST_SESSIONS = 10_000
+_MOST_REPLACED = 4
+
+
+class _Session(Struct, kw_only=True):
+    """What is remembered of a session: who answered last, and whether it is pinned."""
+
+    model: str
+    pinned: bool = False
+
+
+class _Scene(Struct, kw_only=True):
+    """One episode as it goes on."""
+
+    asked: Asked
+    stage: Stage
+    guide: Guide
+    puppets: Sequence[Puppet]
+    steps: list[Step]
+    warm: str | None = None
+    owner: str = ""
+    failed: frozenset[str] = frozenset()
+    failure: GlasslipperError | None = None
+    stopped: str = ""
+    answered: int = 0
+
+
+class Puppeteer:
+    """A `kernel.ports.Conductor`."""
+
+    def __init__(
+        self,
+        guides: Sequence[Guide] = (),
+        *,
+        sandbox: Sandbox | None = None,
+        tools: Tools | None = None,
+        tool_names: Sequence[str] = (),
+    ) -> None:
+        """Conduct by the first of the guides that fits, else by the ladder."""
+        self.guides: list[Guide] = [*guides, Ladder()]
+        self._props = Props(sandbox=sandbox, tools=tools, tool_names=tuple(tool_names))
+        self._sessions: OrderedDict[tuple[str, str], _Session] = OrderedDict()
+
+    def conducts(self, model: str) -> bool:
+        """Whether a model's name is of the family `glasslipper/auto`."""
+        return wishing.conducts(model)
+
+    def wants_steps(self, request: Request) -> bool:
+        """Whether each step is to be told."""
+        return wishing.asked(request).wishes.steps
+
+    def cards(self) -> Mapping[str, Mapping[str, object]]:
+        """Return each name with the card of the policy behind it."""
+        first = self.guides[0].card()
+        named = {f"{FAMILY}{variant}": first for variant in ("", ":fast", ":best")}
+        return named | {f"{FAMILY}@{guide.version}": guide.card() for guide in self.guides}
+
+    def plan(self, request: Request, caller: Caller) -> Plan | None:
+        """Return what would be done first, for a request that only asks for that."""
+        asked = wishing.asked(request)
+        if not asked.wishes.dry_run:
+            return None
+        scene = self._open(asked, caller)
+        view = self._look(scene)
+        decision = self._decide(scene, view)
+        if decision.puppet is None:
+            raise NoEndpointLeft(f"There is nobody to ask: {decision.why}.")
+        script = scene.stage.script(decision.puppet)
+        _, ceiling = caller.within(script, scene.stage.left_nanousd)
+        costs = {bid.puppet.name: bid.expected_nanousd for bid in view.bids}
+        return Plan(
+            policy=scene.guide.version,
+            puppet=decision.puppet.name,
+            model=decision.puppet.model,
+            why=decision.why,
+            probability=decision.probability,
+            ceiling_nanousd=ceiling,
+            expected_nanousd=costs[decision.puppet.name],
+            candidates=costs,
+        )
+
+    async def run(
+        self, request: Request, caller: Caller
+    ) -> AsyncIterator[Event | Step | Voice | Played]:
+        """Play the episode."""
+        asked = wishing.asked(request)
+        scene = self._open(asked, caller)
+        streamed = False
+        while True:
+            view = self._look(scene)
+            decision = self._decide(scene, view)
+            if decision.puppet is None:
+                scene.stopped = decision.why
+                break
+            if decision.is_last and decision.puppet.pattern == PLAIN:
+                async for event in self._aloud(scene, decision):
+                    if not streamed:
+                        yield _voice(scene.stage.receipts[-1])
+                        streamed = True
+                    yield event
+                scene.answered = len(scene.stage.receipts) - 1
+            else:
+                await self._quietly(scene, decision)
+            yield scene.steps[-1]
+            if streamed:
+                scene.stopped = "the last call was answered"
+                break
+            if isinstance(scene.failure, UpstreamTimeout):
+                scene.stopped = "the time is up"
+                break
+        if not streamed:
+            events = self._say(scene)
+            yield _voice(scene.stage.receipts[scene.answered])
+            for event in events:
+                yield event
+        self._remember(scene)
+        yield self._played(scene)
+
+    # open
+
+    def _open(self, asked: Asked, caller: Caller) -> _Scene:
+        allowed = [one.model for one in caller.models() if asked.wishes.allows(one.model)]
+        if not allowed:
+            raise ModelUnknown(
+                "No model that is offered may be called here.",
+                hint="Widen `auto.allow` and `auto.deny`, or fetch a model.",
+            )
+        session = self._session(asked, caller.owner)
+        if session is not None and session.pinned and session.model in allowed:
+            allowed = [session.model]
+        latency_ms = asked.wishes.max_latency_ms
+        stage = Stage(
+            asked.request,
+            caller,
+            props=self._props,
+            labels={"conductor": FAMILY},
+            max_nanousd=asked.wishes.max_nanousd,
+            ends_s=None if latency_ms is None else time.monotonic() + latency_ms / 1000,
+        )
+        single = _needs_one_voice(asked.request)
+        puppets = [Puppet(model=model) for model in allowed]
+        if not single:
+            named = {puppet for guide in self.guides for puppet in guide.puppets}
+            puppets += sorted(
+                puppet for puppet in named if puppet.model in allowed and puppet.pattern != PLAIN
+            )
+        scene = _Scene(
+            asked=structs.replace(asked, calls=1) if asked.request.tools else asked,
+            stage=stage,
+            guide=self.guides[-1],
+            puppets=puppets,
+            steps=[],
+            warm=session.model if session else None,
+            owner=caller.owner,
+        )
+        scene.guide = self._guide(scene)
+        return scene
+
+    def _guide(self, scene: _Scene) -> Guide:
+        view = self._look(scene)
+        version = scene.asked.version
+        if version is not None:
+            named = next((guide for guide in self.guides if guide.version == version), None)
+            if named is None:
+                raise ModelUnknown(
+                    f"There is no policy {version!r}.",
+                    hint=f"There are {', '.join(guide.version for guide in self.guides)}.",
+                )
+            return named if named.fits(view) else self.guides[-1]
+        return next(guide for guide in self.guides if guide.fits(view))
+
+    # look, decide
+
+    def _look(self, scene: _Scene) -> View:
+        stage = scene.stage
+        usable = [puppet for puppet in scene.puppets if puppet.model not in scene.failed]
+        left = stage.left_nanousd
+        bids = stage.bids(usable, warm=scene.warm)
+        return View(
+            request=stage.request,
+            task=stage.task,
+            form=stage.form,
+            turns=tuple(stage.turns),
+            bids=bids,
+            dial=scene.asked.dial,
+            calls_left=scene.asked.calls - len(stage.receipts),
+            left_nanousd=left,
+        )
+
+    def _decide(self, scene: _Scene, view: View) -> Decision:
+        if view.calls_left < 1 and not self._may_replace(scene, view):
+            return Decision(puppet=None, why="the calls are used up")
+        decision = scene.guide.decide(view)
+        if decision.puppet is not None and view.calls_left <= 1:
+            return structs.replace(decision, is_last=True)
+        return decision
+
+    @staticmethod
+    def _may_replace(scene: _Scene, view: View) -> bool:
+        """Whether a call that failed may be made up for, where the client set no bound."""
+        return (
+            scene.asked.wishes.max_calls is None
+            and view.leading is None
+            and len(scene.failed) < _MOST_REPLACED
+        )
+
+    # act
+
+    async def _quietly(self, scene: _Scene, decision: Decision) -> None:
+        async for _ in self._aloud(scene, decision):
+            pass
+
+    async def _aloud(self, scene: _Scene, decision: Decision) -> AsyncIterator[Event]:
+        """Let the puppet act; what goes wrong is a step, and closes its model for the episode."""
+        puppet, stage = decision.puppet, scene.stage
+        assert puppet is not None  # noqa: S101 - the caller looked
+        began_s = time.monotonic()
+        turn: Turn | None = None
+        status = "ok"
+        is_said = False
+        known = stage.models.get(puppet.model)
+        local = known is not None and known.is_local
+        try:
+            async for event in stage.listen(puppet, logprobs=local and not decision.is_last):
+                is_said = True
+                yield event
+            turn = await stage.take_in(puppet)
+        except GlasslipperError as error:
+            status = error.slug
+            scene.failed = scene.failed | {puppet.model}
+            scene.failure = error
+            if is_said and decision.is_last:
+                raise
+        receipt = stage.receipts[-1]
+        scene.steps.append(
+            Step(
+                number=len(scene.steps) + 1,
+                puppet=puppet.name,
+                model=receipt.model or puppet.model,
+                pattern=puppet.pattern,
+                why=decision.why,
+                probability=decision.probability,
+                status=status,
+                generation_id=receipt.generation_id,
+                text=turn.answer if turn else "",
+                usage=receipt.usage,
+                charged_nanousd=receipt.charged_nanousd,
+                duration_ms=int((time.monotonic() - began_s) * 1000),
+                confidence=decision.confidence,
+            )
+        )
+
+    # say
+
+    def _say(self, scene: _Scene) -> list[Event]:
+        """Return the events of the answer that leads."""
+        lead = leading(scene.stage.turns)
+        if lead is None:
+            raise scene.failure or NoEndpointLeft(f"There is no answer: {scene.stopped}.")
+        scene.answered = scene.stage.call_of(lead)
+        events = scene.stage.events_of(lead)
+        if scene.stage.request.sampling.logprobs:
+            return events
+        return [
+            TextDelta(text=event.text) if isinstance(event, TextDelta) else event
+            for event in events
+        ]
+
+    def _played(self, scene: _Scene) -> Played:
+        stage = scene.stage
+        receipt = stage.receipts[scene.answered]
+        return Played(
+            replay_id=receipt.generation_id,
+            policy=scene.guide.version,
+            model=receipt.model,
+            steps=tuple(scene.steps),
+            usage=sum((one.usage for one in stage.receipts), Usage()),
+            charged_nanousd=stage.charged_nanousd,
+            why=scene.stopped,
+            confidence=scene.steps[-1].confidence if scene.steps else None,
+        )
+
+    # sessions
+
+    def _session(self, asked: Asked, owner: str) -> _Session | None:
+        session_id = asked.request.session_id
+        return None if session_id is None else self._sessions.get((owner, session_id))
+
+    def _remember(self, scene: _Scene) -> None:
+        session_id = scene.asked.request.session_id
+        if session_id is None:
+            return
+        key = (scene.owner, session_id)
+        known = self._sessions.pop(key, None)
+        pin = scene.asked.wishes.pin
+        pinned = pin == "session" or (known is not None and known.pinned and pin != "none")
+        model = scene.steps[scene.answered].puppet.partition("#")[0]
+        self._sessions[key] = _Session(model=model, pinned=pinned)
+        while len(self._sessions) > MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+
+
+def _voice(receipt: Receipt) -> Voice:
+    return Voice(generation_id=receipt.generation_id, model=receipt.model)
+
+
+def _needs_one_voice(request: Request) -> bool:
+    """Whether others' words could spoil a request: tools, pictures, several turns, a schema."""
+    talks = [one for one in request.messages if one.role not in ("system", "developer")]
+    return (
+        bool(request.tools)
+        or len(talks) != 1
+        or any(not isinstance(part, TextPart) for one in talks for part in one.parts)
+    )

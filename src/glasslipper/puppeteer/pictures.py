@@ -1,0 +1,128 @@
+"""Pictures as SVG: the cost-accuracy front, and curves over training. Draws, knows no policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+Points = Sequence[tuple[float, float]]
+
+_WIDE, _HIGH = 760, 440
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 48, 56
+_COLOURS = ("#1f5fa8", "#c2410c", "#15803d", "#7c3aed", "#a16207", "#be185d")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is drawn along an axis: its words, its range, and whether it is logarithmic."""
+
+    title: str
+    low: float
+    high: float
+    is_log: bool = False
+
+    def place(self, value: float) -> float:
+        """Return where a value lies, from 0 to 1."""
+        if self.is_log:
+            low, high, value = math.log(self.low), math.log(self.high), math.log(value)
+        else:
+            low, high = self.low, self.high
+        return (value - low) / (high - low or 1)
+
+    def ticks(self) -> list[float]:
+        """Return round values within the range."""
+        if self.is_log:
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+        else:
+            rough = (self.high - self.low) / 6 or 1
+            unit = 10.0 ** math.floor(math.log10(rough))
+            step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough)
+            first = math.ceil(self.low / step)
+            ticks = [step * (first + n) for n in range(12)]
+        return [tick for tick in ticks if self.low <= tick <= self.high]
+
+
+def draw(
+    title: str, x: Axis, y: Axis, lines: Mapping[str, Points], dots: Mapping[str, Points]
+) -> str:
+    """Return an SVG of named lines and named single points."""
+    inner: list[str] = [*_frame(title, x, y)]
+    for place, (name, points) in enumerate(lines.items()):
+        colour = _COLOURS[place % len(_COLOURS)]
+        shown = sorted(points)
+        path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in shown)
+        inner.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        inner.append(_words(_WIDE - _RIGHT, _TOP + 16 * place, name, colour, "end"))
+    for name, points in dots.items():
+        for a, b in points:
+            left, top = _x(x, a), _y(y, b)
+            inner.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3.5" fill="#444"/>')
+            side = "end" if left > _WIDE * 0.8 else "start"
+            inner.append(_words(left + (-7 if side == "end" else 7), top + 4, name, "#444", side))
+    body = "\n".join(inner)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
+        f'aria-label="{escape(title, {chr(34): "&quot;"})}" font-family="sans-serif" '
+        f'font-size="12">\n<rect width="{_WIDE}" height="{_HIGH}" fill="#fff"/>\n{body}\n</svg>\n'
+    )
+
+
+def front(title: str, curves: Mapping[str, Points], dots: Mapping[str, Points]) -> str:
+    """Return the cost-accuracy front: USD per 1,000 tasks (logarithmic) against percent right."""
+    every = [point for points in (*curves.values(), *dots.values()) for point in points]
+    costs = [cost for cost, _ in every if cost > 0]
+    heights = [height for _, height in every]
+    x = Axis("USD per 1,000 tasks", min(costs) * 0.8, max(costs) * 1.3, is_log=True)
+    y = Axis("right, %", min(heights) - 2, max(heights) + 2)
+    return draw(title, x, y, curves, dots)
+
+
+def learning(title: str, curves: Mapping[str, Points], *, x_title: str, y_title: str) -> str:
+    """Return curves over training."""
+    every = [point for points in curves.values() for point in points] or [(0.0, 0.0)]
+    x = Axis(x_title, min(a for a, _ in every), max(a for a, _ in every) or 1)
+    low, high = min(b for _, b in every), max(b for _, b in every)
+    room = (high - low) / 10 or 0.1
+    return draw(title, x, Axis(y_title, low - room, high + room), curves, {})
+
+
+def _frame(title: str, x: Axis, y: Axis) -> list[str]:
+    made = [f'<text x="{_LEFT}" y="26" font-size="16" fill="#111">{escape(title)}</text>']
+    for tick in x.ticks():
+        left = _x(x, tick)
+        made.append(_rule(left, _TOP, left, _HIGH - _BOTTOM))
+        made.append(_words(left, _HIGH - _BOTTOM + 18, f"{tick:g}", "#444", "middle"))
+    for tick in y.ticks():
+        top = _y(y, tick)
+        made.append(_rule(_LEFT, top, _WIDE - _RIGHT, top))
+        made.append(_words(_LEFT - 8, top + 4, f"{tick:g}", "#444", "end"))
+    made.append(_words((_LEFT + _WIDE) / 2, _HIGH - 12, x.title, "#111", "middle"))
+    made.append(
+        f'<text transform="translate(16 {_HIGH / 2}) rotate(-90)" text-anchor="middle" '
+        f'fill="#111">{escape(y.title)}</text>'
+    )
+    return made
+
+
+def _rule(left: float, top: float, right: float, bottom: float) -> str:
+    return (
+        f'<line x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}" stroke="#ddd"/>'
+    )
+
+
+def _words(left: float, top: float, text: str, colour: str, anchor: str) -> str:
+    return (
+        f'<text x="{left:.1f}" y="{top:.1f}" fill="{colour}" text-anchor="{anchor}">'
+        f"{escape(text)}</text>"
+    )
+
+
+def _x(axis: Axis, value: float) -> float:
+    return _LEFT + axis.place(value) * (_WIDE - _LEFT - _RIGHT)
+
+
+def _y(axis: Axis, value: float) -> float:
+    return _HIGH - _BOTTOM - axis.place(value) * (_HIGH - _TOP - _BOTTOM)

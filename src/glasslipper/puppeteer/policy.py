@@ -1,0 +1,261 @@
+"""Ours: a policy that believes, knows what one more call is worth, and stops when it does not pay.
+
+Training, all of it on the training part: an ensemble of posteriors by folds, their calibration,
+values under a price for money, first over all models, then over those that the first values
+call. A *dial* is a price; what each dial gives is measured on held-out folds, and the named dials
+are chosen by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glasslipper.puppeteer.belief import Ensemble, Mind, Tell
+from glasslipper.puppeteer.encode import Encoded, Looks, Scale, compact, targets
+from glasslipper.puppeteer.outcomes import Floats, Ints, Outcomes
+from glasslipper.puppeteer.pool import choose
+from glasslipper.puppeteer.posterior import PosteriorPlan
+from glasslipper.puppeteer.replay import Played
+from glasslipper.puppeteer.value import Induction, ValuePlan, Values
+
+DIALS = 11
+"""How many prices the dial has, from the dearest money to the cheapest."""
+
+_COST_MARGIN = 0.97
+_ACCURACY_MARGIN = 0.003
+_SMALL = 3000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a policy is trained. The defaults are chosen by the number of training tasks."""
+
+    folds: int = 4
+    each: int = 2
+    pool: int = 6
+    posterior: PosteriorPlan = field(default_factory=PosteriorPlan)
+    values: ValuePlan = field(
+        default_factory=lambda: ValuePlan(depth=7, epochs=10, states=7500, siblings=3)
+    )
+
+    @classmethod
+    def for_tasks(cls, count: int, *, reads_slots: bool = True) -> Plan:
+        """Return a plan: with few tasks, networks are held back more."""
+        if count < _SMALL:
+            few = PosteriorPlan(epochs=25, drop=0.4, decay=0.1, reads_slots=reads_slots)
+            return cls(posterior=few)
+        many = PosteriorPlan(epochs=14, drop=0.3, decay=0.05, reads_slots=reads_slots)
+        return cls(posterior=many)
+
+
+QUICK = Plan(
+    folds=2,
+    each=1,
+    pool=4,
+    posterior=PosteriorPlan(epochs=12),
+    values=ValuePlan(depth=4, states=4000, passes=1, epochs=16),
+)
+"""A plan for trying things out: seconds instead of minutes, and not as good."""
+
+
+@dataclass(frozen=True)
+class Dial:
+    """A price, and what it gave on held-out folds of the training part (USD a task)."""
+
+    price: float
+    accuracy: float
+    usd: float
+
+
+@dataclass
+class Policy:
+    """A trained policy. `skill` orders models whose answers say the same."""
+
+    scale: Scale
+    ensemble: Ensemble
+    values: list[Values]
+    pool: tuple[int, ...]
+    skill: Floats
+    dials: list[Dial]
+    named: dict[str, float]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it knows, in the order of its columns."""
+        return self.scale.models
+
+    @classmethod
+    def train(
+        cls, outcomes: Outcomes, looks: Looks, *, seed: int, plan: Plan | None = None, tell: Tell
+    ) -> Policy:
+        """Learn from outcomes."""
+        plan = plan or Plan.for_tasks(len(outcomes))
+        skill = outcomes.right.mean(0)
+        best = int(skill.argmax())
+        scale = Scale.fit(outcomes, looks, unit_usd=float(outcomes.usd[:, best].mean()))
+        tasks = scale.encode(outcomes, looks)
+        wanted = targets(outcomes, looks.slots.shape[1])
+        folds = np.random.default_rng(seed).integers(0, plan.folds, len(outcomes))
+        ensemble = Ensemble.train(
+            tasks, wanted, folds, plan.posterior, seed=seed, each=plan.each, tell=tell
+        )
+        mind = ensemble.held_out(tasks, folds)
+        pupils = [np.flatnonzero(folds != fold) for fold in range(plan.folds)]
+        pool = choose(mind, wanted, plan.pool, seed=seed, tell=tell)
+        mind = ensemble.held_out(compact(tasks, pool), folds)
+        values = Induction(mind, plan.values, pool=pool, seed=seed + 1).fit(pupils, tell)
+        made = cls(
+            scale=scale,
+            ensemble=ensemble,
+            values=values,
+            pool=tuple(pool),
+            skill=skill.astype(np.float32),
+            dials=[],
+            named={},
+        )
+        made.dials = made._measure(outcomes, mind, folds, plan.values)
+        made.named = _named(made.dials, float(skill[best]), scale.unit_usd)
+        return made
+
+    def price(self, dial: float) -> float:
+        """Return the price of a dial from 0 (as cheap as can be) to 10 (as good as can be)."""
+        places = np.linspace(0, 10, len(self.dials))
+        logs = np.log([one.price for one in self.dials])
+        return float(np.exp(np.interp(dial, places, logs)))
+
+    def episode(self, task: Encoded) -> Episode:
+        """Begin an episode on one encoded task."""
+        return Episode(self, task)
+
+    def play(self, outcomes: Outcomes, looks: Looks, prices: Sequence[float]) -> list[Played]:
+        """Play new tasks at several prices."""
+        tasks = self.scale.encode(outcomes.pool(self.models), looks)
+        mind = self.ensemble.fresh(compact(tasks, self.pool))
+        return [self.episodes(mind, price, None) for price in prices]
+
+    def episodes(self, mind: Mind, price: float, folds: Ints | None) -> Played:
+        """Play the tasks of a mind at one price; with folds, by the held-out networks."""
+        called = walk(mind, self.values, self.pool, price, folds)
+        leader = mind.believe(np.arange(len(mind.tasks)), called).leader
+        return Played(called, speaker(mind.tasks, called, leader, self.skill))
+
+    def _measure(self, outcomes: Outcomes, mind: Mind, folds: Ints, plan: ValuePlan) -> list[Dial]:
+        prices = np.geomspace(plan.most_price, plan.least_price, DIALS)
+        dials: list[Dial] = []
+        for price in map(float, list(prices)):
+            played = self.episodes(mind, price, folds)
+            accuracy = float(played.right(outcomes).mean())
+            dials.append(Dial(price, accuracy, float(played.usd(outcomes).mean())))
+        return dials
+
+
+class Episode:
+    """One task: `decide` whom to ask, then `hear` that its answer is there."""
+
+    def __init__(self, policy: Policy, task: Encoded) -> None:
+        """Begin; nobody has been called."""
+        self._policy = policy
+        self._mind = policy.ensemble.fresh(task)
+        self._row = np.zeros(1, np.int64)
+        self.called = np.zeros((1, len(policy.models)), dtype=np.bool_)
+
+    def hear(self, model: int) -> None:
+        """Take note that a model has answered."""
+        self.called[0, model] = True
+
+    @property
+    def sure(self) -> float:
+        """P(right) of the leading answer, as calibrated."""
+        return float(self._mind.believe(self._row, self.called).right[0])
+
+    def worth(self, price: float) -> Floats:
+        """Return what asking each model is worth beyond stopping now (M); -inf if it cannot be."""
+        level = int(self.called.sum())
+        barred = self.called.copy()
+        barred[0, [m for m in range(barred.shape[1]) if m not in self._policy.pool]] = True
+        if barred.all():
+            return np.full(barred.shape[1], -np.inf, np.float32)
+        looks = self._mind.believe(self._row, self.called).looks
+        prices = np.full(1, price, np.float32)
+        usd = self._mind.tasks.usd
+        return worths(self._policy.values, level, looks, prices, usd, barred, None)[0]
+
+    def decide(self, price: float) -> int | None:
+        """Return the model to ask next, or `None` to stop."""
+        worth = self.worth(price)
+        best = int(worth.argmax())
+        begins = not self.called.any()
+        return best if worth[best] > 0 or (begins and np.isfinite(worth[best])) else None
+
+
+def walk(
+    mind: Mind, values: Sequence[Values], pool: Sequence[int], price: float, folds: Ints | None
+) -> NDArray[np.bool_]:
+    """Return who is called (N x M) when episodes go on for as long as it pays."""
+    tasks = mind.tasks
+    called = np.zeros(tasks.said.shape, dtype=np.bool_)
+    barred = np.ones(len(tasks.said.T), dtype=np.bool_)
+    barred[list(pool)] = False
+    alive = np.arange(len(tasks))
+    for level in range(min(len(values[0].levels), len(pool))):
+        if len(alive) == 0:
+            break
+        worth = worths(
+            values,
+            level,
+            mind.believe(alive, called[alive]).looks,
+            np.full(len(alive), price, np.float32),
+            tasks.usd[alive],
+            called[alive] | barred,
+            None if folds is None else folds[alive],
+        )
+        goes_on = (worth.max(1) > 0) | (level == 0)
+        alive, chosen = alive[goes_on], worth.argmax(1)[goes_on]
+        called[alive, chosen] = True
+    return called
+
+
+def worths(
+    values: Sequence[Values],
+    level: int,
+    looks: Floats,
+    prices: Floats,
+    usd: Floats,
+    barred: NDArray[np.bool_],
+    folds: Ints | None,
+) -> Floats:
+    """Return what asking each model is worth (B x M): by all networks, or the held-out ones."""
+    if folds is None:
+        every = [own.worth(level, looks, prices, usd, barred) for own in values]
+        return np.mean(every, axis=0)
+    worth = np.full(barred.shape, -np.inf, dtype=np.float32)
+    for fold, own in enumerate(values):
+        mine = folds == fold
+        worth[mine] = own.worth(level, looks[mine], prices[mine], usd[mine], barred[mine])
+    return worth
+
+
+def speaker(tasks: Encoded, called: NDArray[np.bool_], leader: Ints, skill: Floats) -> Ints:
+    """Return the most skilled of the called models that named the leading answer, or -1."""
+    agrees = called & (tasks.said == leader[:, None]) & (tasks.said > 0)
+    return np.where(agrees.any(1), np.where(agrees, skill, -1).argmax(1), -1)
+
+
+def _named(dials: Sequence[Dial], best_accuracy: float, best_usd: float) -> dict[str, float]:
+    """Choose dials on the training part.
+
+    The cheapest that is as good as the best single model, the best that is at most as dear, and
+    the best of all.
+    """
+    logs = np.log([dial.price for dial in dials])
+    usd = np.maximum.accumulate([dial.usd for dial in dials])
+    right = np.maximum.accumulate([dial.accuracy for dial in dials])
+    slope = 1e-9 * np.arange(len(dials))
+    saving = np.interp(best_accuracy + _ACCURACY_MARGIN, right + slope, logs)
+    even = np.interp(_COST_MARGIN * best_usd, usd + slope, logs)
+    top = max(dials, key=lambda dial: dial.accuracy)
+    return {"saving": float(np.exp(saving)), "even": float(np.exp(even)), "best": top.price}

@@ -1,0 +1,191 @@
+"""Learning from logs of one chosen action: propensities, estimates, alarms and the switch back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glasslipper.cli import run as run_command
+from glasslipper.kernel.errors import InvalidRequest
+from glasslipper.puppeteer import learning, versions
+from glasslipper.puppeteer.bandit import Bandit, Way
+from glasslipper.puppeteer.drift import Alarm
+from glasslipper.puppeteer.metrics import Judged, Score, Table, hull_area, interval, saving_on
+from glasslipper.puppeteer.offpolicy import Logs, doubly_robust, gain, ips, reward_model, snips
+from glasslipper.puppeteer.pictures import front
+
+
+def world(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Contexts, and the chance that each of three models is right in them."""
+    draw = np.random.default_rng(seed)
+    contexts = np.concatenate([draw.normal(size=(count, 3)), np.ones((count, 1))], axis=1)
+    chance = 1 / (1 + np.exp(-contexts @ draw.normal(size=(4, 3))))
+    return contexts, chance
+
+
+def logged(count: int, seed: int) -> tuple[Logs, np.ndarray]:
+    contexts, chance = world(count, seed)
+    draw = np.random.default_rng(seed + 1)
+    chances = np.full((count, 3), 0.1)
+    chances[np.arange(count), draw.integers(3, size=count)] += 0.7
+    chosen = (chances.cumsum(1) > draw.random((count, 1))).argmax(1)
+    at = np.arange(count)
+    reward = (draw.random(count) < chance[at, chosen]).astype(float)
+    return Logs(contexts, chosen, chances[at, chosen], reward, 3), chance
+
+
+@pytest.mark.parametrize("way", ["thompson", "linucb"])
+def test_a_bandit_finds_the_right_models_and_tells_its_chances(way: Way) -> None:
+    contexts, chance = world(4000, 5)
+    draw = np.random.default_rng(6)
+    bandit = Bandit(3, 4, way=way, ridge=20.0)
+    for start in range(0, 4000, 100):
+        told = contexts[start : start + 100]
+        chances = bandit.chances(told)
+        assert np.allclose(chances.sum(1), 1)
+        assert chances.min() >= bandit.floor - 1e-9
+        chosen, chosen_chance = bandit.choose(told, draw)
+        assert (chosen_chance > 0).all()
+        reward = (draw.random(100) < chance[start : start + 100][np.arange(100), chosen]) * 1.0
+        bandit.learn(told, chosen, reward)
+    greedy = bandit.expected(contexts).argmax(1)
+    reached = chance[np.arange(4000), greedy].mean()
+    assert reached > chance.mean(0).max()
+    assert reached > 0.95 * chance.max(1).mean()
+
+
+def test_estimates_are_near_the_truth_and_the_robust_one_is_the_narrowest() -> None:
+    inside, widths = {"ips": 0, "snips": 0, "dr": 0}, {"ips": 0.0, "snips": 0.0, "dr": 0.0}
+    for seed in range(40):
+        logs, chance = logged(2000, 100 + seed)
+        policy = np.random.default_rng(seed).dirichlet(np.ones(3), 2000)
+        truth = float((policy * chance).sum(1).mean())
+        told = {
+            "ips": ips(logs, policy),
+            "snips": snips(logs, policy),
+            "dr": doubly_robust(logs, policy, reward_model(logs)),
+        }
+        for name, one in told.items():
+            inside[name] += one.low <= truth <= one.high
+            widths[name] += one.high - one.low
+    assert min(inside.values()) >= 35
+    assert widths["dr"] < widths["ips"]
+
+
+def test_a_better_policy_has_a_lower_bound_above_nothing_and_a_worse_one_not() -> None:
+    logs, chance = logged(6000, 7)
+    best = np.eye(3)[chance.argmax(1)]
+    worst = np.eye(3)[chance.argmin(1)]
+    expected = reward_model(logs)
+    assert gain(logs, best, worst, expected).low > 0
+    assert gain(logs, worst, best, expected).low < 0
+
+
+def test_the_alarm_rings_for_a_fall_and_not_for_noise() -> None:
+    draw = np.random.default_rng(8)
+    alarm = Alarm()
+    assert not any(alarm.hear("m", float(draw.random() < 0.8), 0.8) for _ in range(3000))
+    rings = [alarm.hear("m", float(draw.random() < 0.55), 0.8) for _ in range(400)]
+    assert any(rings)
+    assert not alarm.hear("other", 0.0, 0.8)
+
+
+def test_one_switch_brings_back_what_ran_before(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    assert versions.read(folder).running == ""
+    versions.promote(folder, "first.npz")
+    versions.watch(folder, "second.npz")
+    assert versions.read(folder).shadow == "second.npz"
+    assert versions.promote(folder, "second.npz").shadow == ""
+    assert versions.switch_back(folder).running == "first.npz"
+    assert versions.switch_back(folder).running == ""
+    assert versions.switch_back(folder).running == ""
+    (folder / "versions.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="damaged"):
+        versions.read(folder)
+
+
+def test_the_hull_forgives_no_dip_and_the_saving_is_that_of_the_cheapest() -> None:
+    points = [(1.0, 0.5), (2.0, 0.4), (3.0, 0.9)]
+    assert hull_area(points, 1.0, 3.0) == pytest.approx(0.7, abs=1e-3)
+    assert saving_on(points, 0.5, 4.0) == pytest.approx(0.75)
+    assert saving_on(points, 0.95, 4.0) == float("-inf")
+
+
+def test_intervals_are_paired_and_a_question_in_two_splits_counts_as_one() -> None:
+    draw = np.random.default_rng(9)
+    right = (draw.random(500) < 0.7).astype(float)
+    better = np.maximum(right, draw.random(500) < 0.1)
+    ids = tuple(map(str, range(500)))
+    one = Judged(ids, {"a": Score(right, right), "b": Score(better, right)})
+    table = Table([one])
+    low, high = interval(table.accuracy["b"] - table.accuracy["a"])
+    assert 0 < low < high < 0.06
+    twice = Table([one, one])
+    assert interval(twice.accuracy["a"]) == pytest.approx(interval(table.accuracy["a"]))
+
+
+def test_a_picture_is_svg_with_its_words_escaped() -> None:
+    drawn = front("a <b>", {"ours": [(0.1, 50.0), (1.0, 70.0)]}, {"x & y": [(0.5, 60.0)]})
+    assert "a &lt;b&gt;" in drawn
+    assert "x &amp; y" in drawn
+    assert drawn.count("<polyline") == 1
+
+
+def choices(path: Path, *, better: float, count: int = 1500, seed: int = 21) -> Path:
+    """A log in which each model was drawn alike; `good` is right more often by `better`."""
+    draw = np.random.default_rng(seed)
+    lines = []
+    for number in range(count):
+        model = ("good", "plain")[int(draw.integers(2))]
+        right = draw.random() < 0.5 + (better if model == "good" else 0.0)
+        line = {"model": model, "propensity": 0.5, "reward": int(right), "text": f"task {number}"}
+        lines.append(json.dumps(line))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_what_is_surely_better_runs_and_one_switch_takes_it_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "policies"
+    line = ["puppeteer", "learn", "--policies", str(folder), "--json"]
+    assert run_command([*line, str(choices(tmp_path / "b.jsonl", better=0.35))]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["promoted"]
+    assert told["gain_low"] > 0
+    assert versions.read(folder).running == told["version"]
+    assert run_command([*line, "--back"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"running": ""}
+
+
+def test_what_is_no_better_is_watched_and_hardly_ever_runs(tmp_path: Path) -> None:
+    def vectors(texts: Sequence[str]) -> np.ndarray:
+        return np.ones((len(texts), 8), np.float32) / np.float32(np.sqrt(8))
+
+    promoted = 0
+    for seed in range(20):
+        log = choices(tmp_path / "log.jsonl", better=0.0, count=400, seed=seed)
+        folder = tmp_path / str(seed)
+        lesson = learning.learn(learning.read(log), vectors, folder)
+        promoted += lesson.promoted
+        assert (versions.read(folder).shadow == lesson.version) != lesson.promoted
+    assert promoted <= 4
+
+
+def test_a_log_without_propensities_is_refused_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    for content, words in (
+        ('{"model": "a", "reward": 1}', "propensity"),
+        ('{"model": "a", "propensity": 0, "reward": 1}', "line 1"),
+        ('{"model": "a", "propensity": 1, "reward": 1}', "it takes"),
+    ):
+        log.write_text(content, encoding="utf-8")
+        assert run_command(["puppeteer", "learn", str(log), "--json"]) == 1
+        assert words in json.loads(capsys.readouterr().err)["error"]["message"]
