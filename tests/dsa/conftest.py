@@ -11,7 +11,7 @@ import pytest
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is first imported
 
-WITHOUT_TORCH = ["test_meter.py", "test_native.py", "test_pages.py", "test_reference.py"]
+WITHOUT_TORCH = ["test_dsa_meter.py", "test_native.py", "test_pages.py", "test_reference.py"]
 """What runs with numpy alone."""
 
 collect_ignore: list[str] = []

@@ -46,7 +46,7 @@ class Axis:
 
 
 def draw(
-    title: str, x: Axis, y: Axis, lines: Mapping[str, Points], dots: Mapping[str, Points]
+    title: str, x: Axis, y: Axis, *, lines: Mapping[str, Points], dots: Mapping[str, Points]
 ) -> str:
     """Return an SVG of named lines and named single points."""
     inner: list[str] = [*_frame(title, x, y)]
@@ -77,7 +77,7 @@ def front(title: str, curves: Mapping[str, Points], dots: Mapping[str, Points]) 
     heights = [height for _, height in every]
     x = Axis("USD per 1,000 tasks", min(costs) * 0.8, max(costs) * 1.3, is_log=True)
     y = Axis("right, %", min(heights) - 2, max(heights) + 2)
-    return draw(title, x, y, curves, dots)
+    return draw(title, x, y, lines=curves, dots=dots)
 
 
 def learning(title: str, curves: Mapping[str, Points], *, x_title: str, y_title: str) -> str:
@@ -86,7 +86,7 @@ def learning(title: str, curves: Mapping[str, Points], *, x_title: str, y_title:
     x = Axis(x_title, min(a for a, _ in every), max(a for a, _ in every) or 1)
     low, high = min(b for _, b in every), max(b for _, b in every)
     room = (high - low) / 10 or 0.1
-    return draw(title, x, Axis(y_title, low - room, high + room), curves, {})
+    return draw(title, x, Axis(y_title, low - room, high + room), lines=curves, dots={})
 
 
 def _frame(title: str, x: Axis, y: Axis) -> list[str]:

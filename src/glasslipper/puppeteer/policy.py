@@ -139,7 +139,7 @@ class Policy:
 
     def episodes(self, mind: Mind, price: float, folds: Ints | None) -> Played:
         """Play the tasks of a mind at one price; with folds, by the held-out networks."""
-        called = walk(mind, self.values, self.pool, price, folds)
+        called = walk(mind, self.values, self.pool, price=price, folds=folds)
         leader = mind.believe(np.arange(len(mind.tasks)), called).leader
         return Played(called, speaker(mind.tasks, called, leader, self.skill))
 
@@ -193,7 +193,7 @@ class Episode:
 
 
 def walk(
-    mind: Mind, values: Sequence[Values], pool: Sequence[int], price: float, folds: Ints | None
+    mind: Mind, values: Sequence[Values], pool: Sequence[int], *, price: float, folds: Ints | None
 ) -> NDArray[np.bool_]:
     """Return who is called (N x M) when episodes go on for as long as it pays."""
     tasks = mind.tasks
