@@ -159,16 +159,33 @@ def build(home: Path) -> tuple[Json, Json, bytes]:
         str(home / "invoice.csv"),
     ]
     started, before = time.monotonic(), children_cpu_s()
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, env=os.environ | {"GLASSLIPPER_HOME": str(home)}
-    )
-    out, _ = child.communicate()
+    with tempfile.TemporaryFile() as out:
+        child = subprocess.Popen(
+            command, stdout=out, env=os.environ | {"GLASSLIPPER_HOME": str(home)}
+        )
+        rss = watched_peak_bytes(child)
+        out.seek(0)
+        told: Json = json.loads(out.read() or "{}")
     spent = time.monotonic() - started
     if child.returncode:
         raise SystemExit(f"The report failed with status {child.returncode}.")
-    rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     cpu = children_cpu_s() - before
-    return {"s": spent, "rss": rss, "cpu": cpu}, json.loads(out), page.read_bytes()
+    return {"s": spent, "rss": rss, "cpu": cpu}, told, page.read_bytes()
+
+
+def watched_peak_bytes(child: subprocess.Popen[bytes]) -> int:
+    """Return the most memory that a process held, until it ends."""
+    peak = 0
+    status = Path(f"/proc/{child.pid}/status")
+    while child.poll() is None:
+        try:
+            lines = status.read_text(encoding="ascii").splitlines()
+        except OSError:
+            break
+        peak = max([peak, *(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))])
+        time.sleep(0.02)
+    child.wait()
+    return peak * 1024
 
 
 def children_cpu_s() -> float:
