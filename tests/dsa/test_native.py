@@ -177,9 +177,9 @@ def test_any_group_and_width_attends_as_specified(heads: int, width: int) -> Non
     theirs = reference.attend(
         query.q_HD[None].astype(np.float64), k, v, chosen[None].astype(np.int64), scale=0.3
     )[0]
-    ours = native.attend(layer, table, length, query, chosen, scale=0.3, threads=2)
+    ours = native.attend(layer, table, length, query, index_K=chosen, scale=0.3, threads=2)
     assert ours.out_HD == pytest.approx(theirs, abs=5e-5)
-    everything = native.attend(layer, table, length, query, np.arange(length), scale=0.3)
+    everything = native.attend(layer, table, length, query, index_K=np.arange(length), scale=0.3)
     dense = native.dense(layer, table, length, query, scale=0.3)
     assert (everything.out_HD == dense.out_HD).all()
     logits = np.einsum("ghd,sgd->ghs", query.q_HD.reshape(G, -1, width).astype(np.float64), k)
@@ -243,7 +243,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be"):
         native.decode(layer, table, 100, query, k=0, scale=1.0)
     with pytest.raises(ValueError, match="outside"):
-        native.attend(layer, table, 100, query, np.array([100]), scale=1.0)
+        native.attend(layer, table, 100, query, index_K=np.array([100]), scale=1.0)
     bad = query._replace(weight_J=np.full(3, np.nan, np.float32))
     with pytest.raises(NotANumber):
         native.decode(layer, table, 100, bad, **good)

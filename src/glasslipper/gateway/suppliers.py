@@ -183,6 +183,8 @@ class Suppliers:
         body = msgspec.json.encode(model).decode()
         now_ms = self._ledger.clock.now_ms()
         await self._ledger.change(lambda db: keep_model(db, model.place, body, now_ms))
+        self._told[model.place] = model
+        self._seen = ""  # another process may take it back before this one looks again
 
     async def remove(self, model: str) -> None:
         """Offer an added model no more, whichever servers of it were added.

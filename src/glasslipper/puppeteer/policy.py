@@ -182,7 +182,16 @@ class Episode:
         looks = self._mind.believe(self._row, self.called).looks
         prices = np.full(1, price, np.float32)
         usd = self._mind.tasks.usd
-        return worths(self._policy.values, level, looks, prices, usd, barred, None)[0]
+        worth = worths(
+            self._policy.values,
+            level,
+            looks,
+            prices=prices,
+            usd=usd,
+            barred=barred,
+            folds=None,
+        )
+        return worth[0]
 
     def decide(self, price: float) -> int | None:
         """Return the model to ask next, or `None` to stop."""
@@ -208,10 +217,10 @@ def walk(
             values,
             level,
             mind.believe(alive, called[alive]).looks,
-            np.full(len(alive), price, np.float32),
-            tasks.usd[alive],
-            called[alive] | barred,
-            None if folds is None else folds[alive],
+            prices=np.full(len(alive), price, np.float32),
+            usd=tasks.usd[alive],
+            barred=called[alive] | barred,
+            folds=None if folds is None else folds[alive],
         )
         goes_on = (worth.max(1) > 0) | (level == 0)
         alive, chosen = alive[goes_on], worth.argmax(1)[goes_on]
@@ -223,6 +232,7 @@ def worths(
     values: Sequence[Values],
     level: int,
     looks: Floats,
+    *,
     prices: Floats,
     usd: Floats,
     barred: NDArray[np.bool_],

@@ -110,6 +110,7 @@ def play(
     table: Table,
     row: int,
     draw: np.random.Generator | None,
+    *,
     memory: Memory | None = None,
     odds_of: dict[int, Vector] | None = None,
 ) -> Episode:
@@ -175,7 +176,10 @@ def learn(
         same: dict[int, Vector] = {}
         for row in draw.permutation(len(table.texts)):
             groups.append(
-                [play(policy, table, row, draw, memory, same) for _ in range(recipe.group)]
+                [
+                    play(policy, table, row, draw, memory=memory, odds_of=same)
+                    for _ in range(recipe.group)
+                ]
             )
             if recipe.one_at_a_time:
                 step.up(_gradient(policy, groups[-1:], table, recipe, unit))

@@ -126,11 +126,11 @@ def cohorts(
 def forecast(
     days: Sequence[str],
     values: Sequence[float],
+    *,
     ahead: Sequence[str],
     expected: Sequence[float],
     low: Sequence[float],
     high: Sequence[float],
-    *,
     title: str,
 ) -> Spec:
     """Return what was, what is to come, and how far that may be off."""

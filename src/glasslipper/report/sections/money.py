@@ -452,10 +452,10 @@ def spend_forecast(study: Study) -> Result | Missing:
         chart=lines.forecast(
             days[-shown:],
             [c / NANO for c in costs[-shown:]],
-            dates,
-            [v / NANO for v in ahead.expected],
-            [v / NANO for v in ahead.low],
-            [v / NANO for v in ahead.high],
+            ahead=dates,
+            expected=[v / NANO for v in ahead.expected],
+            low=[v / NANO for v in ahead.low],
+            high=[v / NANO for v in ahead.high],
             title="Spent a day",
         ),
         table=Table(

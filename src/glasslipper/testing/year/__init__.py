@@ -57,7 +57,7 @@ class Year:
     def blocks(self) -> Iterator[tuple[str, rows.Rows]]:
         """Yield the requests, some weeks or days at a time, each with a name."""
         for first, last in rows.spans(self._expected, self.wish.rows_in_a_block):
-            found = rows.block(self.world, self._traces, self._expected, first, last)
+            found = rows.block(self.world, self._traces, self._expected, first=first, last=last)
             self._sums.add(found)
             self._bill(found)
             yield f"{first:04d}", found

@@ -75,7 +75,7 @@ def drift(world: World, day: Ints | int) -> Floats:
     return a + (b - a) / (1 + np.exp(-(np.asarray(day) - DAYS / 2) / 40.0))
 
 
-def block(world: World, traces: Traces, expected: Floats, first: int, last: int) -> Rows:
+def block(world: World, traces: Traces, expected: Floats, *, first: int, last: int) -> Rows:
     """Return the requests of the days from `first` up to `last`."""
     rng = np.random.default_rng([world.seed, 3, first])
     rows = _who_and_when(world, traces, rng, expected, first, last)

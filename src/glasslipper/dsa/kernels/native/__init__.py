@@ -147,8 +147,8 @@ def attend(
     table_P: NDArray[np.int32],
     length: int,
     query: Query,
-    index_K: NDArray[np.int32],
     *,
+    index_K: NDArray[np.int32],
     scale: float,
     threads: int | None = None,
 ) -> Decoded:

@@ -66,7 +66,12 @@ def _build(compiler: str, extra: tuple[str, ...], work: Path) -> None:
 def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(  # noqa: S603 (the user's own compiler, on our own sources)
-            command, capture_output=True, text=True, check=False, timeout=_BUILD_S
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=_BUILD_S,
         )
         said = done.stderr if done.returncode else None
     except (OSError, subprocess.TimeoutExpired) as error:
