@@ -49,8 +49,7 @@ test: $(STAMPS)/test ## Set everything up, then run the tests
 
 .PHONY: test-dsa
 test-dsa: $(STAMPS)/dsa ## Test sparse attention: installs torch, a CPU build is enough
-	@PYTHONWARNDEFAULTENCODING=1 GLASSLIPPER_REQUIRE_DSA=1 OMP_WAIT_POLICY=passive \
-	  $(BIN)/python -m pytest tests/dsa $(ARGS)
+	@GLASSLIPPER_REQUIRE_DSA=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests/dsa $(ARGS)
 
 .PHONY: test-system
 test-system: $(STAMPS)/test $(STAMPS)/axe.min.js ## Test with what Debian has: installs nginx and Chromium (needs root)
