@@ -43,7 +43,7 @@ def test_axe_has_no_serious_complaint_about_the_page(page: str, theme: str, tmp_
     dom = subprocess.run(
         [chromium, *CALM, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=60000",
          "--dump-dom", file.as_uri()],
-        capture_output=True, text=True, timeout=110, check=True,
+        capture_output=True, encoding="utf-8", timeout=110, check=True,
     ).stdout  # fmt: skip
     told = re.search(r'data-axe="([^"]*)"', dom)
     assert told, "axe did not run to its end"
