@@ -52,7 +52,7 @@ for address in (("1.1.1.1", 53), ("127.0.0.1", {port}), ("169.254.169.254", 80))
     except OSError:
         pass
 try:
-    print("RESOLVED", socket.getaddrinfo("pypi.org", 443))
+    print("RESOLVED", socket.getaddrinfo("example.com", 443))
 except OSError:
     pass
 print("done")
