@@ -1,6 +1,6 @@
 """Who takes the short way: decides whether everything for a request is at hand, and begins it.
 
-What a connection's header says is looked at once, and the lanes of its client are kept with it.
+What a connection's header says is looked at once; all connections of a client share its lanes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ UNUSUAL = frozenset(
 )
 """Headers that ask for more than words."""
 
+MOST_ASKERS = 1_000
+"""Clients whose lanes are kept; all connections of a client share them."""
+
 MOST_LANES = 64
-"""Of one connection."""
+"""Of one client."""
 
 
 class Asker:
@@ -56,13 +59,20 @@ class Express:
         self.recorder = house.ledger.recorder
         self.usual = usual
         self.loop = asyncio.get_running_loop()
+        self._askers: dict[tuple[bytes, Caption], Asker] = {}
 
     def greet(self, fields: Mapping[bytes, bytes]) -> Asker | None:
         """Return who asks, by the header fields; `None` if they ask for more than words."""
         authorization = fields.get(b"authorization")
         if authorization is None or not UNUSUAL.isdisjoint(fields):
             return None
-        return Asker(authorization.decode("latin-1"), caption_of_fields(fields, "chat"))
+        who = (authorization, caption_of_fields(fields, "chat"))
+        asker = self._askers.get(who)
+        if asker is None:
+            if len(self._askers) >= MOST_ASKERS:
+                self._askers.clear()
+            asker = self._askers[who] = Asker(authorization.decode("latin-1"), who[1])
+        return asker
 
     def begin(self, connection: GuardedConnection, asker: Asker, body: bytes) -> Errand | None:
         """Begin to serve a request if it is plain and everything for it is at hand."""
