@@ -213,7 +213,7 @@ def _message(message: Message, provider: Provider) -> Json:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
+                "function": {"name": call.name, "arguments": _arguments(call.arguments)},
             }
             for call in message.tool_calls
         ]
@@ -221,6 +221,11 @@ def _message(message: Message, provider: Provider) -> Json:
         return body
     thoughts = [part for part in message.parts if isinstance(part, ReasoningPart)]
     return body | _thinking(thoughts, provider)
+
+
+def _arguments(text: str) -> str:
+    """Return arguments as JSON: an empty text, which some take for none, is an empty object."""
+    return text if text.strip() else "{}"
 
 
 def _content(
