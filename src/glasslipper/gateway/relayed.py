@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from glasslipper.gateway.routing import ToolWatch
 from glasslipper.kernel.events import (
+    Aside,
     Event,
     Finished,
     ReasoningDelta,
@@ -40,6 +41,8 @@ class Relayed:
                 self.size_bytes += len(event.arguments.encode()) + len(event.name or "")
                 if self.tools is not None:
                     self.tools.add(event)
+            case Aside():
+                self.size_bytes += 1  # something came; how many tokens it was nobody knows
             case Finished():
                 self.finished = event
             case _:

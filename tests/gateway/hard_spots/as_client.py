@@ -37,7 +37,13 @@ class Heard(NamedTuple):
 
 
 def ask(
-    served: Served, client: str, body: Json, *, model: str, stream: bool, headers: Json | None = None
+    served: Served,
+    client: str,
+    body: Json,
+    *,
+    model: str,
+    stream: bool,
+    headers: Json | None = None,
 ) -> Heard:
     """Ask in a client's words and return what it is told."""
     path, sent = _address(client, body, model, stream=stream)
@@ -299,7 +305,10 @@ def _messages_on(asked: Json, told: Json, result: str) -> Json:
         for block in told["content"]
         if block["type"] == "tool_use"
     ]
-    turns = [{"role": "assistant", "content": told["content"]}, {"role": "user", "content": results}]
+    turns = [
+        {"role": "assistant", "content": told["content"]},
+        {"role": "user", "content": results},
+    ]
     return {"messages": [*asked["messages"], *turns]}
 
 

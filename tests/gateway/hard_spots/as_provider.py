@@ -18,6 +18,12 @@ Json = dict[str, Any]
 MODELS = {"chat": "real", "messages": "claude-sonnet-4-5", "gemini": "gemini-3-flash"}
 """What the provider of each dialect calls its model."""
 
+KEY_ENV = "HARD_SPOT_KEY"
+"""The variable that holds the key of all of them."""
+
+_BASES = {"chat": "/v1", "messages": "", "gemini": "/v1beta"}
+_SPEAKS = {"chat": "custom", "messages": "anthropic", "gemini": "google"}
+
 PLAIN: dict[str, Json] = {
     "chat": {"message": {"content": "Hello"}, "finish": "stop"},
     "messages": {"content": [{"type": "text", "text": "Hello"}], "stop_reason": "end_turn"},
@@ -32,7 +38,19 @@ USAGE: dict[str, Json] = {
 }
 
 
-def lesson(dialect: str, said: Json, frame: Callable[[str, Json | str], bytes] | None = None) -> Lesson:
+def place(url: str, dialect: str, model: str | None = None) -> Json:
+    """Return what adds the model of a provider at an address that speaks a dialect."""
+    return {
+        "url": f"{url}{_BASES[dialect]}",
+        "upstream_model": model or MODELS[dialect],
+        "speaks": _SPEAKS[dialect],
+        "key_env": KEY_ENV,
+    }
+
+
+def lesson(
+    dialect: str, said: Json, frame: Callable[[str, Json | str], bytes] | None = None
+) -> Lesson:
     """Return what to teach the parrot; `frame` writes an event of a stream."""
     if "refusal" in said:
         refusal = said["refusal"]
@@ -43,7 +61,7 @@ def lesson(dialect: str, said: Json, frame: Callable[[str, Json | str], bytes] |
         )
     return Lesson(
         whole=json.dumps(_WHOLE[dialect](said)).encode(),
-        pieces=pieces(dialect, said, frame or plain_frame),
+        pieces=pieces(dialect, said, plain_frame),
         cut=said.get("cut", False),
     )
 
@@ -193,8 +211,8 @@ def _grown(block: Json) -> tuple[Json, list[Json]]:
     match block["type"]:
         case "text":
             grown = [{"type": "text_delta", "text": half} for half in _halves(block["text"])]
-            for citation in block.get("citations") or ():
-                grown.append({"type": "citations_delta", "citation": citation})
+            cited = block.get("citations") or ()
+            grown.extend({"type": "citations_delta", "citation": one} for one in cited)
             more = {"citations": []} if "citations" in block else {}
             return {"type": "text", "text": "", **more}, grown
         case "thinking":

@@ -63,14 +63,8 @@ def misfits(expected: Any, actual: Any, path: str = "$") -> Iterator[str]:
         case Something():
             if actual is None:
                 yield f"{path}: there is nothing"
-        case Json(value=value):
-            try:
-                yield from misfits(value, json.loads(actual), f"{path} as JSON")
-            except (TypeError, ValueError):
-                yield f"{path}: {actual!r} is no JSON"
-        case Contains(words=words):
-            if not isinstance(actual, str) or words not in actual:
-                yield f"{path}: {words!r} is not in {actual!r}"
+        case Json() | Contains():
+            yield from _misfits_of_text(expected, actual, path)
         case dict():
             yield from _misfits_of_members(expected, actual, path)
         case list():
@@ -82,6 +76,17 @@ def misfits(expected: Any, actual: Any, path: str = "$") -> Iterator[str]:
         case _:
             if expected != actual or isinstance(expected, bool) != isinstance(actual, bool):
                 yield f"{path}: expected {expected!r}, not {actual!r}"
+
+
+def _misfits_of_text(expected: Json | Contains, actual: Any, path: str) -> Iterator[str]:
+    if isinstance(expected, Contains):
+        if not isinstance(actual, str) or expected.words not in actual:
+            yield f"{path}: {expected.words!r} is not in {actual!r}"
+        return
+    try:
+        yield from misfits(expected.value, json.loads(actual), f"{path} as JSON")
+    except (TypeError, ValueError):
+        yield f"{path}: {actual!r} is no JSON"
 
 
 def _misfits_of_members(expected: dict[str, Any], actual: Any, path: str) -> Iterator[str]:

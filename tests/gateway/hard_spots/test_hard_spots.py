@@ -20,8 +20,6 @@ from glasslipper.testing.parrot import Parrot
 from glasslipper.testing.served import Served
 
 HERE = Path(__file__).parent
-BASES = {"chat": "/v1", "messages": "", "gemini": "/v1beta"}
-SPEAKS = {"chat": "custom", "messages": "anthropic", "gemini": "google"}
 
 ASK, ASKED = "clients ask", "providers are asked"
 SAY, HEAR = "providers say", "clients hear"
@@ -75,30 +73,6 @@ def _speaks(page: dict[str, Any], provider: str) -> bool:
     if SAY in page:
         return provider in page[SAY]
     return any(name.split(" ")[0].rstrip(",") == provider for name in page[ASKED])
-
-
-@pytest.fixture(scope="module")
-def parrot() -> Iterator[Parrot]:
-    with Parrot() as parrot:
-        yield parrot
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, parrot: Parrot) -> Iterator[Served]:
-    environ = {
-        "GLASSLIPPER_MODELS": str(tmp_path_factory.mktemp("models")),
-        "HARD_SPOT_KEY": "sk-hard-0123456789",
-    }
-    with Served(tmp_path_factory.mktemp("home"), environ=environ) as served:
-        for dialect, base in BASES.items():
-            served.add_model(
-                f"hard/{dialect}",
-                f"{parrot.url}{base}",
-                upstream_model=as_provider.MODELS[dialect],
-                speaks=SPEAKS[dialect],
-                key_env="HARD_SPOT_KEY",
-            )
-        yield served
 
 
 @pytest.mark.parametrize("case", list(cases()))
