@@ -67,7 +67,9 @@ from glasslipper.kernel.usage import Usage
 def test_a_stream_becomes_events() -> None:
     outcome = call(stream(*TOOL_STREAM))
     answer = outcome.answer
-    assert outcome.events[0] == Started(model="real", upstream_id="msg_1", service_tier="standard")
+    assert outcome.events[0] == Started(
+        model="real", upstream_id="msg_1", service_tier="standard", dialect="messages"
+    )
     assert answer.text == "Höllo"
     assert answer.reasoning == (
         ReasoningPart(text="Let me see…", signature="c2ln", format=FORMAT),

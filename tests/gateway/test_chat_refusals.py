@@ -128,7 +128,7 @@ def test_what_is_wrong_is_named_by_its_path(members: dict[str, Any], path: str) 
         ({"functions": [{"name": "f"}]}, "$.functions"),
         ({"function_call": "auto"}, "$.function_call"),
         ({"modalities": ["text", "audio"]}, "$.modalities[1]"),
-        ({"tools": [F_TOOL, {"type": "openrouter:web_search"}]}, "$.tools[1].type"),
+        ({"tools": [F_TOOL, {"type": "custom"}]}, "$.tools[1].type"),
         ({"tools": [F_TOOL], "tool_choice": {"type": "allowed_tools"}}, "$.tool_choice.type"),
         ({"messages": [{"role": "assistant", "audio": {"id": "a"}}]}, "$.messages[0].audio"),
     ],

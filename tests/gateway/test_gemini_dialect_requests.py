@@ -238,19 +238,30 @@ def test_an_answer_in_json_may_have_to_follow_a_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "param"),
+    ("more", "path"),
     [
         ({"tools": [{"googleSearch": {}}]}, "$.tools[0].googleSearch"),
-        ({"tools": [{"code_execution": {}}]}, "$.tools[0].codeExecution"),
+        ({"tools": [{}, {"codeExecution": {}}]}, "$.tools[1].codeExecution"),
+        ({"tools": [{"holodeck": {}}]}, "$.tools[0].holodeck"),
         ({"cachedContent": "cachedContents/1"}, "$.cachedContent"),
-        (
-            {"contents": [{"role": "model", "parts": [{"executableCode": {"code": "1"}}]}]},
-            "$.contents[0].parts[0].executableCode",
-        ),
         (
             {"contents": [{"parts": [{"fileData": {"fileUri": "u"}, "videoMetadata": {}}]}]},
             "$.contents[0].parts[0].videoMetadata",
         ),
+        ({"contents": [{"role": "model", "parts": [{"executableCode": {"code": "1"}}]}]}, None),
+    ],
+)
+def test_what_only_google_can_be_told_is_named_with_its_place(
+    more: dict[str, Any], path: str | None
+) -> None:
+    needs = ask(more).needs
+    assert (needs.path if needs else None) == path
+    assert needs is None or needs.dialect == "gemini"
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
         (
             {"systemInstruction": {"parts": [{"fileData": {"fileUri": "u"}}]}},
             "$.systemInstruction.parts[0]",
@@ -266,7 +277,6 @@ def test_what_cannot_be_expressed_is_refused_by_name(more: dict[str, Any], param
 @pytest.mark.parametrize(
     ("more", "param"),
     [
-        ({"tools": [{"holodeck": {}}]}, "$.tools[0]"),
         ({"contents": []}, "$.contents"),
         ({"contents": [{"role": "user"}]}, "$.contents[0].parts"),
         ({"contents": [{"role": "elf", "parts": []}]}, "$.contents[0].role"),

@@ -70,7 +70,7 @@ def test_words_thoughts_and_usage_come_in_order(streams: bool) -> None:
         answer = whole(thought, words, usageMetadata=USAGE)
     outcome = call(answer, HI_STREAM if streams else HI)
     assert outcome.events == [
-        Started(model="real", upstream_id="up-1"),
+        Started(model="real", upstream_id="up-1", dialect="gemini"),
         ReasoningDelta(text="Hm", format=GOOGLE),
         TextDelta(text="Hello"),
         Finished(reason="stop", native="STOP"),
@@ -147,10 +147,11 @@ def test_an_end_without_content_is_still_an_end(word: str, reason: str) -> None:
 def test_a_blocked_prompt_is_a_filtered_answer() -> None:
     blocked = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": USAGE}
     outcome = call(http(json.dumps(blocked).encode()), HI)
-    assert outcome.events == [
-        Finished(reason="content_filter", native="PROHIBITED_CONTENT"),
-        Spent(usage=SPENT),
-    ]
+    finished, spent = outcome.events
+    assert isinstance(finished, Finished)
+    assert (finished.reason, finished.native) == ("content_filter", "PROHIBITED_CONTENT")
+    assert json.loads(bytes(finished.more["promptFeedback"])) == blocked["promptFeedback"]
+    assert spent == Spent(usage=SPENT)
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,13 @@ from glasslipper.gateway.dialects.messages.kinds import (
 from glasslipper.kernel.errors import (
     BadJSON,
     InvalidRequest,
-    Unsupported,
 )
 from glasslipper.kernel.messages import (
+    AsidePart,
     FilePart,
     ImagePart,
     Message,
+    Need,
     ReasoningPart,
     ResponseFormat,
     Sampling,
@@ -295,18 +296,31 @@ def test_a_block_in_the_wrong_role_is_refused(role: str, block: object) -> None:
     assert error.param == "$.messages[0].content[0].type"
 
 
-def test_what_only_the_provider_can_run_is_unsupported() -> None:
-    tool = refused(ask(tools=[{"type": "web_search_20250305", "name": "web_search"}]))
-    assert isinstance(tool, Unsupported)
-    assert tool.param == "$.tools[0].type"
-    used = {"type": "server_tool_use", "id": "a", "name": "web_search", "input": {}}
-    block = refused(ask(messages=[{"role": "assistant", "content": [used]}]))
-    assert isinstance(block, Unsupported)
-    assert block.param == "$.messages[0].content[0].type"
+def test_what_only_anthropic_can_be_told_is_named_with_its_place() -> None:
+    tools = [FUNCTION, {"type": "web_search_20250305", "name": "web_search"}]
+    request = decode(ask(tools=tools))
+    assert request.needs == Need(
+        dialect="messages", path="$.tools[1].type", what="web_search_20250305"
+    )
+    assert [(tool.name, tool.place) for tool in request.hosted] == [("web_search", 1)]
     picture = {"type": "image", "source": {"type": "file", "file_id": "x"}}
-    file = refused(ask(messages=[{"role": "user", "content": [picture]}]))
-    assert isinstance(file, Unsupported)
-    assert file.param == "$.messages[0].content[0].source"
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [picture]}
+    for block, path in ((picture, "content[0]"), (result, "content[0].content[0]")):
+        request = decode(ask(messages=[{"role": "user", "content": [block]}]))
+        assert request.needs is not None
+        assert (request.needs.path, request.needs.what) == (
+            f"$.messages[0].{path}.type",
+            "image.file",
+        )
+
+
+def test_what_tools_of_anthropics_did_earlier_binds_nobody() -> None:
+    used = {"type": "server_tool_use", "id": "a", "name": "web_search", "input": {}}
+    request = decode(ask(messages=[{"role": "assistant", "content": [used]}]))
+    assert request.needs is None
+    (part,) = request.messages[0].parts
+    assert isinstance(part, AsidePart)
+    assert json.loads(bytes(part.raw)) == used
 
 
 def test_arguments_that_are_no_object_are_refused() -> None:

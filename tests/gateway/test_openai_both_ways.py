@@ -81,7 +81,7 @@ MESSAGES = st.one_of(
             lambda both: (*both[0], *both[1])
         ),
         tool_calls=st.lists(
-            st.builds(ToolCall, id=NAME, name=NAME, arguments=TEXT), max_size=2
+            st.builds(ToolCall, id=NAME, name=NAME, arguments=TEXT.filter(str.strip)), max_size=2
         ).map(tuple),
     ),
 )

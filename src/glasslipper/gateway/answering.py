@@ -222,6 +222,8 @@ def headers_of(exchange: Exchange, http: Http) -> Headers:
     headers = [(b"x-generation-id", exchange.id.encode())]
     if exchange.shrunk_to is not None:
         headers.append((b"x-max-tokens-shrunk-to", str(exchange.shrunk_to).encode()))
+    if exchange.form_check is not None:
+        headers.append((b"x-schema-check", exchange.form_check.encode()))
     if (http.header(b"x-openrouter-metadata") or "").lower() == "enabled":
         headers.append((b"x-route", msgspec.json.encode(_explained(exchange))))
     return headers

@@ -183,8 +183,8 @@ class Attempts:
             first_token_ms=current.first_token_ms,
             duration_ms=self._desk.clock.ticks_ms() - current.began_ms,
             usage=self._usage(status) if usage is None and status == "ok" else usage,
-            with_tools=tools is not None,
-            tool_fault=tools.fault() if tools is not None else None,
+            with_tools=tools is not None or self._relayed.form is not None,
+            tool_fault=(tools.fault() if tools is not None else None) or self._relayed.form_fault,
         )
         self._desk.router.report(current.endpoint, result, request=request, owner=self._owner)
 

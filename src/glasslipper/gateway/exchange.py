@@ -80,7 +80,7 @@ class Exchange:
         self._hold = NO_HOLD
         self._is_held = False
         self._cell: int | None = None
-        self._relayed = Relayed(request.tools)
+        self._relayed = Relayed(request)
         self._intended = False
         self._attempts = Attempts(
             desk,
@@ -151,6 +151,13 @@ class Exchange:
         """The endpoint that serves."""
         current = self._attempts.current
         return current.endpoint.id if current else ""
+
+    @property
+    def form_check(self) -> str | None:
+        """Whether an answer that was to be JSON is: `ok` or a fault; `None` if it was not to be."""
+        if self._relayed.form is None or self._relayed.finished is None:
+            return None
+        return self._relayed.form_fault or "ok"
 
     @property
     def first(self) -> Endpoint:

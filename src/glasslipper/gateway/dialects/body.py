@@ -44,6 +44,18 @@ def parse(body: bytes, decoder: Decoder[T]) -> T:
         raise InvalidRequest("The body is nested too deeply.", param="$") from None
 
 
+def require_utf8(body: bytes) -> None:
+    """Make sure of a body parts of which will travel on as they stand.
+
+    Raises:
+        BadJSON: It is not UTF-8; the sentence says at which byte.
+    """
+    try:
+        str(body, "utf-8")
+    except UnicodeDecodeError as error:
+        raise BadJSON(f"The body is not UTF-8: {error.reason} at byte {error.start}.") from None
+
+
 def unknown(body: bytes, known: Container[str]) -> dict[str, Raw]:
     """Return the members of a JSON object that are not `known`, as raw JSON by name.
 

@@ -12,10 +12,12 @@ is, `retry` says which failure may go where. Nothing here does I/O: time and cha
 from glasslipper.gateway.routing.health import Plain, Result
 from glasslipper.gateway.routing.route import Route
 from glasslipper.gateway.routing.router import Router
-from glasslipper.gateway.routing.toolcheck import ToolWatch
+from glasslipper.gateway.routing.toolcheck import FormFault, FormWatch, ToolWatch
 from glasslipper.gateway.routing.variants import choices, split_variant, with_thinking
 
 __all__ = [
+    "FormFault",
+    "FormWatch",
     "Plain",
     "Result",
     "Route",

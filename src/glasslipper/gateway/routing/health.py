@@ -36,8 +36,8 @@ class Result(Struct, frozen=True, kw_only=True):
         first_token_ms: From the start of the attempt to the first token.
         duration_ms: To the end.
         usage: What it consumed, if that is known.
-        with_tools: The request had tools.
-        tool_fault: What was wrong with a tool call of the answer.
+        with_tools: The request had tools, or wanted JSON.
+        tool_fault: What was wrong with a tool call of the answer, or with its JSON.
     """
 
     error: GlasslipperError | None = None

@@ -168,7 +168,9 @@ class Planner:
         return levels
 
     def _weigh(self, level: int, members: list[Seat]) -> None:
-        draw.weigh(members, with_tools=bool(self._request.tools))
+        request = self._request
+        wants_form = bool(request.tools) or request.response_format.kind != "text"
+        draw.weigh(members, with_tools=wants_form)
         wishes = self._ranked.get(level)
         if wishes is None:
             return

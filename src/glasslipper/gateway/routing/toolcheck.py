@@ -1,4 +1,6 @@
-"""Whether a model's tool calls can be used: known name, valid JSON, arguments as the schema says.
+"""Whether a model's tool calls, and answers that are to be JSON, can be used.
+
+A call has a known name; a call's arguments, and such an answer, are JSON and as the schema says.
 
 The schema is judged by the keywords that say most (types, required and allowed members, enums,
 bounds); any other keyword, references among them, lets everything pass: a model is not blamed
@@ -13,9 +15,10 @@ from typing import Literal, cast
 import msgspec
 
 from glasslipper.kernel.events import ToolCallDelta
-from glasslipper.kernel.messages import Tool
+from glasslipper.kernel.messages import ResponseFormat, Tool
 
-ToolFault = Literal["InvalidJson", "UnknownName", "SchemaMismatch"]
+FormFault = Literal["InvalidJson", "SchemaMismatch"]
+ToolFault = Literal["UnknownName"] | FormFault
 
 MOST_DEPTH = 32
 MOST_STEPS = 20_000
@@ -56,20 +59,39 @@ class ToolWatch:
         return None
 
 
+class FormWatch:
+    """Watches whether one answer has the shape that was asked for."""
+
+    def __init__(self, wanted: ResponseFormat) -> None:
+        """Judge by the shape `wanted`, which is not free text."""
+        self._schema: object = wanted.schema if wanted.kind == "json_schema" else {"type": "object"}
+        self._pieces: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Take in the next words."""
+        self._pieces.append(text)
+
+    def fault(self) -> FormFault | None:
+        """Return what is wrong with the words as a whole, or `None`."""
+        return _fault("".join(self._pieces), self._schema)
+
+
 def judge(tools: Mapping[str, Tool], name: str, arguments: str) -> ToolFault | None:
     """Return what is wrong with one call, or `None`."""
     tool = tools.get(name)
     if tool is None:
         return "UnknownName"
-    if len(arguments) > MOST_BYTES:
+    return _fault(arguments or "{}", {"allOf": [{"type": "object"}, tool.parameters]})
+
+
+def _fault(text: str, schema: object) -> FormFault | None:
+    if len(text) > MOST_BYTES:
         return None
     try:
-        value: object = msgspec.json.decode(arguments.encode() or b"{}")
+        value: object = msgspec.json.decode(text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return "InvalidJson"
-    if not isinstance(value, dict):
-        return "SchemaMismatch"
-    return None if fits(cast("object", value), tool.parameters) else "SchemaMismatch"
+    return None if fits(value, schema) else "SchemaMismatch"
 
 
 def fits(value: object, schema: object) -> bool:

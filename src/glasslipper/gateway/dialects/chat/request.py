@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.body import invalid, parse, unknown
 from glasslipper.gateway.dialects.chat import wire
-from glasslipper.gateway.dialects.chat.turns import messages_of
+from glasslipper.gateway.dialects.chat.kinds import DIALECT
+from glasslipper.gateway.dialects.chat.turns import messages_of, need_of
 from glasslipper.kernel.errors import InvalidRequest, Unsupported
 from glasslipper.kernel.messages import (
+    HostedTool,
+    Need,
     Reasoning,
     Request,
     ResponseFormat,
@@ -24,7 +27,13 @@ from glasslipper.kernel.messages import (
     ToolChoice,
 )
 
+
+class _RawTools(Struct):
+    tools: list[Raw]
+
+
 _DECODER = Decoder(wire.ChatRequest)
+_TOOLS = Decoder(_RawTools)
 _UNDERSTOOD = frozenset(wire.ChatRequest.__struct_fields__) - wire.CHECKED_ONLY
 
 
@@ -39,7 +48,7 @@ def decode(body: bytes) -> Request:
     ask = parse(body, _DECODER)
     extra = unknown(body, _UNDERSTOOD)
     _refuse_what_cannot_be_expressed(ask)
-    tools = _tools(ask)
+    tools, hosted = _tools(ask, body)
     model, *others = models_of(ask.model, ask.models)
     return Request(
         model=model,
@@ -47,6 +56,8 @@ def decode(body: bytes) -> Request:
         stream=bool(ask.stream),
         sampling=_sampling(ask),
         tools=tools,
+        hosted=hosted,
+        needs=_need(ask, hosted) or need_of(ask.messages),
         tool_choice=_tool_choice(ask, tools),
         parallel_tool_calls=ask.parallel_tool_calls,
         response_format=_response_format(ask.response_format),
@@ -153,15 +164,45 @@ def _sampling(ask: wire.ChatRequest) -> Sampling:
     )
 
 
-def _tools(ask: wire.ChatRequest) -> tuple[Tool, ...]:
-    return tuple(_tool(tool, f"$.tools[{index}]") for index, tool in enumerate(ask.tools or ()))
+def _tools(ask: wire.ChatRequest, body: bytes) -> tuple[tuple[Tool, ...], tuple[HostedTool, ...]]:
+    """Return the client's own tools, and those that the provider runs."""
+    given = ask.tools or ()
+    if all(tool.type == "function" for tool in given):
+        return tuple(_tool(tool, f"$.tools[{at}]") for at, tool in enumerate(given)), ()
+    tools: list[Tool] = []
+    hosted: list[HostedTool] = []
+    for at, (tool, raw) in enumerate(zip(given, parse(body, _TOOLS).tools, strict=True)):
+        path = f"$.tools[{at}]"
+        if tool.type == "function":
+            tools.append(_tool(tool, path))
+        elif tool.type == "custom":
+            raise Unsupported(
+                f"`{path}.type`: tools that take text are not called in this dialect.",
+                param=f"{path}.type",
+                hint="Give the tool one parameter of type string, or use /responses.",
+            )
+        else:
+            hosted.append(
+                HostedTool(dialect=DIALECT, name=tool.type, raw=raw.copy(), place=len(tools))
+            )
+    return tuple(tools), tuple(hosted)
+
+
+def _need(ask: wire.ChatRequest, hosted: Sequence[HostedTool]) -> Need | None:
+    if not hosted:
+        return None
+    kind = hosted[0].name
+    at = next(at for at, tool in enumerate(ask.tools or ()) if tool.type == kind)
+    maker, colon, _ = kind.partition(":")
+    return Need(
+        dialect=DIALECT,
+        path=f"$.tools[{at}].type",
+        what=kind,
+        provider=maker if colon else None,
+    )
 
 
 def _tool(tool: wire.FunctionTool, path: str) -> Tool:
-    if tool.type != "function":
-        raise Unsupported(
-            f"`{path}.type`: only tools of type `function` are supported.", param=f"{path}.type"
-        )
     function = tool.function
     if function is None:
         raise invalid(f"{path}.function", "is required")

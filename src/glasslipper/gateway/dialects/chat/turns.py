@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+from msgspec import Raw
+
 from glasslipper.gateway.dialects.body import invalid
 from glasslipper.gateway.dialects.chat import wire
+from glasslipper.gateway.dialects.chat.kinds import DIALECT, AnnotatedMessage
 from glasslipper.gateway.dialects.chat.thoughts import (
     ENCRYPTED,
     SUMMARY,
@@ -19,10 +23,12 @@ from glasslipper.gateway.dialects.chat.thoughts import (
 )
 from glasslipper.kernel.errors import Unsupported
 from glasslipper.kernel.messages import (
+    AsidePart,
     AudioPart,
     FilePart,
     ImagePart,
     Message,
+    Need,
     Part,
     ReasoningPart,
     RefusalPart,
@@ -30,7 +36,9 @@ from glasslipper.kernel.messages import (
     ToolCall,
 )
 
-_WirePart = wire.Text | wire.Image | wire.Audio | wire.File | wire.Refusal
+_WirePart = (
+    wire.Text | wire.Image | wire.Audio | wire.File | wire.Refusal | wire.Video | wire.SoundPlace
+)
 
 
 def messages_of(turns: Sequence[wire.Turn]) -> tuple[Message, ...]:
@@ -45,6 +53,19 @@ def messages_of(turns: Sequence[wire.Turn]) -> tuple[Message, ...]:
         _message(turn, f"$.messages[{index}]", functions=functions)
         for index, turn in enumerate(turns)
     )
+
+
+def need_of(turns: Sequence[wire.Turn]) -> Need | None:
+    """Return why only those who speak this dialect may be told the turns, if so it is."""
+    for index, turn in enumerate(turns):
+        if turn.content is None or isinstance(turn.content, str):
+            continue
+        for at, part in enumerate(turn.content):
+            if isinstance(part, wire.Video | wire.SoundPlace):
+                path = f"$.messages[{index}].content[{at}].type"
+                what = "video_url" if isinstance(part, wire.Video) else "audio_url"
+                return Need(dialect=DIALECT, path=path, what=what)
+    return None
 
 
 def _message(turn: wire.Turn, path: str, *, functions: dict[str, str]) -> Message:
@@ -91,7 +112,16 @@ def _assistant(turn: wire.Turn, path: str, *, functions: dict[str, str]) -> Mess
         calls.append(
             ToolCall(id=functions[name], name=name, arguments=turn.function_call.arguments)
         )
-    return Message(role="assistant", parts=tuple(parts), tool_calls=tuple(calls), name=turn.name)
+    message = Message(role="assistant", parts=tuple(parts), tool_calls=tuple(calls), name=turn.name)
+    if not turn.annotations:
+        return message
+    return AnnotatedMessage(
+        role="assistant",
+        parts=message.parts,
+        tool_calls=message.tool_calls,
+        name=turn.name,
+        annotations=tuple(turn.annotations),
+    )
 
 
 def _reasoning(turn: wire.Turn, path: str) -> Sequence[Part]:
@@ -132,6 +162,8 @@ def _part(part: _WirePart, path: str) -> Part:
             return AudioPart(data=sound.data, format=sound.format)
         case wire.Refusal():
             return RefusalPart(text=part.refusal)
+        case wire.Video() | wire.SoundPlace():
+            return AsidePart(text="", dialect=DIALECT, raw=Raw(msgspec.json.encode(part)))
         case wire.File(file=file):
             return _file(file, f"{path}.file")
 

@@ -83,7 +83,25 @@ class Refusal(Struct, frozen=True, tag="refusal"):
     refusal: str
 
 
-Content = str | list[Text | Image | Audio | File | Refusal]
+class Place(Struct, frozen=True):
+    """Where something is."""
+
+    url: Name
+
+
+class Video(Struct, frozen=True, tag="video_url"):
+    """A part: a film, which only some who speak this dialect look at."""
+
+    video_url: Place
+
+
+class SoundPlace(Struct, frozen=True, tag="audio_url"):
+    """A part: sound by address, which only some who speak this dialect listen to."""
+
+    audio_url: Place
+
+
+Content = str | list[Text | Image | Audio | File | Refusal | Video | SoundPlace]
 
 
 class FunctionCall(Struct, frozen=True):
@@ -114,6 +132,7 @@ class Turn(Struct, frozen=True):
     reasoning: str | None = None
     reasoning_content: str | None = None
     reasoning_details: list[Detail] | None = None
+    annotations: list[object] | None = None
     audio: object = None
 
 
@@ -127,7 +146,7 @@ class Function(Struct, frozen=True):
 
 
 class FunctionTool(Struct, frozen=True):
-    """A tool. Types other than `function` are known to exist and are not supported."""
+    """A tool. Types other than `function` are the provider's own."""
 
     type: str
     function: Function | None = None

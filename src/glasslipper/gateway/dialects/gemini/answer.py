@@ -9,9 +9,10 @@ the call in `finishMessage`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.envelope import Bill, Head
@@ -91,10 +92,16 @@ class Part(Wire):
     thought_signature: str | UnsetType = UNSET
 
 
+OwnPart = Annotated[
+    Raw,
+    Meta(description="A part of Google's own, as it came.", extra_json_schema={"type": "object"}),
+]
+
+
 class Content(Wire, omit_defaults=False):
     """What the model says; parts that only Google has words for stand as they came."""
 
-    parts: list[Part | Raw]
+    parts: list[Part | OwnPart]
     role: str = "model"
 
 

@@ -14,12 +14,12 @@ import msgspec
 from msgspec import Raw
 from msgspec.json import Decoder
 
-from glasslipper.gateway.dialects.body import invalid, parse, unknown
+from glasslipper.gateway.dialects.body import invalid, parse, require_utf8, unknown
 from glasslipper.gateway.dialects.gemini import wire
 from glasslipper.gateway.dialects.gemini.schema import json_schema
 from glasslipper.gateway.dialects.gemini.spelling import respelled
 from glasslipper.gateway.dialects.gemini.turns import DIALECT, messages_of, needs_of
-from glasslipper.kernel.errors import BadJSON, InvalidRequest, Unsupported
+from glasslipper.kernel.errors import InvalidRequest, Unsupported
 from glasslipper.kernel.messages import (
     HostedTool,
     Need,
@@ -92,10 +92,7 @@ def checked(body: bytes) -> bytes:
         BadJSON: It is not UTF-8, or not JSON.
         InvalidRequest: It says the same in both spellings.
     """
-    try:
-        str(body, "utf-8")
-    except UnicodeDecodeError as error:
-        raise BadJSON(f"The body is not UTF-8: {error.reason} at byte {error.start}.") from None
+    require_utf8(body)
     return respelled(body)
 
 

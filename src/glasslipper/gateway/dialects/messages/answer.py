@@ -8,9 +8,10 @@ twice, as a float of dollars and as the exact integer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.envelope import Bill, Head
@@ -92,6 +93,14 @@ class WebCitation(Struct, tag="web_search_result_location"):
 
 Block = TextBlock | ThinkingBlock | RedactedBlock | ToolUseBlock
 
+OwnBlock = Annotated[
+    Raw,
+    Meta(
+        description="A block of Anthropic's own, as it came.",
+        extra_json_schema={"type": "object", "required": ["type"]},
+    ),
+]
+
 
 class CacheCreation(Struct):
     """Tokens written to the cache, by time to live."""
@@ -145,7 +154,7 @@ class MessageObject(Struct):
     id: str
     model: str
     provider: str
-    content: list[Block | Raw]
+    content: list[Block | OwnBlock]
     stop_reason: str | None
     stop_sequence: str | None
     usage: UsageObject

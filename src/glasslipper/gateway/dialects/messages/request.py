@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.json import Decoder
 
-from glasslipper.gateway.dialects.body import invalid, parse, unknown
+from glasslipper.gateway.dialects.body import invalid, parse, require_utf8, unknown
 from glasslipper.gateway.dialects.messages import wire
 from glasslipper.gateway.dialects.messages.blocks import parsed
 from glasslipper.gateway.dialects.messages.kinds import (
@@ -52,6 +52,7 @@ def decode(body: bytes, *, betas: str | None = None) -> Request:
         BadJSON: The body is not JSON in UTF-8.
         InvalidRequest: A member has the wrong type or value; `param` is its JSON path.
     """
+    require_utf8(body)
     ask = parse(body, _FULL)
     request = _request(ask, betas=betas)
     return msgspec.structs.replace(
@@ -79,6 +80,7 @@ def count_tokens(body: bytes, *, betas: str | None = None) -> Request:
         BadJSON: The body is not JSON in UTF-8.
         InvalidRequest: A member has the wrong type or value; `param` is its JSON path.
     """
+    require_utf8(body)
     request = _request(parse(body, _COUNT), betas=betas)
     return msgspec.structs.replace(request, extra=_without_nulls(unknown(body, _COUNTED)))
 

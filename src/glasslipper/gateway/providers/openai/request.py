@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import Raw
 
+from glasslipper.gateway.dialects.chat.kinds import DIALECT, AnnotatedMessage
 from glasslipper.gateway.dialects.chat.thoughts import details_of
 from glasslipper.gateway.providers.openai.reasoning import reasoning_members
 from glasslipper.gateway.providers.table import Provider
@@ -160,8 +161,11 @@ def _sampling(sampling: Sampling, provider: Provider) -> Json:
 
 def _tools(request: Request) -> Json:
     body: Json = {}
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+    tools: list[Json | Raw] = [_tool(tool) for tool in request.tools]
+    for tool in reversed(request.hosted):
+        tools.insert(tool.place, tool.raw)
+    if tools:
+        body["tools"] = tools
     if request.tool_choice != _ANY_TOOL:
         body["tool_choice"] = _tool_choice(request.tool_choice)
     if request.parallel_tool_calls is not None:
@@ -208,6 +212,8 @@ def _message(message: Message, provider: Provider) -> Json:
         "role": message.role if is_plain else "system",
         "content": _content(said, provider, is_optional=message.role == "assistant"),
     }
+    if isinstance(message, AnnotatedMessage) and provider.speaks_openrouter:
+        body["annotations"] = message.annotations
     if message.name is not None:
         body["name"] = message.name
     if message.tool_call_id is not None:
@@ -229,7 +235,7 @@ def _message(message: Message, provider: Provider) -> Json:
 
 def _is_mute(part: Part) -> bool:
     """Tell whether a part says nothing to anybody but one dialect."""
-    return isinstance(part, AsidePart) and not part.text
+    return isinstance(part, AsidePart) and part.dialect != DIALECT and not part.text
 
 
 def _arguments(text: str) -> str:
@@ -239,20 +245,23 @@ def _arguments(text: str) -> str:
 
 def _content(
     parts: Sequence[Spoken], provider: Provider, *, is_optional: bool
-) -> str | list[Json] | None:
+) -> str | list[Json | Raw] | None:
     """Return text where text says it all, for servers that know nothing else."""
     if not parts and is_optional:
         return None
     marks = provider.speaks_openrouter
     if len(parts) == 1:
         part = parts[0]
-        if isinstance(part, TextPart) and not (marks and part.cache):
+        is_aside = isinstance(part, AsidePart) and part.dialect == DIALECT
+        if isinstance(part, TextPart) and not is_aside and not (marks and part.cache):
             return part.text
     return [_part(part, marks=marks) for part in parts]
 
 
-def _part(part: Spoken, *, marks: bool) -> Json:
+def _part(part: Spoken, *, marks: bool) -> Json | Raw:
     match part:
+        case AsidePart(dialect="chat"):
+            return part.raw
         case TextPart():
             body: Json = {"type": "text", "text": part.text}
             if marks and part.cache:
