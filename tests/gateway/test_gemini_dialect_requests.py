@@ -127,7 +127,6 @@ def test_sampling_members_are_read_within_googles_limits() -> None:
         ({"logprobs": 3}, "logprobs"),
         ({"maxOutputTokens": 0}, "maxOutputTokens"),
         ({"candidateCount": 2}, "candidateCount"),
-        ({"responseModalities": ["TEXT", "IMAGE"]}, "responseModalities[1]"),
         ({"responseMimeType": "text/x.enum"}, "responseMimeType"),
         ({"responseSchema": {}}, "responseMimeType"),
         ({"thinkingConfig": {"thinkingLevel": "vast"}}, "thinkingConfig.thinkingLevel"),
@@ -244,6 +243,10 @@ def test_an_answer_in_json_may_have_to_follow_a_schema() -> None:
         ({"tools": [{}, {"codeExecution": {}}]}, "$.tools[1].codeExecution"),
         ({"tools": [{"holodeck": {}}]}, "$.tools[0].holodeck"),
         ({"cachedContent": "cachedContents/1"}, "$.cachedContent"),
+        (
+            {"generationConfig": {"responseModalities": ["TEXT", "IMAGE"]}},
+            "$.generationConfig.responseModalities[1]",
+        ),
         (
             {"contents": [{"parts": [{"fileData": {"fileUri": "u"}, "videoMetadata": {}}]}]},
             "$.contents[0].parts[0].videoMetadata",

@@ -127,7 +127,9 @@ def _grow_message(message: Json, calls: dict[int, Json], delta: Json) -> None:
             message[name] = message.get(name, "") + delta[name]
     for detail in delta.get("reasoning_details", ()):
         _grow_details(message.setdefault("reasoning_details", []), detail)
-    message.setdefault("annotations", []).extend(delta.get("annotations", ()))
+    for name in ("annotations", "images"):
+        if name in delta:
+            message.setdefault(name, []).extend(delta[name])
     for piece in delta.get("tool_calls", ()):
         call = calls.get(piece["index"])
         if call is None:

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from glasslipper import __version__
 from glasslipper.gateway.dialects.chat.thoughts import Detail, details_of
 from glasslipper.gateway.dialects.envelope import Bill, Head, known_tier
-from glasslipper.kernel.events import Answer, Citation, TokenLogprob
+from glasslipper.kernel.events import Answer, Aside, Citation, TokenLogprob
 from glasslipper.kernel.messages import ReasoningPart
 from glasslipper.kernel.money import usd
 
@@ -87,6 +87,7 @@ class Reply(Struct, omit_defaults=True):
     reasoning_details: list[Detail] | UnsetType = UNSET
     tool_calls: list[Call] | UnsetType = UNSET
     annotations: list[Annotation | Raw] | UnsetType = UNSET
+    images: list[Raw] | UnsetType = UNSET
 
 
 class Choice(Struct):
@@ -206,6 +207,11 @@ def _reply(answer: Answer, thoughts: Sequence[ReasoningPart]) -> Reply:
         ]
     if annotations := annotations_of(answer.citations):
         reply.annotations = annotations
+    pictures = [
+        said.raw for said in answer.order if isinstance(said, Aside) and said.dialect == "chat"
+    ]
+    if pictures:
+        reply.images = pictures
     if answer.tool_calls:
         reply.tool_calls = [
             Call(id=call.id, function=Function(call.name, call.arguments))

@@ -49,6 +49,7 @@ def decode(body: bytes) -> Request:
     extra = unknown(body, _UNDERSTOOD)
     _refuse_what_cannot_be_expressed(ask)
     tools, hosted = _tools(ask, body)
+    tools, choice = _tool_choice(ask, tools)
     model, *others = models_of(ask.model, ask.models)
     return Request(
         model=model,
@@ -58,7 +59,7 @@ def decode(body: bytes) -> Request:
         tools=tools,
         hosted=hosted,
         needs=_need(ask, hosted) or need_of(ask.messages),
-        tool_choice=_tool_choice(ask, tools),
+        tool_choice=choice,
         parallel_tool_calls=ask.parallel_tool_calls,
         response_format=_response_format(ask.response_format),
         reasoning=_reasoning(ask),
@@ -67,11 +68,14 @@ def decode(body: bytes) -> Request:
         user=ask.user,
         session_id=ask.session_id,
         metadata=ask.metadata or {},
-        extra=_without_nulls(extra),
+        extra=_told(ask, extra),
     )
 
 
-def _without_nulls(extra: dict[str, Raw]) -> dict[str, Raw]:
+def _told(ask: wire.ChatRequest, extra: dict[str, Raw]) -> dict[str, Raw]:
+    """Return the members to pass on; that only text is wanted is no news to anybody."""
+    if all(modality == "text" for modality in ask.modalities or ()):
+        extra.pop("modalities", None)
     return {name: raw for name, raw in extra.items() if bytes(raw) != b"null"}
 
 
@@ -86,9 +90,9 @@ def _refuse_what_cannot_be_expressed(ask: wire.ChatRequest) -> None:
             hint="Use `tools` and `tool_choice`.",
         )
     for index, modality in enumerate(ask.modalities or ()):
-        if modality != "text":
+        if modality not in ("text", "image"):
             path = f"$.modalities[{index}]"
-            raise Unsupported(f"`{path}`: only text comes out.", param=path)
+            raise Unsupported(f"`{path}`: only text and pictures come out.", param=path)
 
 
 def models_of(model: str | None, others: Sequence[str] | None) -> list[str]:
@@ -189,6 +193,9 @@ def _tools(ask: wire.ChatRequest, body: bytes) -> tuple[tuple[Tool, ...], tuple[
 
 
 def _need(ask: wire.ChatRequest, hosted: Sequence[HostedTool]) -> Need | None:
+    if "image" in (ask.modalities or ()):
+        path = f"$.modalities[{(ask.modalities or []).index('image')}]"
+        return Need(dialect=DIALECT, path=path, what="image")
     if not hosted:
         return None
     kind = hosted[0].name
@@ -214,24 +221,42 @@ def _tool(tool: wire.FunctionTool, path: str) -> Tool:
     )
 
 
-def _tool_choice(ask: wire.ChatRequest, tools: tuple[Tool, ...]) -> ToolChoice:
+def _allowed(
+    allowed: wire.AllowedTools, tools: tuple[Tool, ...]
+) -> tuple[tuple[Tool, ...], ToolChoice]:
+    """Return the tools that may be called; the others are not shown to the model."""
+    names = {named.function.name for named in allowed.tools if named.function is not None}
+    if not names <= {tool.name for tool in tools}:
+        path = "$.tool_choice.allowed_tools.tools"
+        raise invalid(path, "names what is none of the `tools`")
+    left = tuple(tool for tool in tools if tool.name in names)
+    return left, ToolChoice(mode=allowed.mode)
+
+
+def _tool_choice(
+    ask: wire.ChatRequest, tools: tuple[Tool, ...]
+) -> tuple[tuple[Tool, ...], ToolChoice]:
+    """Return the tools to show, and the choice among them."""
     choice = "required" if ask.tool_choice == "any" else ask.tool_choice  # Mistral's word
     if choice is None:
-        return ToolChoice()
+        return tools, ToolChoice()
     if isinstance(choice, str):
         if choice == "required" and not tools:
             raise invalid("$.tool_choice", "a call is required, but there are no `tools`")
-        return ToolChoice(mode=choice)
+        return tools, ToolChoice(mode=choice)
+    if choice.type == "allowed_tools" and choice.allowed_tools is not None:
+        return _allowed(choice.allowed_tools, tools)
     if choice.type != "function":
         raise Unsupported(
-            "`$.tool_choice.type`: only `function` is supported.", param="$.tool_choice.type"
+            "`$.tool_choice.type`: `function` and `allowed_tools` are supported.",
+            param="$.tool_choice.type",
         )
     if choice.function is None:
         raise invalid("$.tool_choice.function", "is required")
     name = choice.function.name
     if all(tool.name != name for tool in tools):
         raise invalid("$.tool_choice.function.name", "none of the `tools` has this name")
-    return ToolChoice(mode="required", name=name)
+    return tools, ToolChoice(mode="required", name=name)
 
 
 def _response_format(asked: wire.Format | None) -> ResponseFormat:

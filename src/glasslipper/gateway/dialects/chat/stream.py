@@ -22,6 +22,7 @@ from glasslipper.gateway.dialects.envelope import Bill, Head, known_tier
 from glasslipper.gateway.dialects.errors import ErrorObject, error_object
 from glasslipper.kernel.errors import GlasslipperError
 from glasslipper.kernel.events import (
+    Aside,
     Cited,
     Event,
     Finished,
@@ -63,6 +64,7 @@ class Delta(Struct, omit_defaults=True):
     reasoning_details: list[Detail] | UnsetType = UNSET
     tool_calls: list[Call] | UnsetType = UNSET
     annotations: list[Annotation | Raw] | UnsetType = UNSET
+    images: list[Raw] | UnsetType = UNSET
 
 
 class Choice(Struct):
@@ -192,6 +194,8 @@ def _choice(event: Event) -> Choice | None:
             return _reasoning(event)
         case RefusalDelta(text=text):
             return Choice(Delta(refusal=text))
+        case Aside(dialect="chat", raw=raw):
+            return Choice(Delta(images=[raw]))
         case Cited(citation=citation):
             annotations = annotations_of([citation])
             return Choice(Delta(annotations=annotations)) if annotations else None

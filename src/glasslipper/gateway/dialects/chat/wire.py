@@ -158,11 +158,26 @@ class FunctionName(Struct, frozen=True):
     name: Name
 
 
+class NamedTool(Struct, frozen=True):
+    """A tool by name."""
+
+    type: Literal["function"]
+    function: FunctionName | None = None
+
+
+class AllowedTools(Struct, frozen=True):
+    """Tools that may, or must, be called; no others may."""
+
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool]
+
+
 class NamedChoice(Struct, frozen=True):
-    """The wish that one tool be called."""
+    """The wish that one tool be called, or that only some may be."""
 
     type: str
     function: FunctionName | None = None
+    allowed_tools: AllowedTools | None = None
 
 
 class Schema(Struct, frozen=True):
@@ -281,5 +296,5 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     service_tier: Name | None = None
 
 
-CHECKED_ONLY = frozenset({"provider"})
+CHECKED_ONLY = frozenset({"modalities", "provider"})
 """Members whose shape is checked here, and which travel on as raw JSON all the same."""

@@ -44,7 +44,9 @@ _decoder = Decoder(wire.GenerateRequest)
 _encoder = msgspec.json.Encoder()
 _MEMBERS = frozenset(map(wire.member, wire.GenerateRequest.__struct_fields__))
 _UNDERSTOOD = _MEMBERS - {"cachedContent", "generationConfig", "safetySettings", "toolConfig"}
-_CONFIG = frozenset(map(wire.member, wire.GenerationConfig.__struct_fields__))
+_CONFIG = frozenset(map(wire.member, wire.GenerationConfig.__struct_fields__)) - {
+    "responseModalities"
+}
 _TOOL_CONFIG = frozenset({"functionCallingConfig"})
 _tools_of = Decoder(wire.Tool)
 _raws: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw])
@@ -71,7 +73,7 @@ def decode(body: bytes, *, model: str, stream: bool) -> Request:
         sampling=_sampling(config),
         tools=tools,
         hosted=hosted,
-        needs=_need(ask, hosted) or needs_of(contents, path="$.contents"),
+        needs=_need(ask, config, hosted) or needs_of(contents, path="$.contents"),
         tool_choice=choice,
         response_format=_response_format(config),
         reasoning=_reasoning(config.thinking_config),
@@ -110,14 +112,16 @@ def _refuse_what_cannot_be_expressed(config: wire.GenerationConfig) -> None:
     if config.candidate_count not in (None, 1):
         where = f"{path}.candidateCount"
         raise Unsupported(f"`{where}`: only one answer per request is given.", param=where)
+
+
+def _need(
+    ask: wire.GenerateRequest, config: wire.GenerationConfig, hosted: Sequence[HostedTool]
+) -> Need | None:
+    """Return why only Google may be asked, if what the request names is to be had there only."""
     for index, modality in enumerate(config.response_modalities or ()):
         if modality.upper() != "TEXT":
-            where = f"{path}.responseModalities[{index}]"
-            raise Unsupported(f"`{where}`: only text comes out.", param=where)
-
-
-def _need(ask: wire.GenerateRequest, hosted: Sequence[HostedTool]) -> Need | None:
-    """Return why only Google may be asked, if what the request names is to be had there only."""
+            where = f"$.generationConfig.responseModalities[{index}]"
+            return Need(dialect=DIALECT, path=where, what=modality)
     if bytes(ask.cached_content) not in (b"", b"null"):
         return Need(dialect=DIALECT, path="$.cachedContent", what="cachedContent")
     if not hosted:

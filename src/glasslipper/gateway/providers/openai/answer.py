@@ -20,6 +20,7 @@ from glasslipper.gateway.providers.openai.usage import usage_of
 from glasslipper.gateway.sse import Splitter
 from glasslipper.kernel.errors import StreamBroken
 from glasslipper.kernel.events import (
+    Aside,
     Citation,
     Cited,
     Event,
@@ -171,6 +172,8 @@ class Reading:
                 events.extend(self._say(piece.content, _logprobs(choice.logprobs)))
             if piece.annotations:
                 events.extend(map(_cited, piece.annotations))
+            if piece.images:
+                events.extend(Aside(dialect="chat", raw=one.copy()) for one in piece.images)
             if piece.refusal:
                 events.append(RefusalDelta(text=piece.refusal))
             if piece.tool_calls:

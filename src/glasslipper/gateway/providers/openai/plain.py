@@ -54,6 +54,7 @@ class PlainMessage(Struct, frozen=True, gc=False):
     reasoning_details: None = None
     tool_calls: None = None
     annotations: Annotated[list[Raw], Meta(max_length=0)] | None = None
+    images: Annotated[list[Raw], Meta(max_length=0)] | None = None
 
 
 class PlainChoice(Struct, frozen=True):

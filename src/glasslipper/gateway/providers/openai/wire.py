@@ -67,6 +67,7 @@ class Delta(Struct, frozen=True):
     reasoning_details: list[ReasoningDetail] | None = None
     tool_calls: list[Call] | None = None
     annotations: list[Raw] | None = None
+    images: list[Raw] | None = None
 
 
 class UrlCitation(Struct, frozen=True):
