@@ -86,7 +86,7 @@ class Express:
             lane = asker.lanes.get(ask.model)
             if lane is None or lane.until_ms <= house.clock.ticks_ms():
                 caller = house.gatekeeper.admit(asker.authorization)
-                lane = find_lane(house, caller, ask.model, asker.caption)
+                lane = find_lane(house, caller, ask.model, asker.caption, known=lane)
                 if lane is None:
                     return self._begin_exchange(connection, asker, caller, ask, body)
                 if len(asker.lanes) >= MOST_LANES:
