@@ -7,9 +7,12 @@ between them is text without anything to unescape.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from glasslipper.kernel.events import Event, TextDelta
+
+_is_plain_ascii = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 
 _OTHER = "glasslipper"
 _FIELD = b"data: "
@@ -79,6 +82,8 @@ class Edges:
 
 def _is_simple(words: bytes) -> bool:
     """Tell whether words stand in JSON as they are: printable, with nothing escaped."""
+    if _is_plain_ascii(words):
+        return True
     if b'"' in words or b"\\" in words:
         return False
     try:
