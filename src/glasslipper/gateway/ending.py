@@ -6,6 +6,7 @@ import asyncio
 
 from glasslipper.kernel.errors import GlasslipperError
 from glasslipper.kernel.events import (
+    Aside,
     Event,
     Finished,
     ReasoningDelta,
@@ -21,7 +22,7 @@ def is_semantic(event: Event) -> bool:
     match event:
         case TextDelta() | ReasoningDelta() | RefusalDelta():
             return bool(event.text)
-        case ToolCallDelta() | Finished():
+        case ToolCallDelta() | Aside() | Finished():
             return True
         case _:
             return False

@@ -15,6 +15,7 @@ from msgspec import Struct
 from glasslipper.gateway.prices.tariff import Tariff
 from glasslipper.kernel.errors import ModelUnknown
 from glasslipper.kernel.messages import (
+    AsidePart,
     AudioPart,
     FilePart,
     ImagePart,
@@ -31,6 +32,9 @@ DEFAULT_OUTPUT_TOKENS = 16_384
 
 MEDIA_TOKENS = 8_192
 """An upper bound of what one picture, sound or document by address counts as."""
+
+HOSTED_TOKENS = 65_536
+"""What a tool that the provider runs may bring into the prompt: nothing bounds it, this is much."""
 
 TURN_TOKENS = 16
 """An upper bound of what a dialect adds around one message."""
@@ -69,7 +73,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     about the data is `None`. `byok` tells whether an account's own key may or must open it, if
     need be only the one called `byok_id`; one that has been opened so `is_byok`, and if it is
     also `uncharged`, no budget pays for it. `source` tells whether somebody told of it or it was
-    found running.
+    found running. `dialect` is the language in which it is asked; a local engine has none.
     """
 
     id: str
@@ -98,6 +102,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     is_byok: bool = False
     uncharged: bool = False
     source: Literal["told", "found"] = "told"
+    dialect: str = ""
 
     def output_ceiling(self, request: Request) -> int:
         """Return the most tokens that the answer may have."""
@@ -163,6 +168,7 @@ def input_ceiling(request: Request) -> int:
             len(tool.name) + len(tool.description.encode()) + len(str(tool.parameters).encode())
         )
         total += 4 * TURN_TOKENS
+    total += HOSTED_TOKENS * len(request.hosted)
     if request.response_format.schema is not None:
         total += len(str(request.response_format.schema).encode())
     return total + TURN_TOKENS
@@ -176,6 +182,8 @@ def _message_bytes(message: Message) -> int:
                 total += MEDIA_TOKENS
             case ReasoningPart():
                 total += len(part.text.encode()) + len(part.encrypted or "")
+            case AsidePart():
+                total += len(part.raw) + len(part.text.encode())
             case _:
                 total += len(part.text.encode())
     for call in message.tool_calls:

@@ -11,19 +11,20 @@ Knows no wire format and no HTTP.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import cast
 
 from msgspec import structs
 
+from glasslipper.gateway.attempts import Attempts, Try
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.desk import Begun, Caption, Desk, Outcome
 from glasslipper.gateway.ending import is_refusal, is_semantic, slug_of, status_of
 from glasslipper.gateway.endpoints import Endpoint
 from glasslipper.gateway.keyring import own_keys_first
 from glasslipper.gateway.likeness import likeness
-from glasslipper.gateway.routing import Result, ToolWatch, with_thinking
+from glasslipper.gateway.relayed import Relayed
+from glasslipper.gateway.routing import with_thinking
 from glasslipper.gateway.terms import Terms
 from glasslipper.kernel.clock import day_of
 from glasslipper.kernel.errors import (
@@ -35,45 +36,13 @@ from glasslipper.kernel.errors import (
     UpstreamFailed,
     UpstreamRefused,
 )
-from glasslipper.kernel.events import (
-    Event,
-    Finished,
-    Folder,
-    ReasoningDelta,
-    RefusalDelta,
-    Started,
-    TextDelta,
-    ToolCallDelta,
-)
+from glasslipper.kernel.events import Event, Folder, Started
 from glasslipper.kernel.finish import Status
 from glasslipper.kernel.ids import attempt_id, new_id
 from glasslipper.kernel.messages import Request
-from glasslipper.kernel.money import amount_nanousd
 from glasslipper.kernel.ports import Attempted
-from glasslipper.kernel.record import Attempt, Candidate, Generation, Intent, PriceRow
-from glasslipper.kernel.usage import Usage
+from glasslipper.kernel.record import Candidate, Generation, Intent, PriceRow
 from glasslipper.ledger.write.purse import NO_HOLD
-
-BYTES_PER_TOKEN = 4
-"""What a token is taken to be when nobody counted them and the exchange did end."""
-
-MOST_BILLED_NANOUSD = 10**15
-"""A million dollars: no provider that claims more for one call is believed."""
-
-_log = logging.getLogger(__name__)
-
-
-class _Try:
-    """One attempt: what was asked of which endpoint, and how far it came."""
-
-    def __init__(self, endpoint: Endpoint, attempted: Attempted, row: PriceRow | None) -> None:
-        self.endpoint = endpoint
-        self.attempted = attempted
-        self.row = row
-        self.events: AsyncGenerator[Event] | None = None
-        self.started = Started()
-        self.began_ms = 0.0
-        self.first_token_ms: float | None = None
 
 
 class Exchange:
@@ -108,18 +77,18 @@ class Exchange:
         self._route = desk.router.plan(self.request, offered, owner=caller.account.key_id)
         if not desk.keyring.is_empty:
             self._route = own_keys_first(self._route)
-        self._tools = ToolWatch(request.tools) if request.tools else None
         self._hold = NO_HOLD
         self._is_held = False
         self._cell: int | None = None
-        self._relayed_bytes = 0
+        self._relayed = Relayed(request.tools)
         self._intended = False
-        self._attempts: list[Attempt] = []
-        self._wasted_nanousd = 0
-        self._uncharged_nanousd = 0
-        self._try: _Try | None = None
+        self._attempts = Attempts(
+            desk,
+            self._relayed,
+            owner=caller.account.key_id,
+            input_units=self._terms.input_units,
+        )
         self._head: list[Event] = []
-        self._finished: Finished | None = None
         self._outcome: Outcome | None = None
 
     @classmethod
@@ -143,17 +112,15 @@ class Exchange:
         exchange._hold = begun.hold
         exchange._is_held = exchange._intended = True
         exchange._cell = begun.cell
-        exchange._note_attempt(
+        current = exchange._attempts.open(
             Attempted(
                 id=attempt_id(begun.id, 1), request=request, upstream_model=endpoint.upstream_model
             ),
             endpoint,
             endpoint.pricing.row(begun.created_ms, exchange._terms.input_units),
+            started_ms=begun.created_ms,
         )
-        exchange._attempts[-1] = structs.replace(
-            exchange._attempts[-1], started_ms=begun.created_ms
-        )
-        exchange._trying.began_ms = begun.began_ms
+        current.began_ms = begun.began_ms
         return exchange
 
     async def __aenter__(self) -> Exchange:
@@ -163,29 +130,27 @@ class Exchange:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             if self._outcome is None:
-                await self._close(status_of(error, self._relayed_bytes), error)
+                await self._close(status_of(error, self._relayed.size_bytes), error)
         finally:
             self._desk.running.discard(self)
 
     @property
     def model(self) -> str:
         """The model that serves."""
-        return self._try.endpoint.model if self._try else self.request.model
+        current = self._attempts.current
+        return current.endpoint.model if current else self.request.model
 
     @property
     def provider(self) -> str:
         """The provider that serves."""
-        return self._try.endpoint.provider if self._try else ""
+        current = self._attempts.current
+        return current.endpoint.provider if current else ""
 
     @property
     def endpoint(self) -> str:
         """The endpoint that serves."""
-        return self._try.endpoint.id if self._try else ""
-
-    @property
-    def is_byok(self) -> bool:
-        """Whether a key serves that an account brought along."""
-        return self._try is not None and self._try.endpoint.is_byok
+        current = self._attempts.current
+        return current.endpoint.id if current else ""
 
     @property
     def first(self) -> Endpoint:
@@ -276,7 +241,12 @@ class Exchange:
     async def _left_after(
         self, error: GlasslipperError, failed: Endpoint, left: Sequence[Endpoint]
     ) -> Sequence[Endpoint]:
-        await self._give_up(error)
+        await self._attempts.give_up(
+            error,
+            self.request,
+            created_ms=self.created_ms,
+            first_token_ms=self._first_token_ms,
+        )
         return self._desk.router.left_after(
             error, failed=failed, left=left, request=self.request, tries=len(self._attempts)
         )
@@ -290,12 +260,12 @@ class Exchange:
             StoreFailed: It cannot be written; nothing may be asked of anybody.
         """
         self._open(self.first)
-        return self._trying.attempted
+        return self._attempts.under_way.attempted
 
     @property
     def attempted(self) -> Attempted:
         """What was asked at the attempt that is under way."""
-        return self._trying.attempted
+        return self._attempts.under_way.attempted
 
     def _open(self, endpoint: Endpoint) -> int:
         """Write down that an endpoint is about to be asked; return the journal's position."""
@@ -308,41 +278,20 @@ class Exchange:
             upstream_model=endpoint.upstream_model,
         )
         intent = self._intent(endpoint, attempted.id, row)
-        self._try = None  # until the intent is written, nothing has been asked of anybody
+        self._attempts.current = None  # until the intent is written, nobody has been asked
         recorder = self._desk.ledger.recorder
         try:
             position = recorder.write_intent(intent, self._hold)
         finally:
             self._intended = recorder.is_open(self.id)
-        self._note_attempt(attempted, endpoint, row)
-        return position
-
-    def _note_attempt(self, attempted: Attempted, endpoint: Endpoint, row: PriceRow | None) -> None:
-        self._attempts.append(
-            Attempt(
-                id=attempted.id,
-                endpoint=endpoint.id,
-                provider=endpoint.provider,
-                model=endpoint.upstream_model,
-                started_ms=self._desk.clock.now_ms(),
-                status="unknown",
-            )
-        )
         self._head = []
-        self._try = _Try(endpoint, attempted, row)
-        self._try.began_ms = self._desk.clock.ticks_ms()
-
-    @property
-    def _trying(self) -> _Try:
-        """The attempt that is under way."""
-        if self._try is None:
-            raise RuntimeError("no attempt is under way")
-        return self._try
+        self._attempts.open(attempted, endpoint, row, started_ms=self._desk.clock.now_ms())
+        return position
 
     async def _attempt(self, endpoint: Endpoint, left: Sequence[Endpoint]) -> None:
         position = self._open(endpoint)
         await self._desk.ledger.recorder.durable(position)
-        current = self._trying
+        current = self._attempts.under_way
         current.events = cast("AsyncGenerator[Event]", endpoint.upstream.send(current.attempted))
         async for event in current.events:
             self._head.append(event)
@@ -352,7 +301,7 @@ class Exchange:
                 return
         raise StreamBroken(f"{endpoint.provider} ended the stream before it said anything.")
 
-    def _note_first(self, current: _Try) -> None:
+    def _note_first(self, current: Try) -> None:
         ticks_ms = self._desk.clock.ticks_ms()
         current.first_token_ms = ticks_ms - current.began_ms
         self._first_token_ms = int(ticks_ms - self._began_ms)
@@ -392,53 +341,6 @@ class Exchange:
     def _labels(self) -> dict[str, str]:
         return {**self.request.metadata, **self._caller.account.labels}
 
-    async def _give_up(self, error: GlasslipperError) -> None:
-        if self._try is not None:
-            if self._try.events is not None:
-                await self._try.events.aclose()
-            known = self._try.attempted.usage
-            billed = self._bill(known) if known else 0
-            self._end_attempt("error", error, billed)
-            self._wasted_nanousd += billed
-            self._uncharged_nanousd += billed if self._try.endpoint.uncharged else 0
-            self._try.attempted.usage = None
-
-    def _end_attempt(self, status: Status, error: BaseException | None, billed: int = 0) -> None:
-        last = self._attempts[-1]
-        current = self._try
-        self._attempts[-1] = structs.replace(
-            last,
-            status=status,
-            duration_ms=self._desk.clock.now_ms() - last.started_ms,
-            first_token_ms=self._first_token_ms,
-            http_status=error.upstream_status if isinstance(error, UpstreamRefused) else None,
-            error=slug_of(error),
-            upstream_id=current.started.upstream_id if current else None,
-            billed_nanousd=billed,
-        )
-        if current is not None:
-            self._report(current, status, error)
-
-    def _report(self, current: _Try, status: Status, error: BaseException | None) -> None:
-        """Tell the router how an attempt ended; what was nobody's fault says nothing."""
-        fault = error if isinstance(error, GlasslipperError) else None
-        if fault is None and self._finished is not None and self._finished.reason == "error":
-            fault = StreamBroken(f"{current.endpoint.provider} says that the answer failed.")
-        usage = current.attempted.usage
-        result = Result(
-            error=fault,
-            cancelled=status == "cancelled" or (error is not None and fault is None),
-            streamed=self.request.stream,
-            first_token_ms=current.first_token_ms,
-            duration_ms=self._desk.clock.ticks_ms() - current.began_ms,
-            usage=self._usage(status) if usage is None and status == "ok" else usage,
-            with_tools=self._tools is not None,
-            tool_fault=self._tools.fault() if self._tools is not None else None,
-        )
-        self._desk.router.report(
-            current.endpoint, result, request=self.request, owner=self._caller.account.key_id
-        )
-
     # relay
 
     async def events(self) -> AsyncIterator[Event]:
@@ -450,56 +352,45 @@ class Exchange:
             StreamBroken: The upstream broke off.
             UpstreamFailed: It failed midway.
         """
-        current = self._try
+        current = self._attempts.current
         if current is None or current.events is None or self._cell is None:
             return
         relayed, cell = self._desk.ledger.recorder.relayed, self._cell
         for event in self._head:
             self._count(event)
-            relayed[cell] = self._relayed_bytes
+            relayed[cell] = self._relayed.size_bytes
             yield event
         async for event in current.events:
             self._count(event)
-            relayed[cell] = self._relayed_bytes
+            relayed[cell] = self._relayed.size_bytes
             yield event
-        if self._finished is None:
+        if self._relayed.finished is None:
             raise StreamBroken(f"{current.endpoint.provider} broke off before the answer ended.")
 
     def _count(self, event: Event) -> None:
-        match event:
-            case TextDelta() | ReasoningDelta() | RefusalDelta():
-                self._relayed_bytes += len(event.text.encode("utf-8", "surrogatepass"))
-            case ToolCallDelta():
-                self._relayed_bytes += len(event.arguments.encode()) + len(event.name or "")
-                if self._tools is not None:
-                    self._tools.add(event)
-            case Finished():
-                self._finished = event
-            case Started():
-                if self._try is not None:
-                    self._try.started = event
-            case _:
-                pass
+        self._relayed.count(event)
+        if isinstance(event, Started):
+            self._attempts.under_way.started = event
 
     def take_in(self, events: Iterable[Event]) -> None:
         """Take in what came of the attempt that was opened by `open_now`, as it comes.
 
         Bytes are counted in the exchange's cell; hand the events out afterwards.
         """
-        current, cell = self._try, self._cell
+        current, cell = self._attempts.current, self._cell
         if current is None or cell is None:
             return
         for event in events:
             if current.first_token_ms is None and is_semantic(event):
                 self._note_first(current)
             self._count(event)
-        self._desk.ledger.recorder.relayed[cell] = self._relayed_bytes
+        self._desk.ledger.recorder.relayed[cell] = self._relayed.size_bytes
 
     def count_text(self, size_bytes: int) -> None:
         """Count text that is passed on as it came."""
-        self._relayed_bytes += size_bytes
+        self._relayed.size_bytes += size_bytes
         if self._cell is not None:
-            self._desk.ledger.recorder.relayed[self._cell] = self._relayed_bytes
+            self._desk.ledger.recorder.relayed[self._cell] = self._relayed.size_bytes
 
     async def whole(self) -> Folder:
         """Read all events and return what they make up."""
@@ -516,13 +407,13 @@ class Exchange:
 
     async def fail(self, error: GlasslipperError) -> None:
         """Record that the exchange broke after something was relayed. Durable on return."""
-        await self._close("truncated" if self._relayed_bytes else "error", error)
+        await self._close("truncated" if self._relayed.size_bytes else "error", error)
 
     async def _close(self, status: Status, error: BaseException | None) -> Outcome:
         if self._outcome is not None:
             return self._outcome
-        current = self._try
-        cancelled = None if current is None else await _closed(current, self.id)
+        current = self._attempts.current
+        cancelled = None if current is None else await current.closed(self.id)
         outcome, position = self._end(status, error)
         if position is not None:
             await self._desk.ledger.recorder.durable(position)
@@ -537,12 +428,12 @@ class Exchange:
 
     def fail_now(self, error: GlasslipperError) -> None:
         """Record, where the record is instant, that it broke after something was relayed."""
-        self._end("truncated" if self._relayed_bytes else "error", error)
+        self._end("truncated" if self._relayed.size_bytes else "error", error)
 
     def abandon(self, error: BaseException | None) -> None:
         """Record, where the record is instant, that it ended early; `None`: the client left."""
         if self._outcome is None:
-            self._end(status_of(error, self._relayed_bytes), error or asyncio.CancelledError())
+            self._end(status_of(error, self._relayed.size_bytes), error or asyncio.CancelledError())
 
     def _end(self, status: Status, error: BaseException | None) -> tuple[Outcome, int | None]:
         """Price and record; also return the journal's position to wait for, if any."""
@@ -557,8 +448,13 @@ class Exchange:
 
     def _record(self, status: Status, error: BaseException | None, outcome: Outcome) -> int | None:
         if self._intended:
-            if self._attempts and self._attempts[-1].status == "unknown":
-                self._end_attempt(status, error, outcome.billed_nanousd - self._wasted_nanousd)
+            self._attempts.end(
+                status,
+                error,
+                self.request,
+                first_token_ms=self._first_token_ms,
+                outcome=outcome,
+            )
             record = self._generation(status, error, outcome)
             self._desk.tally.note(record)
             position = self._desk.ledger.recorder.write_generation(record)
@@ -570,53 +466,13 @@ class Exchange:
         return None
 
     def _cost(self, status: Status) -> Outcome:
-        usage = self._usage(status)
-        last = self._bill(usage)
-        billed = last + self._wasted_nanousd
-        owed = billed - self._uncharged_nanousd
-        if self._try is not None and self._try.endpoint.uncharged:
-            owed -= last
-        charged = min(owed, self._hold.nanousd) if self._hold.limited else owed
-        if charged < owed:
-            _log.warning("%s was billed %d nano-USD above its hold", self.id, owed - charged)
-        row = self._try.row if self._try else None
-        return Outcome(
-            usage=usage,
-            charged_nanousd=charged,
-            billed_nanousd=billed,
-            is_byok=self.is_byok,
-            price=row.price if row else None,
-        )
-
-    def _bill(self, usage: Usage) -> int:
-        if usage.reported_nanousd is not None:
-            return min(usage.reported_nanousd, MOST_BILLED_NANOUSD)
-        if self._try is None:
-            return 0
-        pricing = self._try.endpoint.pricing
-        row = self._try.row = pricing.row(
-            self.created_ms, usage.prompt_tokens, service_tier=self._try.started.service_tier
-        )
-        return min(amount_nanousd(usage, row.price), MOST_BILLED_NANOUSD) if row else 0
-
-    def _usage(self, status: Status) -> Usage:
-        """Return what the upstream told, or else an estimate of what was relayed."""
-        known = self._try.attempted.usage if self._try else None
-        if known is not None:
-            return known
-        if status == "error" or self._try is None:
-            return Usage()
-        return Usage(
-            input=-(-self._terms.input_units // BYTES_PER_TOKEN),
-            output=-(-self._relayed_bytes // BYTES_PER_TOKEN),
-            requests=1,
-        )
+        return self._attempts.outcome(status, self._hold, created_ms=self.created_ms, name=self.id)
 
     def _generation(
         self, status: Status, error: BaseException | None, outcome: Outcome
     ) -> Generation:
-        current = self._try
-        finished = self._finished
+        current = self._attempts.current
+        finished, tools = self._relayed.finished, self._relayed.tools
         like = likeness(self.request, self._desk.salt)
         return Generation(
             id=self.id,
@@ -648,24 +504,11 @@ class Exchange:
             referer=self._caption.referer,
             user_agent=self._caption.user_agent,
             labels=self._labels,
-            attempts=tuple(self._attempts),
+            attempts=tuple(self._attempts.records),
             candidates=self._route.candidates,
             is_byok=outcome.is_byok,
             system_print=like.system_print,
             turns=like.turns,
             tools_offered=like.tools_offered,
-            tools_called=self._tools.calls if self._tools is not None else 0,
+            tools_called=0 if tools is None else tools.calls,
         )
-
-
-async def _closed(current: _Try, name: str) -> asyncio.CancelledError | None:
-    """Close an attempt's upstream; whatever happens there, the exchange must be recorded."""
-    if current.events is None:
-        return None
-    try:
-        await current.events.aclose()
-    except asyncio.CancelledError as cancelled:
-        return cancelled
-    except Exception:  # noqa: BLE001 - logged; the record comes first
-        _log.exception("closing the upstream of %s failed", name)
-    return None

@@ -268,6 +268,7 @@ class Suppliers:
                 created_s=card.released_s,
                 key_id=provider.slug,
                 lacks=provider.lacks | _lacks(card),
+                dialect=provider.speaks,
                 byok="may" if opened else "must",
             )
         )
@@ -303,6 +304,7 @@ class Suppliers:
                 inputs=card.inputs if card else None,
                 outputs=card.outputs if card else None,
                 lacks=model.server().lacks | _lacks(card) if card else model.server().lacks,
+                dialect=model.server().speaks,
                 key_id=f"{model.key_env} {model.url}" if model.key_env else "",
                 quantization=model.quantization.lower(),
                 keeps_data=None if model.zdr is None else not model.zdr,
@@ -347,6 +349,7 @@ class Suppliers:
                     embedder=embedder_of(upstream),
                     pricing=TariffPricing(endpoint, tariff, self._remember),
                     lacks=server.provider.lacks,
+                    dialect=server.provider.speaks,
                     source="found",
                 )
             )

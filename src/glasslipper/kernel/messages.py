@@ -21,6 +21,16 @@ class TextPart(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="text"
     cache: Literal["5m", "1h"] | None = None
 
 
+class AsidePart(TextPart, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that only one dialect has words for: `raw` is the JSON that stands for it there.
+
+    Whoever speaks another dialect reads no more of it than `text`, which may be empty.
+    """
+
+    dialect: str = ""
+    raw: Raw = Raw()
+
+
 class ImagePart(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="image"):
     """A picture by URL; inline data is a `data:` URL."""
 
@@ -100,6 +110,31 @@ class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
     strict: bool | None = None
 
 
+class HostedTool(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool that the provider runs itself: `raw` is the JSON that stands for it in `dialect`.
+
+    `place` counts the functions that stand before it.
+    """
+
+    dialect: str
+    name: str
+    raw: Raw
+    place: int = 0
+
+
+class Need(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something in a request that can be said to nobody but who speaks `dialect`.
+
+    `path` is where it stands, as a JSON path, and `what` its name there. With `provider`, only
+    providers of that name know it.
+    """
+
+    dialect: str
+    path: str
+    what: str
+    provider: str | None = None
+
+
 class ToolChoice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the model may (`auto`), must (`required`) or must not (`none`) call a tool.
 
@@ -155,10 +190,10 @@ class Reasoning(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing asked of a model, free of any wire format.
 
-    `models` are to be tried after `model`, in order. `heard_as` names the
-    dialect in which the request was made. `extra` carries the fields that a dialect
-    let through without understanding them, as raw JSON by name, so that a codec of the same
-    dialect can pass them on.
+    `models` are to be tried after `model`, in order. `heard_as` names the dialect in which the
+    request was made. `needs` tells why only some may serve it. `extra` carries the fields that a
+    dialect let through without understanding them, as raw JSON by name, so that a codec of the
+    same dialect can pass them on.
     """
 
     model: str
@@ -166,6 +201,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stream: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     tools: tuple[Tool, ...] = ()
+    hosted: tuple[HostedTool, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat = field(default_factory=ResponseFormat)
@@ -176,4 +212,5 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     session_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     heard_as: str | None = None
+    needs: Need | None = None
     extra: Mapping[str, Raw] = field(default_factory=dict[str, Raw])

@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from glasslipper.gateway.endpoints import Endpoint, Offer
-from glasslipper.kernel.errors import ModelUnknown
-from glasslipper.kernel.messages import Reasoning, Request
+from glasslipper.kernel.errors import ModelUnknown, Unsupported
+from glasslipper.kernel.messages import Need, Reasoning, Request
 
 VARIANTS = frozenset({"free", "nitro", "floor", "exacto", "thinking"})
 """`free` costs nothing, `nitro` sorts by throughput, `floor` by price, `exacto` by the quality of
 tool calls; `thinking` asks the model to think."""
+
+
+_WHOSE = {"messages": "Anthropic", "gemini": "Google", "chat": "a provider like OpenAI"}
+"""Whom a dialect is spoken to."""
 
 
 def split_variant(model: str) -> tuple[str, frozenset[str]]:
@@ -43,14 +47,34 @@ def choices(offer: Offer, request: Request) -> Sequence[Endpoint]:
 
     Raises:
         ModelUnknown: None of them is offered.
+        Unsupported: The request holds what none of them understands.
     """
     if not request.models and ":" not in request.model:
-        return offer.find(request.model)
-    found: dict[str, Endpoint] = {}
+        found = offer.find(request.model)
+        return found if request.needs is None else _who_understand(found, request.needs)
+    by_id: dict[str, Endpoint] = {}
     for name in (request.model, *request.models):
         for endpoint in _find(offer, name):
-            found.setdefault(endpoint.id, endpoint)
-    return list(found.values()) or offer.find(request.model)
+            by_id.setdefault(endpoint.id, endpoint)
+    found = list(by_id.values()) or offer.find(request.model)
+    return found if request.needs is None else _who_understand(found, request.needs)
+
+
+def _who_understand(found: Sequence[Endpoint], need: Need) -> Sequence[Endpoint]:
+    left = [
+        endpoint
+        for endpoint in found
+        if endpoint.dialect == need.dialect and need.provider in (None, endpoint.provider)
+    ]
+    if not left:
+        whose = need.provider or _WHOSE.get(need.dialect, need.dialect)
+        raise Unsupported(
+            f"`{need.path}`: `{need.what}` can be said to {whose} only, and nobody there serves"
+            f" {found[0].model}.",
+            param=need.path,
+            hint=f"Ask for a model that {whose} serves, or leave it out.",
+        )
+    return left
 
 
 def _find(offer: Offer, name: str) -> Sequence[Endpoint]:

@@ -7,16 +7,16 @@ exact integer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from glasslipper import __version__
 from glasslipper.gateway.dialects.chat.thoughts import Detail, details_of
 from glasslipper.gateway.dialects.envelope import Bill, Head, known_tier
-from glasslipper.kernel.events import Answer, TokenLogprob
+from glasslipper.kernel.events import Answer, Citation, TokenLogprob
 from glasslipper.kernel.messages import ReasoningPart
 from glasslipper.kernel.money import usd
 
@@ -60,6 +60,23 @@ class Call(Struct):
     type: str = "function"
 
 
+class UrlCitation(Struct, omit_defaults=True):
+    """A page that some of the words rest on, counted in characters."""
+
+    url: str
+    title: str
+    start_index: int
+    end_index: int
+    content: str | UnsetType = UNSET
+
+
+class Annotation(Struct):
+    """What is said about some of the words."""
+
+    url_citation: UrlCitation
+    type: str = "url_citation"
+
+
 class Reply(Struct, omit_defaults=True):
     """The message of an answer."""
 
@@ -69,6 +86,7 @@ class Reply(Struct, omit_defaults=True):
     reasoning: str | UnsetType = UNSET
     reasoning_details: list[Detail] | UnsetType = UNSET
     tool_calls: list[Call] | UnsetType = UNSET
+    annotations: list[Annotation | Raw] | UnsetType = UNSET
 
 
 class Choice(Struct):
@@ -186,12 +204,33 @@ def _reply(answer: Answer, thoughts: Sequence[ReasoningPart]) -> Reply:
             for index, thought in enumerate(thoughts)
             for detail in details_of(thought, index)
         ]
+    if annotations := annotations_of(answer.citations):
+        reply.annotations = annotations
     if answer.tool_calls:
         reply.tool_calls = [
             Call(id=call.id, function=Function(call.name, call.arguments))
             for call in answer.tool_calls
         ]
     return reply
+
+
+def annotations_of(citations: Iterable[Citation]) -> list[Annotation | Raw]:
+    """Return sources in the words of this dialect, as far as it has any for them."""
+    return [
+        one.raw
+        if one.dialect == "chat"
+        else Annotation(
+            UrlCitation(
+                one.url or "",
+                one.title or "",
+                one.start or 0,
+                one.end or 0,
+                one.text or UNSET,
+            )
+        )
+        for one in citations
+        if one.dialect == "chat" or one.url
+    ]
 
 
 def usage_object(bill: Bill) -> UsageObject:

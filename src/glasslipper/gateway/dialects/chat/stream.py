@@ -7,11 +7,13 @@ costs one JSON encoding of those words. The encoder keeps the order of the event
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field, structs
+from msgspec import UNSET, Raw, Struct, UnsetType, field, structs
 
 from glasslipper.gateway.dialects.chat.answer import (
+    Annotation,
     Logprobs,
     UsageObject,
+    annotations_of,
     logprobs_object,
     usage_object,
 )
@@ -20,6 +22,7 @@ from glasslipper.gateway.dialects.envelope import Bill, Head, known_tier
 from glasslipper.gateway.dialects.errors import ErrorObject, error_object
 from glasslipper.kernel.errors import GlasslipperError
 from glasslipper.kernel.events import (
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -27,6 +30,7 @@ from glasslipper.kernel.events import (
     Started,
     TextDelta,
     ToolCallDelta,
+    placed,
 )
 from glasslipper.kernel.finish import FinishReason
 
@@ -58,6 +62,7 @@ class Delta(Struct, omit_defaults=True):
     reasoning: str | UnsetType = UNSET
     reasoning_details: list[Detail] | UnsetType = UNSET
     tool_calls: list[Call] | UnsetType = UNSET
+    annotations: list[Annotation | Raw] | UnsetType = UNSET
 
 
 class Choice(Struct):
@@ -116,6 +121,7 @@ class ChunkEncoder:
         Whoever asked for `reasoning.exclude` is not shown the thoughts.
         """
         self._begun = False
+        self._letters = 0
         self._shows_thoughts = shows_thoughts
         self._open(Opening(head.id, head.created_s, head.model, head.provider))
 
@@ -126,8 +132,16 @@ class ChunkEncoder:
 
     def encode(self, event: Event) -> bytes:
         """Return the frame of an event, or nothing where the event has none."""
-        if type(event) is TextDelta and self._begun and not event.logprobs:
+        if type(event) is TextDelta:
+            self._letters += len(event.text)
+            if not self._begun or event.logprobs:
+                return self._encode(event)
             return self._before_text + _encoder.encode(event.text) + _AFTER_TEXT
+        return self._encode(event)
+
+    def _encode(self, event: Event) -> bytes:
+        if type(event) is Cited:
+            event = Cited(citation=placed(event.citation, 0, self._letters))
         if type(event) is Started and known_tier(event.service_tier):
             self._open(structs.replace(self._head, service_tier=event.service_tier))
         if type(event) is ReasoningDelta and not self._shows_thoughts:
@@ -182,6 +196,9 @@ def _choice(event: Event) -> Choice | None:
             return _reasoning(event)
         case RefusalDelta(text=text):
             return Choice(Delta(refusal=text))
+        case Cited(citation=citation):
+            annotations = annotations_of([citation])
+            return Choice(Delta(annotations=annotations)) if annotations else None
         case Finished(reason=reason, native=native):
             return Choice(Delta(), finish_reason=reason, native_finish_reason=native)
         case _:

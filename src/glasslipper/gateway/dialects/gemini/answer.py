@@ -8,7 +8,7 @@ the call in `finishMessage`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -16,7 +16,9 @@ from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.dialects.gemini.signature import is_bare, write_signature
-from glasslipper.kernel.events import Answer, TokenLogprob
+from glasslipper.gateway.dialects.gemini.turns import DIALECT
+from glasslipper.gateway.dialects.gemini.wire import member
+from glasslipper.kernel.events import Answer, Aside, Citation, Passage, Said, TokenLogprob
 from glasslipper.kernel.finish import FinishReason
 from glasslipper.kernel.messages import ReasoningPart, ToolCall
 from glasslipper.kernel.money import usd
@@ -65,6 +67,9 @@ _FINISH: dict[FinishReason, tuple[str, frozenset[str]]] = {
 """Google's word for each of our reasons, and its finer words, used where the model said them."""
 
 
+_BLOCKED = frozenset({"", "FINISH_REASON_UNSPECIFIED"})
+
+
 class Wire(Struct, omit_defaults=True, rename="camel"):
     """The root of all types here."""
 
@@ -87,9 +92,9 @@ class Part(Wire):
 
 
 class Content(Wire, omit_defaults=False):
-    """What the model says."""
+    """What the model says; parts that only Google has words for stand as they came."""
 
-    parts: list[Part]
+    parts: list[Part | Raw]
     role: str = "model"
 
 
@@ -113,14 +118,40 @@ class LogprobsResult(Wire):
     top_candidates: list[LogprobsTop]
 
 
+class CitationSource(Wire):
+    """A source that some of the words rest on, counted in characters."""
+
+    uri: str | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    start_index: int | UnsetType = UNSET
+    end_index: int | UnsetType = UNSET
+
+
+class CitationMetadata(Wire):
+    """The sources of an answer."""
+
+    citation_sources: list[CitationSource]
+
+
 class Candidate(Wire, omit_defaults=False):
-    """The one answer."""
+    """The one answer; what Google alone says of it stands there as it came."""
 
     content: Content
     finish_reason: str | UnsetType = UNSET
-    finish_message: str | UnsetType = UNSET
+    finish_message: Raw | str | UnsetType = UNSET
     logprobs_result: LogprobsResult | UnsetType = UNSET
     index: int = 0
+    avg_logprobs: Raw | UnsetType = UNSET
+    citation_metadata: Raw | CitationMetadata | UnsetType = UNSET
+    grounding_metadata: Raw | UnsetType = UNSET
+    safety_ratings: Raw | UnsetType = UNSET
+    url_context_metadata: Raw | UnsetType = UNSET
+
+    def tell(self, more: Mapping[str, Raw]) -> None:
+        """Say what Google said of the answer besides."""
+        for name in OWN:
+            if (raw := more.get(member(name))) is not None:
+                setattr(self, name, raw)
 
 
 class ModalityCount(Wire):
@@ -160,7 +191,18 @@ class Response(Wire):
     provider: str
     candidates: list[Candidate] | UnsetType = UNSET
     usage_metadata: UsageMetadata | UnsetType = UNSET
+    prompt_feedback: Raw | UnsetType = UNSET
 
+
+OWN = (
+    "avg_logprobs",
+    "citation_metadata",
+    "finish_message",
+    "grounding_metadata",
+    "safety_ratings",
+    "url_context_metadata",
+)
+"""Members of a candidate that Google alone says something in."""
 
 _encoder = msgspec.json.Encoder()
 _object: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw])
@@ -176,24 +218,58 @@ def encode_answer(
     """
     bare = [thought for thought in answer.reasoning if is_bare(thought)]
     signatures = {each.id: write_signature(each) or "" for each in bare if each.id}
-    parts: list[Part] = []
+    is_own = answer.dialect == DIALECT
+    parts: list[Part | Raw] = []
     if shows_thoughts:
         parts.extend(thought_part(each) for each in answer.reasoning if not is_bare(each))
+    asides = [said for said in answer.order if isinstance(said, Aside) and said.dialect == DIALECT]
+    if asides:
+        # What Google's own tools brought stands between the words that are about it.
+        parts.extend(_in_order(answer.order))
+        text = answer.refusal
+    else:
+        text = answer.text + answer.refusal
     calls, malformed = call_parts(answer.tool_calls, signatures)
     loose = [write_signature(each) or UNSET for each in bare if not each.id]
     loose.extend(signatures.values())
-    text = answer.text + answer.refusal
-    if text or not (calls or loose):
+    if text or not (calls or loose or asides):
         parts.append(Part(text=text, thought_signature=loose.pop(0) if loose else UNSET))
     parts.extend(Part(text="", thought_signature=each) for each in loose)
-    candidate = ending(answer.finish, answer.native_finish, malformed)
-    candidate.content.parts = parts + calls
+    candidate = ending(answer.finish, answer.native_finish, malformed, is_own=is_own)
+    candidate.content.parts = [*parts, *calls]
+    candidate.citation_metadata = citation_metadata(answer.citations)
     if answer.logprobs:
         candidate.logprobs_result = logprobs_result(answer.logprobs)
     body = Response(head.model, head.id, head.provider, [candidate])
+    if is_own:
+        candidate.tell(answer.more)
+        body.prompt_feedback = answer.more.get("promptFeedback", UNSET)
     if bill is not None:
         body.usage_metadata = usage_metadata(bill)
     return _encoder.encode(body)
+
+
+def _in_order(order: Iterable[Said]) -> Iterator[Part | Raw]:
+    for said in order:
+        if isinstance(said, Passage) and said.text:
+            yield Part(text=said.text)
+        elif isinstance(said, Aside) and said.dialect == DIALECT:
+            yield said.raw
+
+
+def citation_metadata(citations: Iterable[Citation]) -> CitationMetadata | UnsetType:
+    """Return where the words come from, as far as it can be said in Google's words."""
+    sources = [
+        CitationSource(
+            uri=one.url,
+            title=one.title or UNSET,
+            start_index=UNSET if one.start is None else one.start,
+            end_index=UNSET if one.end is None else one.end,
+        )
+        for one in citations
+        if one.url
+    ]
+    return CitationMetadata(sources) if sources else UNSET
 
 
 def thought_part(thought: ReasoningPart) -> Part:
@@ -236,9 +312,16 @@ def _arguments(text: str) -> Raw | None:
 
 
 def ending(
-    reason: FinishReason | None, native: str | None, malformed: Sequence[ToolCall]
+    reason: FinishReason | None,
+    native: str | None,
+    malformed: Sequence[ToolCall],
+    *,
+    is_own: bool = False,
 ) -> Candidate:
-    """Return a candidate without content that says why the answer ended."""
+    """Return a candidate without content that says why the answer ended.
+
+    `is_own` says that the provider is Google: then its word is, even if it is new.
+    """
     candidate = Candidate(Content([]))
     if malformed:
         call = malformed[0]
@@ -247,7 +330,8 @@ def ending(
         candidate.finish_message = f"Malformed function call: {call.name}({arguments})"
     else:
         word, finer = _FINISH[reason or "error"]
-        candidate.finish_reason = native if native in finer else word
+        is_new = is_own and native is not None and reason == "stop" and native not in _BLOCKED
+        candidate.finish_reason = native if native and (is_new or native in finer) else word
     return candidate
 
 

@@ -7,6 +7,7 @@ under that name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -17,9 +18,11 @@ from glasslipper.gateway.dialects.body import invalid, parse, unknown
 from glasslipper.gateway.dialects.gemini import wire
 from glasslipper.gateway.dialects.gemini.schema import json_schema
 from glasslipper.gateway.dialects.gemini.spelling import respelled
-from glasslipper.gateway.dialects.gemini.turns import messages_of
-from glasslipper.kernel.errors import BadJSON, Unsupported
+from glasslipper.gateway.dialects.gemini.turns import DIALECT, messages_of, needs_of
+from glasslipper.kernel.errors import BadJSON, InvalidRequest, Unsupported
 from glasslipper.kernel.messages import (
+    HostedTool,
+    Need,
     Reasoning,
     Request,
     ResponseFormat,
@@ -40,9 +43,11 @@ _LEVELS: dict[str, Effort] = {
 _decoder = Decoder(wire.GenerateRequest)
 _encoder = msgspec.json.Encoder()
 _MEMBERS = frozenset(map(wire.member, wire.GenerateRequest.__struct_fields__))
-_UNDERSTOOD = _MEMBERS - {"generationConfig", "safetySettings"}
+_UNDERSTOOD = _MEMBERS - {"cachedContent", "generationConfig", "safetySettings", "toolConfig"}
 _CONFIG = frozenset(map(wire.member, wire.GenerationConfig.__struct_fields__))
-_HOSTED = tuple(name for name in wire.Tool.__struct_fields__ if name != "function_declarations")
+_TOOL_CONFIG = frozenset({"functionCallingConfig"})
+_tools_of = Decoder(wire.Tool)
+_raws: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw])
 
 
 def decode(body: bytes, *, model: str, stream: bool) -> Request:
@@ -56,15 +61,17 @@ def decode(body: bytes, *, model: str, stream: bool) -> Request:
     body = checked(body)
     ask = parse(body, _decoder)
     config = ask.generation_config or wire.GenerationConfig()
-    _refuse_what_cannot_be_expressed(ask, config)
+    _refuse_what_cannot_be_expressed(config)
     contents = [ask.contents] if isinstance(ask.contents, wire.Content) else ask.contents
-    tools, choice = _tools(ask)
+    tools, hosted, choice = _tools(ask)
     return Request(
         model=model.removeprefix("models/"),
         messages=messages_of(ask.system_instruction, contents, path="$.contents"),
         stream=stream,
         sampling=_sampling(config),
         tools=tools,
+        hosted=hosted,
+        needs=_need(ask, hosted) or needs_of(contents, path="$.contents"),
         tool_choice=choice,
         response_format=_response_format(config),
         reasoning=_reasoning(config.thinking_config),
@@ -94,17 +101,14 @@ def checked(body: bytes) -> bytes:
 
 def _extra(body: bytes) -> dict[str, Raw]:
     extra = unknown(body, _UNDERSTOOD)
-    config = bytes(extra.pop("generationConfig", Raw(b"null")))
-    if config != b"null":
-        rest = unknown(config, _CONFIG)
-        if rest:
-            extra["generationConfig"] = Raw(_encoder.encode(rest))
+    for name, known in (("generationConfig", _CONFIG), ("toolConfig", _TOOL_CONFIG)):
+        config = bytes(extra.pop(name, Raw(b"null")))
+        if config != b"null" and (rest := unknown(config, known)):
+            extra[name] = Raw(_encoder.encode(rest))
     return {name: raw for name, raw in extra.items() if bytes(raw) != b"null"}
 
 
-def _refuse_what_cannot_be_expressed(
-    ask: wire.GenerateRequest, config: wire.GenerationConfig
-) -> None:
+def _refuse_what_cannot_be_expressed(config: wire.GenerationConfig) -> None:
     path = "$.generationConfig"
     if config.candidate_count not in (None, 1):
         where = f"{path}.candidateCount"
@@ -113,12 +117,17 @@ def _refuse_what_cannot_be_expressed(
         if modality.upper() != "TEXT":
             where = f"{path}.responseModalities[{index}]"
             raise Unsupported(f"`{where}`: only text comes out.", param=where)
-    if ask.cached_content is not None:
-        raise Unsupported(
-            "`$.cachedContent`: what a provider keeps cannot be reached from here.",
-            param="$.cachedContent",
-            hint="Send the contents themselves; repeated beginnings are cached by the provider.",
-        )
+
+
+def _need(ask: wire.GenerateRequest, hosted: Sequence[HostedTool]) -> Need | None:
+    """Return why only Google may be asked, if what the request names is to be had there only."""
+    if bytes(ask.cached_content) not in (b"", b"null"):
+        return Need(dialect=DIALECT, path="$.cachedContent", what="cachedContent")
+    if not hosted:
+        return None
+    name = hosted[0].name
+    at = next(at for at, raw in enumerate(ask.tools or ()) if name in parse(bytes(raw), _raws))
+    return Need(dialect=DIALECT, path=f"$.tools[{at}].{name}", what=name)
 
 
 def _sampling(config: wire.GenerationConfig) -> Sampling:
@@ -182,12 +191,28 @@ def _response_format(config: wire.GenerationConfig) -> ResponseFormat:
     return ResponseFormat(kind="json_schema", schema=schema)
 
 
-def _tools(ask: wire.GenerateRequest) -> tuple[tuple[Tool, ...], ToolChoice]:
-    tools = tuple(
-        _function(function, f"$.tools[{at}].functionDeclarations[{index}]")
-        for at, tool in enumerate(ask.tools or ())
-        for index, function in enumerate(_declared(tool, f"$.tools[{at}]"))
-    )
+def _tools(
+    ask: wire.GenerateRequest,
+) -> tuple[tuple[Tool, ...], tuple[HostedTool, ...], ToolChoice]:
+    functions: list[Tool] = []
+    hosted: list[HostedTool] = []
+    for at, raw in enumerate(ask.tools or ()):
+        path = f"$.tools[{at}]"
+        for index, function in enumerate(_declared(raw, path)):
+            functions.append(_function(function, f"{path}.functionDeclarations[{index}]"))
+        rest = unknown(bytes(raw), {"functionDeclarations"})
+        if rest:
+            name = next(iter(rest))
+            whole = Raw(_encoder.encode(rest))
+            hosted.append(HostedTool(dialect=DIALECT, name=name, raw=whole))
+    tools = tuple(functions)
+    chosen, choice = _choice(ask, tools)
+    return chosen, tuple(hosted), choice
+
+
+def _choice(
+    ask: wire.GenerateRequest, tools: tuple[Tool, ...]
+) -> tuple[tuple[Tool, ...], ToolChoice]:
     config = ask.tool_config.function_calling_config if ask.tool_config else None
     if config is None or config.mode in (None, "MODE_UNSPECIFIED", "AUTO"):
         return tools, ToolChoice()
@@ -196,16 +221,13 @@ def _tools(ask: wire.GenerateRequest) -> tuple[tuple[Tool, ...], ToolChoice]:
     return _chosen(tools, config)
 
 
-def _declared(tool: wire.Tool, path: str) -> list[wire.Function]:
-    for name in _HOSTED:
-        if getattr(tool, name) is not None:
-            where = f"{path}.{wire.member(name)}"
-            raise Unsupported(
-                f"`{where}`: tools that Google hosts are not offered.",
-                param=where,
-                hint="Declare functions instead.",
-            )
-    return tool.function_declarations or []
+def _declared(raw: Raw, path: str) -> list[wire.Function]:
+    try:
+        return parse(bytes(raw), _tools_of).function_declarations or []
+    except InvalidRequest as error:
+        inner = f"{path}{(error.param or '$').removeprefix('$')}"
+        words = error.message.replace(f"`{error.param}`", f"`{inner}`", 1)
+        raise type(error)(words, param=inner) from None
 
 
 def _function(function: wire.Function, path: str) -> Tool:

@@ -7,7 +7,7 @@ stands in the last piece, with the usage, where clients look for both together.
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.dialects.gemini.answer import (
@@ -16,21 +16,28 @@ from glasslipper.gateway.dialects.gemini.answer import (
     Part,
     Response,
     call_parts,
+    citation_metadata,
     ending,
     logprobs_result,
     usage_metadata,
 )
 from glasslipper.gateway.dialects.gemini.error import encode_error
 from glasslipper.gateway.dialects.gemini.signature import is_bare, write_signature
+from glasslipper.gateway.dialects.gemini.turns import DIALECT
 from glasslipper.kernel.errors import GlasslipperError
 from glasslipper.kernel.events import (
+    Aside,
+    Citation,
+    Cited,
     Event,
     Finished,
     Folder,
     ReasoningDelta,
     RefusalDelta,
+    Started,
     TextDelta,
     ToolCallDelta,
+    placed,
 )
 
 _encoder = msgspec.json.Encoder()
@@ -54,6 +61,9 @@ class ChunkEncoder:
         self._calls = Folder()
         self._signatures: dict[str, str] = {}
         self._end: Finished | None = None
+        self._is_own = False
+        self._words = 0
+        self._cited: list[Citation] = []
         opening = Response(head.model, head.id, head.provider)
         self._closing = _AFTER_TEXT + _encoder.encode(opening)[1:]
 
@@ -61,8 +71,10 @@ class ChunkEncoder:
         """Return the piece of an event, or nothing where the event has none of its own."""
         match event:
             case TextDelta(text=text, logprobs=()):
+                self._words += len(text)
                 return self._frame(_BEFORE_TEXT + _encoder.encode(text) + self._closing)
             case TextDelta(text=text, logprobs=tokens):
+                self._words += len(text)
                 candidate = Candidate(Content([]), logprobs_result=logprobs_result(tokens))
                 return self._part(Part(text=text), candidate)
             case RefusalDelta(text=text):
@@ -71,6 +83,12 @@ class ChunkEncoder:
                 return self._thought(event)
             case ToolCallDelta():
                 self._calls.add(event)
+            case Cited():
+                self._cited.append(placed(event.citation, 0, self._words))
+            case Aside() if event.dialect == DIALECT:
+                return self._part(event.raw)
+            case Started():
+                self._is_own = event.dialect == DIALECT
             case Finished():
                 self._end = event
             case _:
@@ -83,9 +101,13 @@ class ChunkEncoder:
         head = self._head
         body = Response(head.model, head.id, head.provider)
         if self._end is not None:
-            candidate = ending(self._end.reason, self._end.native, malformed)
+            candidate = ending(self._end.reason, self._end.native, malformed, is_own=self._is_own)
+            candidate.citation_metadata = citation_metadata(self._cited)
+            if self._is_own:
+                candidate.tell(self._end.more)
+                body.prompt_feedback = self._end.more.get("promptFeedback", UNSET)
             loose = [Part(text="", thought_signature=each) for each in self._signatures.values()]
-            candidate.content.parts = loose + calls or [Part(text="")]
+            candidate.content.parts = [*loose, *calls] or [Part(text="")]
             body.candidates = [candidate]
         if bill is not None:
             body.usage_metadata = usage_metadata(bill)
@@ -106,7 +128,7 @@ class ChunkEncoder:
             return b""
         return self._part(Part(text=event.text, thought=True, thought_signature=signature or UNSET))
 
-    def _part(self, part: Part, candidate: Candidate | None = None) -> bytes:
+    def _part(self, part: Part | Raw, candidate: Candidate | None = None) -> bytes:
         candidate = candidate or Candidate(Content([]))
         candidate.content.parts = [part]
         head = self._head

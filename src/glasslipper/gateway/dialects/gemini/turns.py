@@ -20,18 +20,37 @@ from glasslipper.gateway.dialects.gemini.bytes import require_base64
 from glasslipper.gateway.dialects.gemini.signature import read_signature
 from glasslipper.kernel.errors import Unsupported
 from glasslipper.kernel.messages import (
+    AsidePart,
     AudioPart,
     FilePart,
     ImagePart,
     Message,
+    Need,
     Part,
     ReasoningPart,
     TextPart,
     ToolCall,
 )
 
+DIALECT = "gemini"
+"""The name of this dialect."""
+
 _members: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw])
 _text: Decoder[str] = Decoder(str)
+
+
+def needs_of(contents: Sequence[wire.Content], *, path: str) -> Need | None:
+    """Return why only Google may be told the contents at a JSON path.
+
+    What came of code that Google ran stands in the answer that followed; a video that is to be
+    looked at in a certain way is not to be had elsewhere.
+    """
+    for index, content in enumerate(contents):
+        for at, part in enumerate(parts_of(content, f"{path}[{index}]")):
+            if part.video_metadata is not None:
+                where = f"{path}[{index}].parts[{at}].videoMetadata"
+                return Need(dialect=DIALECT, path=where, what="videoMetadata")
+    return None
 
 
 def messages_of(
@@ -137,11 +156,10 @@ class _Said:
 
 
 def parts_of(content: wire.Content | wire.SystemContent, path: str) -> list[wire.Part]:
-    """Return the parts of a content, each with one thing that is supported.
+    """Return the parts of a content, each with one thing in it.
 
     Raises:
         InvalidRequest: A part is empty, or several things at once.
-        Unsupported: A part is of a kind that is not supported.
     """
     given = content.parts or []
     parts = [given] if isinstance(given, wire.Part) else given
@@ -151,15 +169,27 @@ def parts_of(content: wire.Content | wire.SystemContent, path: str) -> list[wire
 
 
 def _check(part: wire.Part, path: str) -> None:
-    for name in wire.REFUSED_PARTS:
-        if getattr(part, name) is not None:
-            where = f"{path}.{wire.member(name)}"
-            raise Unsupported(f"`{where}`: such parts are not supported.", param=where)
+    if _is_own(part):
+        return
     found = [name for name in wire.DATA if getattr(part, name) is not None]
     if len(found) > 1:
         raise invalid(f"{path}.{wire.member(found[1])}", "a part holds one thing only")
     if not found and part.thought_signature is None and not part.thought:
         raise invalid(path, "is empty")
+
+
+def _is_own(part: wire.Part) -> bool:
+    """Tell whether a part is of a kind that only Google has."""
+    return any(getattr(part, name) is not None for name in wire.OWN_PARTS)
+
+
+def _as_it_stands(part: wire.Part) -> AsidePart:
+    told = {
+        wire.member(name): value
+        for name in wire.Part.__struct_fields__
+        if (value := getattr(part, name)) is not None
+    }
+    return AsidePart(text=part.text or "", dialect=DIALECT, raw=Raw(msgspec.json.encode(told)))
 
 
 def _system(content: wire.SystemContent) -> tuple[Part, ...]:
@@ -197,7 +227,9 @@ class _Turn:
         return Message(role="assistant", parts=self._said.parts(), tool_calls=tuple(self._made))
 
     def _say(self, part: wire.Part, path: str) -> None:
-        if part.thought:
+        if _is_own(part):
+            self._said.add(_as_it_stands(part))
+        elif part.thought:
             self._said.think(part.text or "")
         elif part.text is not None:
             self._said.speak(part.text)
@@ -207,7 +239,7 @@ class _Turn:
 
     def _sign(self, part: wire.Part, path: str, *, call_id: str | None) -> None:
         signature, sign = part.thought_signature, f"{path}.thoughtSignature"
-        if signature is None:
+        if signature is None or _is_own(part):
             return
         if part.thought and call_id is None:
             self._said.sign(signature, sign)
@@ -225,7 +257,9 @@ def _user(content: wire.Content, path: str, calls: _Calls) -> list[Message]:
         here = f"{path}.parts[{index}]"
         if part.function_call is not None or part.thought:
             raise invalid(here, "only the model calls functions and thinks")
-        if part.function_response is not None:
+        if _is_own(part):
+            said.append(_as_it_stands(part))
+        elif part.function_response is not None:
             results.append(_result(part.function_response, f"{here}.functionResponse", calls))
         elif part.text is not None:
             said.append(TextPart(text=part.text))

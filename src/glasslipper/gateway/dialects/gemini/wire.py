@@ -2,7 +2,7 @@
 
 These types say which JSON is well formed and nothing about what it means; `gemini_request` does.
 Names are spelled in camel case here; `gemini_spelling` brings the other spelling into this one.
-Members typed as plain objects are known to exist and are not supported.
+Members typed as plain objects are Google's own and go to Google only.
 """
 
 from __future__ import annotations
@@ -88,13 +88,14 @@ class Part(Wire, frozen=True):
 DATA = ("text", "inline_data", "file_data", "function_call", "function_response")
 """Members of which a part has at most one."""
 
-REFUSED_PARTS = (
+OWN_PARTS = (
     "executable_code",
     "code_execution_result",
     "tool_call",
     "tool_response",
     "video_metadata",
 )
+"""Members of parts that only Google has words for."""
 
 
 class Content(Wire, frozen=True):
@@ -120,20 +121,10 @@ class Function(Wire, frozen=True):
     parameters_json_schema: dict[str, object] | None = None
 
 
-class Tool(Wire, frozen=True, forbid_unknown_fields=True):
+class Tool(Wire, frozen=True):
     """Functions, or something that Google hosts."""
 
     function_declarations: list[Function] | None = None
-    code_execution: object = None
-    computer_use: object = None
-    enterprise_web_search: object = None
-    file_search: object = None
-    google_maps: object = None
-    google_search: object = None
-    google_search_retrieval: object = None
-    mcp_servers: object = None
-    retrieval: object = None
-    url_context: object = None
 
 
 class CallingConfig(Wire, frozen=True):
@@ -184,11 +175,11 @@ class GenerateRequest(Wire, frozen=True):
     contents: Annotated[list[Content], Meta(min_length=1)] | Content
     model: str | None = None
     system_instruction: SystemContent | None = None
-    tools: list[Tool] | None = None
+    tools: list[Raw] | None = None
     tool_config: ToolConfig | None = None
     generation_config: GenerationConfig | None = None
     service_tier: str | None = None
-    cached_content: str | None = None
+    cached_content: Raw = ABSENT
     safety_settings: Raw = ABSENT
 
 

@@ -1,20 +1,22 @@
 """A whole answer as a Messages client reads it: the `message` object, and the usage in it.
 
-Thinking stands before text and text before tool calls: the kernel's answer knows the order within
-each kind only. Cost stands in the usage twice, as a float of dollars and as the exact integer.
+Thinking stands before text and text before tool calls, unless the answer tells another order. What
+Anthropic says in words that nobody else has stands there as it came. Cost stands in the usage
+twice, as a float of dollars and as the exact integer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.envelope import Bill, Head
+from glasslipper.gateway.dialects.messages.kinds import DIALECT
 from glasslipper.gateway.dialects.messages.thinking import seal
-from glasslipper.kernel.events import Answer
+from glasslipper.kernel.events import Answer, Aside, Called, Citation, Passage, Said
 from glasslipper.kernel.finish import FinishReason
 from glasslipper.kernel.messages import ReasoningPart, ToolCall
 from glasslipper.kernel.money import usd
@@ -39,14 +41,15 @@ _OWN_WORDS = {
     "refusal": "content_filter",
 }
 
+NOTHING: Mapping[str, Raw] = {}
 _TIERS = ("standard", "priority", "batch")
 
 
 class TextBlock(Struct, tag="text"):
-    """A block: words."""
+    """A block: words, and the sources that they rest on."""
 
     text: str
-    citations: None = None
+    citations: list[Raw] | None = None
 
 
 class ThinkingBlock(Struct, tag="thinking"):
@@ -74,7 +77,17 @@ class ToolUseBlock(Struct, tag="tool_use"):
     id: str
     name: str
     input: Raw | dict[str, str]
-    caller: Caller = field(default_factory=Caller)
+    caller: Raw | Caller = field(default_factory=Caller)
+    toolset_name: Raw | UnsetType = UNSET
+
+
+class WebCitation(Struct, tag="web_search_result_location"):
+    """A source that somebody else than Anthropic found."""
+
+    url: str
+    title: str | None
+    cited_text: str
+    encrypted_index: str = ""
 
 
 Block = TextBlock | ThinkingBlock | RedactedBlock | ToolUseBlock
@@ -115,9 +128,11 @@ class UsageObject(Struct, omit_defaults=True):
     cache_read_input_tokens: int
     cache_creation: CacheCreation
     output_tokens_details: OutputDetails | None
-    server_tool_use: ServerTools | None
-    inference_geo: None
+    server_tool_use: Raw | ServerTools | None
+    inference_geo: Raw | None
     service_tier: str | None
+    iterations: Raw | UnsetType = UNSET
+    speed: Raw | UnsetType = UNSET
     cost: float | UnsetType = UNSET
     cost_nanousd: int | UnsetType = UNSET
     cost_details: CostDetails | UnsetType = UNSET
@@ -130,14 +145,15 @@ class MessageObject(Struct):
     id: str
     model: str
     provider: str
-    content: list[Block]
+    content: list[Block | Raw]
     stop_reason: str | None
     stop_sequence: str | None
     usage: UsageObject
     type: str = "message"
     role: str = "assistant"
-    stop_details: None = None
-    container: None = None
+    stop_details: Raw | None = None
+    container: Raw | None = None
+    context_management: Raw | UnsetType = UNSET
 
 
 class Count(Struct):
@@ -158,15 +174,24 @@ def encode_answer(
     `stops` are the stop sequences that were asked for: where there is one, an answer that was
     stopped names it. Without a bill the usage is what the answer itself holds.
     """
-    reason = stop_reason(answer.finish, answer.native_finish, refused=bool(answer.refusal))
+    reason = stop_reason(
+        answer.finish,
+        answer.native_finish,
+        refused=bool(answer.refusal),
+        is_own=answer.dialect == DIALECT,
+    )
+    more = answer.more if answer.dialect == DIALECT else NOTHING
     message = MessageObject(
         id=head.id,
         model=head.model,
         provider=head.provider,
         content=_content(answer),
         stop_reason=reason,
-        stop_sequence=stop_sequence(reason, stops),
-        usage=usage_object(bill, usage=answer.usage, service_tier=answer.service_tier),
+        stop_sequence=answer.stop or stop_sequence(reason, stops),
+        usage=usage_object(bill, usage=answer.usage, service_tier=answer.service_tier, more=more),
+        stop_details=more.get("stop_details"),
+        container=more.get("container"),
+        context_management=more.get("context_management", UNSET),
     )
     return _encoder.encode(message)
 
@@ -177,12 +202,19 @@ def encode_count(tokens: int) -> bytes:
 
 
 def stop_reason(
-    finish: FinishReason | None, native: str | None, *, refused: bool = False
+    finish: FinishReason | None,
+    native: str | None,
+    *,
+    refused: bool = False,
+    is_own: bool = False,
 ) -> str | None:
-    """Return why an answer ended: in the provider's word if it is one of ours."""
+    """Return why an answer ended: in the provider's word if it is one of ours.
+
+    `is_own` says that the provider speaks this dialect: then its word is, even if it is new.
+    """
     if finish is None:
         return None
-    if native is not None and _OWN_WORDS.get(native) == finish:
+    if native is not None and (is_own or _OWN_WORDS.get(native) == finish):
         return native
     if refused and finish == "stop":
         return "refusal"
@@ -195,9 +227,18 @@ def stop_sequence(reason: str | None, stops: Sequence[str]) -> str | None:
 
 
 def usage_object(
-    bill: Bill | None, *, usage: Usage | None = None, service_tier: str | None = None
+    bill: Bill | None,
+    *,
+    usage: Usage | None = None,
+    service_tier: str | None = None,
+    more: Mapping[str, Raw] | None = None,
 ) -> UsageObject:
-    """Return usage and cost in the words of this dialect; the bill's usage goes first."""
+    """Return usage and cost in the words of this dialect; the bill's usage goes first.
+
+    `more` is what Anthropic itself said besides.
+    """
+    more = more or NOTHING
+    searches: Raw | ServerTools | None = more.get("server_tool_use")
     spent = (bill.usage if bill else usage) or Usage()
     told = UsageObject(
         input_tokens=spent.input + spent.input_audio + spent.input_image,
@@ -206,9 +247,11 @@ def usage_object(
         cache_read_input_tokens=spent.cache_read,
         cache_creation=CacheCreation(spent.cache_write, spent.cache_write_1h),
         output_tokens_details=OutputDetails(spent.reasoning) if spent.reasoning else None,
-        server_tool_use=ServerTools(spent.searches) if spent.searches else None,
-        inference_geo=None,
+        server_tool_use=searches or (ServerTools(spent.searches) if spent.searches else None),
+        inference_geo=more.get("inference_geo"),
         service_tier=service_tier if service_tier in _TIERS else None,
+        iterations=more.get("iterations", UNSET),
+        speed=more.get("speed", UNSET),
     )
     if bill is not None:
         upstream = bill.upstream_nanousd
@@ -228,11 +271,37 @@ def is_object(arguments: str) -> bool:
     return True
 
 
-def _content(answer: Answer) -> list[Block]:
-    blocks = [block for part in answer.reasoning if (block := thought(part)) is not None]
+def _content(answer: Answer) -> list[Block | Raw]:
+    if answer.order:
+        blocks = [block for said in answer.order if (block := _block(said)) is not None]
+        return [*blocks, *([TextBlock(answer.refusal)] if answer.refusal else [])]
+    blocks: list[Block | Raw] = []
+    blocks.extend(block for part in answer.reasoning if (block := thought(part)) is not None)
     blocks.extend(TextBlock(text) for text in (answer.text, answer.refusal) if text)
     blocks.extend(_tool_use(call) for call in answer.tool_calls)
     return blocks
+
+
+def _block(said: Said) -> Block | Raw | None:
+    """Return the block of something that was said, or nothing where nobody here has words."""
+    match said:
+        case Passage():
+            cited = [citation_of(citation) for citation in said.citations]
+            return TextBlock(said.text, cited or None) if said.text or cited else None
+        case ReasoningPart():
+            return thought(said)
+        case Called():
+            return _tool_use(said.call, said.more)
+        case Aside():
+            return said.raw if said.dialect == DIALECT else None
+
+
+def citation_of(citation: Citation) -> Raw:
+    """Return a citation in the words of this dialect."""
+    if citation.dialect == DIALECT:
+        return citation.raw
+    found = WebCitation(citation.url or "", citation.title, citation.text or "")
+    return Raw(_encoder.encode(found))
 
 
 def thought(part: ReasoningPart) -> Block | None:
@@ -243,7 +312,16 @@ def thought(part: ReasoningPart) -> Block | None:
     return RedactedBlock(sealed) if sealed else None
 
 
-def _tool_use(call: ToolCall) -> ToolUseBlock:
+def call_block(name: str, tool: str, more: Mapping[str, Raw]) -> ToolUseBlock:
+    """Return the block of a call whose arguments are still to come."""
+    block = ToolUseBlock(name, tool, {})
+    if "caller" in more:
+        block.caller = more["caller"]
+    block.toolset_name = more.get("toolset_name", UNSET)
+    return block
+
+
+def _tool_use(call: ToolCall, more: Mapping[str, Raw] = NOTHING) -> ToolUseBlock:
     """Return the block of a call; arguments that are no object are shown as they came."""
     if not call.arguments.strip():
         arguments: Raw | dict[str, str] = {}
@@ -251,4 +329,6 @@ def _tool_use(call: ToolCall) -> ToolUseBlock:
         arguments = Raw(call.arguments.encode("utf-8"))
     else:
         arguments = {"unparsed_arguments": call.arguments}
-    return ToolUseBlock(call.id, call.name, arguments)
+    block = call_block(call.id, call.name, more)
+    block.input = arguments
+    return block

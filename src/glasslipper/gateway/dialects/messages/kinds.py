@@ -27,6 +27,9 @@ from glasslipper.kernel.messages import (
 Cache = Literal["5m", "1h"] | None
 More = Mapping[str, object]
 
+DIALECT = "messages"
+"""The name of this dialect."""
+
 FORMAT = "anthropic-claude-v1"
 """Names reasoning that Anthropic's models signed or encrypted."""
 

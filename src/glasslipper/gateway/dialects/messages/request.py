@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -16,14 +15,18 @@ from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.body import invalid, parse, unknown
 from glasslipper.gateway.dialects.messages import wire
+from glasslipper.gateway.dialects.messages.blocks import parsed
 from glasslipper.gateway.dialects.messages.kinds import (
+    DIALECT,
     MessagesReasoning,
     MessagesRequest,
     MessagesTool,
 )
 from glasslipper.gateway.dialects.messages.turns import marked, messages_of, told
-from glasslipper.kernel.errors import InvalidRequest, Unsupported
+from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.kernel.messages import (
+    HostedTool,
+    Need,
     Reasoning,
     Request,
     ResponseFormat,
@@ -34,14 +37,12 @@ from glasslipper.kernel.messages import (
 
 MAX_BETAS = 64
 
-_BLOCK_TYPE = re.compile(r"\$\.(messages|system)\b.*\](\.source)?\.type\Z")
 _BETA = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _COUNT: Decoder[wire.CountRequest] = Decoder(wire.CountRequest)
+_TOOL = Decoder(wire.Tool)
 _FULL: Decoder[wire.MessagesRequest] = Decoder(wire.MessagesRequest)
 _COUNTED = frozenset(wire.CountRequest.__struct_fields__)
 _UNDERSTOOD = frozenset(wire.MessagesRequest.__struct_fields__) - wire.CHECKED_ONLY
-
-Ask = TypeVar("Ask", bound=wire.CountRequest)
 
 
 def decode(body: bytes, *, betas: str | None = None) -> Request:
@@ -49,10 +50,9 @@ def decode(body: bytes, *, betas: str | None = None) -> Request:
 
     Raises:
         BadJSON: The body is not JSON in UTF-8.
-        Unsupported: It asks for what the gateway cannot express; `param` names it.
         InvalidRequest: A member has the wrong type or value; `param` is its JSON path.
     """
-    ask = _parse(body, _FULL)
+    ask = parse(body, _FULL)
     request = _request(ask, betas=betas)
     return msgspec.structs.replace(
         request,
@@ -77,34 +77,24 @@ def count_tokens(body: bytes, *, betas: str | None = None) -> Request:
 
     Raises:
         BadJSON: The body is not JSON in UTF-8.
-        Unsupported: It asks for what the gateway cannot express; `param` names it.
         InvalidRequest: A member has the wrong type or value; `param` is its JSON path.
     """
-    request = _request(_parse(body, _COUNT), betas=betas)
+    request = _request(parse(body, _COUNT), betas=betas)
     return msgspec.structs.replace(request, extra=_without_nulls(unknown(body, _COUNTED)))
 
 
-def _parse(body: bytes, decoder: Decoder[Ask]) -> Ask:
-    try:
-        return parse(body, decoder)
-    except InvalidRequest as error:
-        if error.param and _BLOCK_TYPE.match(error.param) and "nvalid value" in error.message:
-            raise Unsupported(
-                error.message,
-                param=error.param,
-                hint="Leave the block out, or send what it holds as text.",
-            ) from None
-        raise
-
-
 def _request(ask: wire.CountRequest, *, betas: str | None) -> MessagesRequest:
-    tools = tuple(_tool(tool, f"$.tools[{at}]") for at, tool in enumerate(ask.tools or ()))
+    tools, hosted = _tools(ask.tools or ())
+    needs = [_need(tool, ask.tools or ()) for tool in hosted[:1]]
+    messages = messages_of(ask.system, ask.messages, needs)
     parallel = ask.tool_choice.disable_parallel_tool_use if ask.tool_choice else None
     return MessagesRequest(
         model=ask.model,
-        messages=messages_of(ask.system, ask.messages),
+        messages=messages,
         tools=tools,
-        tool_choice=_tool_choice(ask.tool_choice, tools),
+        hosted=hosted,
+        needs=needs[0] if needs else None,
+        tool_choice=_tool_choice(ask.tool_choice, (*tools, *hosted)),
         parallel_tool_calls=None if parallel is None else not parallel,
         response_format=_response_format(ask.output_config),
         reasoning=_reasoning(ask),
@@ -132,11 +122,27 @@ def _models(ask: wire.MessagesRequest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name != ask.model))
 
 
+def _tools(given: Sequence[Raw]) -> tuple[tuple[Tool, ...], tuple[HostedTool, ...]]:
+    """Return the client's own tools, and those that Anthropic runs or defines."""
+    tools: list[Tool] = []
+    hosted: list[HostedTool] = []
+    for at, raw in enumerate(given):
+        tool = parsed(raw, _TOOL, f"$.tools[{at}]")
+        if tool.type in (None, "custom"):
+            tools.append(_tool(tool, f"$.tools[{at}]"))
+        else:
+            name = tool.name or tool.type or ""
+            hosted.append(HostedTool(dialect=DIALECT, name=name, raw=raw.copy(), place=len(tools)))
+    return tuple(tools), tuple(hosted)
+
+
+def _need(hosted: HostedTool, given: Sequence[Raw]) -> Need:
+    at = next(at for at, raw in enumerate(given) if bytes(raw) == bytes(hosted.raw))
+    kind = parsed(hosted.raw, _TOOL, f"$.tools[{at}]").type or ""
+    return Need(dialect=DIALECT, path=f"$.tools[{at}].type", what=kind)
+
+
 def _tool(tool: wire.Tool, path: str) -> Tool:
-    if tool.type not in (None, "custom"):
-        raise Unsupported(
-            f"`{path}.type`: only tools of type `custom` are supported.", param=f"{path}.type"
-        )
     if not tool.name:
         raise invalid(f"{path}.name", "is required")
     if tool.input_schema is None:
@@ -159,7 +165,7 @@ def _tool(tool: wire.Tool, path: str) -> Tool:
     return MessagesTool(**msgspec.structs.asdict(plain), cache=cache, more=more)
 
 
-def _tool_choice(choice: wire.ToolChoice | None, tools: Sequence[Tool]) -> ToolChoice:
+def _tool_choice(choice: wire.ToolChoice | None, tools: Sequence[Tool | HostedTool]) -> ToolChoice:
     if choice is None or choice.type == "auto":
         return ToolChoice()
     if choice.type == "none":

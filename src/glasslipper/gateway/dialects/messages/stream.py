@@ -2,7 +2,8 @@
 
 Usage is not known when a stream opens: it is zero there and whole in `message_delta`, where
 clients take it from. Tool calls whose arguments arrive interleaved stay open beside each other;
-one whose arguments are whole is closed as soon as another block opens.
+one whose arguments are whole is closed as soon as another block opens. A block that only
+Anthropic has words for comes whole, its input as the one piece by which it grows.
 """
 
 from __future__ import annotations
@@ -10,26 +11,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
+from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.dialects.messages.answer import (
+    NOTHING,
     Block,
     MessageObject,
     RedactedBlock,
     TextBlock,
     ThinkingBlock,
-    ToolUseBlock,
     UsageObject,
+    call_block,
+    citation_of,
     is_object,
     stop_reason,
     stop_sequence,
     usage_object,
 )
 from glasslipper.gateway.dialects.messages.errors import encode_error
+from glasslipper.gateway.dialects.messages.kinds import DIALECT
 from glasslipper.gateway.dialects.messages.thinking import seal
 from glasslipper.kernel.errors import GlasslipperError
 from glasslipper.kernel.events import (
+    Aside,
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -52,7 +59,7 @@ class BlockStart(Struct, tag="content_block_start"):
     """The event that opens a block."""
 
     index: int
-    content_block: Block
+    content_block: Block | Raw
 
 
 class TextGrowth(Struct, tag="text_delta"):
@@ -65,6 +72,12 @@ class ThinkingGrowth(Struct, tag="thinking_delta"):
     """More thinking."""
 
     thinking: str
+
+
+class CitationGrowth(Struct, tag="citations_delta"):
+    """One more source that the words rest on."""
+
+    citation: Raw
 
 
 class SignatureGrowth(Struct, tag="signature_delta"):
@@ -83,7 +96,7 @@ class BlockDelta(Struct, tag="content_block_delta"):
     """The event by which a block grows."""
 
     index: int
-    delta: TextGrowth | ThinkingGrowth | SignatureGrowth | InputGrowth
+    delta: TextGrowth | CitationGrowth | ThinkingGrowth | SignatureGrowth | InputGrowth
 
 
 class BlockStop(Struct, tag="content_block_stop"):
@@ -97,8 +110,8 @@ class End(Struct):
 
     stop_reason: str | None
     stop_sequence: str | None
-    stop_details: None = None
-    container: None = None
+    stop_details: Raw | None = None
+    container: Raw | None = None
 
 
 class MessageDelta(Struct, tag="message_delta"):
@@ -106,6 +119,7 @@ class MessageDelta(Struct, tag="message_delta"):
 
     delta: End
     usage: UsageObject
+    context_management: Raw | UnsetType = UNSET
 
 
 _Frame = Start | BlockStart | BlockDelta | BlockStop | MessageDelta
@@ -116,6 +130,7 @@ PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 _STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 _encoder = msgspec.json.Encoder()
+_members: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw])
 
 
 class _Thought:
@@ -164,6 +179,8 @@ class EventEncoder:
         self._next = 0
         self._before_text: bytes | None = None
         self._text_index = 0
+        self._passage = 0
+        self._is_own = False
         self._thought: _Thought | None = None
         self._calls: dict[int, _Call] = {}
         self._ended: set[int] = set()
@@ -172,15 +189,23 @@ class EventEncoder:
 
     def encode(self, event: Event) -> bytes:
         """Return the frames of an event, or nothing where the event has none."""
-        if type(event) is TextDelta and self._before_text is not None:
+        if (
+            type(event) is TextDelta
+            and self._before_text is not None
+            and event.index == self._passage
+        ):
             return self._before_text + _encoder.encode(event.text) + b"}}\n\n"
         opening = b"" if self._begun else self._begin(event)
         match event:
             case TextDelta(text=text):
-                return opening + self._words(text)
+                return opening + self._words(text, event.index)
             case RefusalDelta(text=text):
                 self._refused = True
-                return opening + self._words(text)
+                return opening + self._words(text, self._passage)
+            case Cited():
+                return opening + self._cite(event)
+            case Aside() if event.dialect == DIALECT:
+                return opening + self._aside(event.raw)
             case ReasoningDelta():
                 return opening + self._think(event)
             case ToolCallDelta():
@@ -196,11 +221,17 @@ class EventEncoder:
         opening = b"" if self._begun else self._begin(None)
         ended = self._finished
         reason = stop_reason(
-            ended.reason if ended else None, ended.native if ended else None, refused=self._refused
+            ended.reason if ended else None,
+            ended.native if ended else None,
+            refused=self._refused,
+            is_own=self._is_own,
         )
+        more = ended.more if ended and self._is_own else NOTHING
+        stopped_by = (ended.stop if ended else None) or stop_sequence(reason, self._stops)
         closing = MessageDelta(
-            delta=End(reason, stop_sequence(reason, self._stops)),
-            usage=usage_object(bill, service_tier=self._tier),
+            delta=End(reason, stopped_by, more.get("stop_details"), more.get("container")),
+            usage=usage_object(bill, service_tier=self._tier, more=more),
+            context_management=more.get("context_management", UNSET),
         )
         return opening + self._close(calls=True) + _frame(closing) + _STOP
 
@@ -215,6 +246,7 @@ class EventEncoder:
         self._begun = True
         if isinstance(event, Started):
             self._tier = event.service_tier
+            self._is_own = event.dialect == DIALECT
         message = MessageObject(
             id=self._head.id,
             model=self._head.model,
@@ -226,16 +258,37 @@ class EventEncoder:
         )
         return _frame(Start(message))
 
-    def _words(self, text: str) -> bytes:
+    def _words(self, text: str, passage: int) -> bytes:
         if not text:
             return b""
-        frames = b""
-        if self._before_text is None:
-            frames = self._close() + self._open(TextBlock(""))
-            self._text_index = self._next - 1
-            growth = _frame(BlockDelta(self._text_index, TextGrowth("")))
-            self._before_text = growth.removesuffix(b'""}}\n\n')
+        frames = self._turn_to(passage)
         return frames + (self._before_text or b"") + _encoder.encode(text) + b"}}\n\n"
+
+    def _turn_to(self, passage: int) -> bytes:
+        """Return the frames that make a passage the open one."""
+        if self._before_text is not None and passage == self._passage:
+            return b""
+        frames = self._close() + self._open(TextBlock(""))
+        self._passage, self._text_index = passage, self._next - 1
+        growth = _frame(BlockDelta(self._text_index, TextGrowth("")))
+        self._before_text = growth.removesuffix(b'""}}\n\n')
+        return frames
+
+    def _cite(self, event: Cited) -> bytes:
+        frames = self._turn_to(event.index)
+        growth = CitationGrowth(citation_of(event.citation))
+        return frames + _frame(BlockDelta(self._text_index, growth))
+
+    def _aside(self, raw: Raw) -> bytes:
+        members = _members.decode(raw)
+        written, growth = members.get("input"), b""
+        frames = self._close()
+        index = self._next
+        if written is not None and bytes(written)[:1] == b"{":
+            members["input"] = Raw(b"{}")
+            growth = _frame(BlockDelta(index, InputGrowth(bytes(written).decode())))
+        opening = self._open(Raw(_encoder.encode(members)))
+        return frames + opening + growth + _frame(BlockStop(index))
 
     def _think(self, delta: ReasoningDelta) -> bytes:
         thought, frames = self._thought, b""
@@ -262,7 +315,7 @@ class EventEncoder:
             return b""
         call, frames = self._calls.get(delta.index), b""
         if call is None:
-            block = ToolUseBlock(delta.id or new_id("toolu"), delta.name or "", {})
+            block = call_block(delta.id or new_id("toolu"), delta.name or "", delta.more)
             frames = self._close() + self._open(block)
             call = self._calls[delta.index] = _Call(self._next - 1)
         if delta.arguments:
@@ -270,7 +323,7 @@ class EventEncoder:
             frames += _frame(BlockDelta(call.index, InputGrowth(delta.arguments)))
         return frames
 
-    def _open(self, block: Block) -> bytes:
+    def _open(self, block: Block | Raw) -> bytes:
         index, self._next = self._next, self._next + 1
         return _frame(BlockStart(index, block))
 

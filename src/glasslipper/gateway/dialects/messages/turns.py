@@ -1,7 +1,8 @@
 """The turns of a Messages request: from wire blocks to the kernel's messages.
 
 A user's turn becomes one tool message for each tool result in it, and a user message for what
-stands between them. Each role may carry only the blocks that belong to it.
+stands between them. Each role may carry only the blocks that belong to it; blocks that are
+Anthropic's own stay what they are, in the place where they stood.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from msgspec import Raw
 
 from glasslipper.gateway.dialects.body import invalid
 from glasslipper.gateway.dialects.messages import wire
+from glasslipper.gateway.dialects.messages.blocks import block_of, need_of
 from glasslipper.gateway.dialects.messages.kinds import (
     Cache,
     MessagesCall,
@@ -24,40 +26,47 @@ from glasslipper.gateway.dialects.messages.kinds import (
     More,
 )
 from glasslipper.gateway.dialects.messages.thinking import of_redacted, of_thinking
-from glasslipper.kernel.errors import BadJSON, Unsupported
+from glasslipper.kernel.errors import BadJSON
 from glasslipper.kernel.messages import (
+    AsidePart,
     FilePart,
     ImagePart,
     Message,
+    Need,
     Part,
     TextPart,
     ToolCall,
 )
 
 _Spoken = wire.Text | wire.Image | wire.Document
+Needs = list[Need]
 
 
 def messages_of(
-    system: str | Sequence[wire.Text] | None, turns: Sequence[wire.Turn]
+    system: str | Sequence[wire.Text] | None, turns: Sequence[wire.Turn], needs: Needs
 ) -> tuple[Message, ...]:
     """Return the messages that the system prompt and the turns of a request make.
 
+    What only Anthropic can be told is added to `needs`.
+
     Raises:
         InvalidRequest: A turn lacks what its role needs or has what it may not have.
-        Unsupported: A turn carries what no message can express.
     """
     messages: list[Message] = []
     if system:
-        messages.append(Message(role="system", parts=_parts(system, "$.system")))
+        words = (
+            [TextPart(text=system)] if isinstance(system, str) else [_text(one) for one in system]
+        )
+        messages.append(Message(role="system", parts=tuple(words)))
     for index, turn in enumerate(turns):
         path = f"$.messages[{index}].content"
         if turn.role == "assistant":
-            messages.append(_assistant(turn.content, path))
+            messages.append(_assistant(turn.content, path, needs))
             continue
         if turn.content == []:
             raise invalid(path, "must not be empty")
         if turn.role == "user":
-            messages.extend(_user(turn.content, path))
+            messages.extend(_user(turn.content, path, needs))
         else:
             messages.append(Message(role="system", parts=_instructions(turn.content, path)))
     return tuple(messages)
@@ -73,32 +82,33 @@ def told(**members: object) -> More:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _instructions(content: str | Sequence[wire.Block], path: str) -> tuple[Part, ...]:
+def _instructions(content: str | Sequence[Raw], path: str) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (TextPart(text=content),)
     parts: list[Part] = []
-    for index, block in enumerate(content):
+    for index, raw in enumerate(content):
+        block = block_of(raw, f"{path}[{index}]")
         if not isinstance(block, wire.Text):
             raise invalid(f"{path}[{index}].type", "a system message holds only text")
         parts.append(_text(block))
     return tuple(parts)
 
 
-def _user(content: str | Sequence[wire.Block], path: str) -> list[Message]:
+def _user(content: str | Sequence[Raw], path: str, needs: Needs) -> list[Message]:
     if isinstance(content, str):
         return [Message(role="user", parts=(TextPart(text=content),))]
     messages: list[Message] = []
     parts: list[Part] = []
-    for index, block in enumerate(content):
+    for index, raw in enumerate(content):
         at = f"{path}[{index}]"
-        match block:
+        match block := block_of(raw, at):
             case wire.ToolResult():
                 if parts:
                     messages.append(Message(role="user", parts=tuple(parts)))
                     parts = []
-                messages.append(_result(block, at))
-            case wire.Text() | wire.Image() | wire.Document():
-                parts.append(_part(block, at))
+                messages.append(_result(block, at, needs))
+            case wire.Text() | wire.Image() | wire.Document() | AsidePart():
+                parts.append(_part(block, at, needs))
             case _:
                 raise invalid(f"{at}.type", "only an assistant message may have this block")
     if parts:
@@ -106,17 +116,17 @@ def _user(content: str | Sequence[wire.Block], path: str) -> list[Message]:
     return messages
 
 
-def _assistant(content: str | Sequence[wire.Block], path: str) -> Message:
+def _assistant(content: str | Sequence[Raw], path: str, needs: Needs) -> Message:
     if isinstance(content, str):
         return Message(role="assistant", parts=(TextPart(text=content),))
     parts: list[Part] = []
     calls: list[ToolCall] = []
     before: list[int] = []
-    for index, block in enumerate(content):
+    for index, raw in enumerate(content):
         at = f"{path}[{index}]"
-        match block:
-            case wire.Text():
-                parts.append(_text(block))
+        match block := block_of(raw, at):
+            case wire.Text() | AsidePart():
+                parts.append(_part(block, at, needs))
             case wire.Thinking():
                 parts.append(of_thinking(block.thinking, block.signature))
             case wire.RedactedThinking():
@@ -160,8 +170,8 @@ def _object(raw: Raw, path: str) -> str:
     return text
 
 
-def _result(block: wire.ToolResult, path: str) -> Message:
-    parts = () if block.content is None else _parts(block.content, f"{path}.content")
+def _result(block: wire.ToolResult, path: str, needs: Needs) -> Message:
+    parts = () if block.content is None else _parts(block.content, f"{path}.content", needs)
     more = told(toolset_name=block.toolset_name)
     cache = marked(block.cache_control)
     if cache or more or block.is_error is not None:
@@ -176,18 +186,29 @@ def _result(block: wire.ToolResult, path: str) -> Message:
     return Message(role="tool", parts=parts, tool_call_id=block.tool_use_id)
 
 
-def _parts(content: str | Sequence[_Spoken], path: str) -> tuple[Part, ...]:
+def _parts(content: str | Sequence[Raw], path: str, needs: Needs) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (TextPart(text=content),)
-    return tuple(_part(block, f"{path}[{index}]") for index, block in enumerate(content))
+    parts: list[Part] = []
+    for index, raw in enumerate(content):
+        at = f"{path}[{index}]"
+        block = block_of(raw, at)
+        if not isinstance(block, _Spoken | AsidePart):
+            raise invalid(f"{at}.type", "a result cannot hold this block")
+        parts.append(_part(block, at, needs))
+    return tuple(parts)
 
 
-def _part(block: _Spoken, path: str) -> Part:
+def _part(block: _Spoken | AsidePart, path: str, needs: Needs) -> Part:
     match block:
+        case AsidePart():
+            if (need := need_of(block, path)) is not None:
+                needs.append(need)
+            return block
         case wire.Text():
             return _text(block)
         case wire.Image():
-            return _image(block, path)
+            return _image(block)
         case wire.Document():
             return _document(block)
 
@@ -199,11 +220,8 @@ def _text(block: wire.Text) -> TextPart:
     return TextPart(text=block.text, cache=cache)
 
 
-def _image(block: wire.Image, path: str) -> ImagePart:
+def _image(block: wire.Image) -> ImagePart:
     source = block.source
-    if isinstance(source, wire.FileId):
-        at = f"{path}.source"
-        raise Unsupported(f"`{at}`: a picture is data or an address.", param=at)
     url = source.url if isinstance(source, wire.Address) else _data_url(source)
     cache, more = marked(block.cache_control), told(transformations=block.transformations)
     if cache or more:

@@ -1,7 +1,7 @@
 """A Messages request as clients write it: Anthropic's, with OpenRouter's extras.
 
-These types say which JSON is well formed and nothing about what it means; `messages_request` and
-`messages_turns` do. Top-level members that are not declared here are not errors: they travel on
+These types say which JSON is well formed and nothing about what it means; `request` and `turns`
+do. Top-level members that are not declared here are not errors: they travel on
 as raw JSON.
 """
 
@@ -65,7 +65,7 @@ class Text(Struct, frozen=True, tag="text"):
 class Image(Struct, frozen=True, tag="image"):
     """A block: a picture."""
 
-    source: Base64 | Address | FileId
+    source: Base64 | Address
     cache_control: CacheControl | None = None
     transformations: object = None
 
@@ -92,10 +92,10 @@ class ToolUse(Struct, frozen=True, tag="tool_use"):
 
 
 class ToolResult(Struct, frozen=True, tag="tool_result"):
-    """A block: what a tool call brought."""
+    """A block: what a tool call brought. Its blocks are those that a user may say."""
 
     tool_use_id: Name
-    content: str | list[Text | Image | Document] | None = None
+    content: str | list[Raw] | None = None
     is_error: bool | None = None
     cache_control: CacheControl | None = None
     toolset_name: str | None = None
@@ -114,18 +114,41 @@ class RedactedThinking(Struct, frozen=True, tag="redacted_thinking"):
     data: str
 
 
+class SearchResult(Struct, frozen=True, tag="search_result"):
+    """A block: something that was found, to be cited."""
+
+    source: str
+    title: str
+    content: list[Text]
+
+
 Block = Text | Image | Document | ToolUse | ToolResult | Thinking | RedactedThinking
+
+TYPES = frozenset(
+    {"text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking"}
+)
+"""Types of blocks that have a meaning here; any other is Anthropic's own."""
+
+SOURCES = frozenset({"base64", "url", "file", "text"})
+"""Types of sources that have a meaning here."""
+
+
+class Kind(Struct, frozen=True):
+    """Of which type something is."""
+
+    type: str
+    source: Raw = Raw()
 
 
 class Turn(Struct, frozen=True):
-    """A message. Which blocks belong to which role is not said here."""
+    """A message. Which blocks there are, and which belong to which role, is not said here."""
 
     role: Literal["user", "assistant", "system"]
-    content: str | list[Block]
+    content: str | list[Raw]
 
 
 class Tool(Struct, frozen=True):
-    """A tool. Types other than `custom` are the provider's own and are not supported."""
+    """A tool. Types other than `custom` are the provider's own."""
 
     name: str | None = None
     type: str | None = None
@@ -187,7 +210,7 @@ class CountRequest(Struct, frozen=True, kw_only=True):
     model: Name
     messages: Annotated[list[Turn], Meta(min_length=1)]
     system: str | list[Text] | None = None
-    tools: list[Tool] | None = None
+    tools: list[Raw] | None = None
     tool_choice: ToolChoice | None = None
     thinking: Think | None = None
     output_config: OutputConfig | None = None

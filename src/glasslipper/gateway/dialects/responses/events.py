@@ -17,6 +17,7 @@ from glasslipper.gateway.dialects.responses.output import (
     OutputText,
     ReasoningText,
     SummaryText,
+    UrlCitation,
 )
 
 DONE = b"data: [DONE]\n\n"
@@ -115,6 +116,13 @@ class TextDelta(OfPart, tag="response.output_text.delta", kw_only=True):
 
     delta: str
     logprobs: list[Chosen] = field(default_factory=list[Chosen])
+
+
+class Annotated(OfPart, tag="response.output_text.annotation.added", kw_only=True):
+    """One more source of the words."""
+
+    annotation_index: int
+    annotation: UrlCitation
 
 
 class TextDone(OfPart, tag="response.output_text.done", kw_only=True):

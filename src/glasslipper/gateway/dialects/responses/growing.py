@@ -19,18 +19,22 @@ from glasslipper.gateway.dialects.responses.output import (
     ReasoningText,
     SummaryText,
     TextCallItem,
+    UrlCitation,
     call_item,
     logprob_list,
     reasoning_item,
+    url_citation,
 )
 from glasslipper.gateway.dialects.responses.tools import Origin, text_of
 from glasslipper.gateway.dialects.responses.wire import Status
 from glasslipper.kernel.events import (
+    Cited,
     Folder,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
     ToolCallDelta,
+    placed,
 )
 from glasslipper.kernel.messages import ReasoningPart, ToolCall
 
@@ -47,6 +51,8 @@ class GrowingMessage:
         self._parts: list[OutputText | OutputRefusal] = []
         self._words: list[str] = []
         self._logprobs: list[Chosen] = []
+        self._cited: list[UrlCitation] = []
+        self._before = 0
         self._kind: type[OutputText | OutputRefusal] | None = None
 
     def item(self, status: Status) -> MessageItem:
@@ -64,6 +70,15 @@ class GrowingMessage:
     def note_words(self, text: str) -> None:
         """Take in some words whose event is written elsewhere."""
         self._words.append(text)
+
+    def cite(self, event: Cited) -> Events:
+        """Yield the event of a source; one that is no page has none."""
+        yield from self.turn_to(OutputText)
+        end = self._before + sum(map(len, self._words))
+        page = url_citation(placed(event.citation, self._before, end))
+        if page is not None:
+            yield events.Annotated(**self.at(), annotation_index=len(self._cited), annotation=page)
+            self._cited.append(page)
 
     def refuse(self, delta: RefusalDelta) -> Events:
         """Yield the events of some words of a refusal."""
@@ -88,7 +103,8 @@ class GrowingMessage:
                 yield events.RefusalDone(**self.at(), refusal=part.refusal)
             yield events.PartDone(**self.at(), part=part)
             self._parts.append(part)
-        self._words, self._logprobs, self._kind = [], [], None
+        self._before += sum(map(len, self._words))
+        self._words, self._logprobs, self._cited, self._kind = [], [], [], None
 
     def at(self) -> events.AtPart:
         """Return where the open part is."""
@@ -101,7 +117,7 @@ class GrowingMessage:
     def _current(self) -> list[OutputText | OutputRefusal]:
         words = "".join(self._words)
         if self._kind is OutputText:
-            return [OutputText(words, logprobs=self._logprobs)]
+            return [OutputText(words, self._cited, self._logprobs)]
         return [OutputRefusal(words)] if self._kind is OutputRefusal else []
 
 

@@ -16,7 +16,7 @@ from glasslipper.gateway.dialects.responses.ids import item_id
 from glasslipper.gateway.dialects.responses.seal import seal
 from glasslipper.gateway.dialects.responses.tools import Origin, text_of
 from glasslipper.gateway.dialects.responses.wire import Status
-from glasslipper.kernel.events import Answer, TokenLogprob
+from glasslipper.kernel.events import Answer, Citation, TokenLogprob
 from glasslipper.kernel.messages import ReasoningPart, ToolCall
 
 
@@ -34,11 +34,20 @@ class Chosen(Alternative):
     top_logprobs: list[Alternative] = field(default_factory=list[Alternative])
 
 
+class UrlCitation(Struct, tag="url_citation"):
+    """A page that some of the words rest on, counted in characters."""
+
+    url: str
+    title: str
+    start_index: int
+    end_index: int
+
+
 class OutputText(Struct, tag="output_text"):
     """A part: words of the answer."""
 
     text: str
-    annotations: list[object] = field(default_factory=list[object])
+    annotations: list[UrlCitation] = field(default_factory=list[UrlCitation])
     logprobs: list[Chosen] = field(default_factory=list[Chosen])
 
 
@@ -118,7 +127,8 @@ def output_of(
     thoughts = answer.reasoning if shows_thoughts else ()
     content: list[OutputText | OutputRefusal] = []
     if answer.text or not (answer.refusal or answer.tool_calls or thoughts):
-        content.append(OutputText(answer.text, logprobs=logprob_list(answer.logprobs)))
+        cited = [page for one in answer.citations if (page := url_citation(one)) is not None]
+        content.append(OutputText(answer.text, cited, logprob_list(answer.logprobs)))
     if answer.refusal:
         content.append(OutputRefusal(answer.refusal))
     places = count()
@@ -135,6 +145,13 @@ def output_of(
             for origin in [origins.get(call.name)]
         ),
     ]
+
+
+def url_citation(citation: Citation) -> UrlCitation | None:
+    """Return a source in the words of this dialect, if it is a page."""
+    if not citation.url:
+        return None
+    return UrlCitation(citation.url, citation.title or "", citation.start or 0, citation.end or 0)
 
 
 def reasoning_item(name: str, part: ReasoningPart, *, status: Status) -> ReasoningItem:

@@ -31,6 +31,7 @@ from glasslipper.gateway.dialects.responses.wire import Status
 from glasslipper.kernel.clock import Clock, SystemClock
 from glasslipper.kernel.errors import GlasslipperError
 from glasslipper.kernel.events import (
+    Cited,
     Event,
     Finished,
     ReasoningDelta,
@@ -111,6 +112,8 @@ class EventEncoder:
         match event:
             case TextDelta() if event.text or event.logprobs:
                 self._say(event)
+            case Cited():
+                self._tell(*self._message().cite(event))
             case RefusalDelta() if event.text:
                 self._tell(*self._message().refuse(event))
                 self._before_words = b""

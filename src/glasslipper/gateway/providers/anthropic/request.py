@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import cast
 
 import msgspec
+from msgspec import Raw
 
 from glasslipper.gateway.dialects.messages.kinds import (
     MessagesReasoning,
@@ -19,7 +20,7 @@ from glasslipper.gateway.dialects.messages.kinds import (
     MessagesTool,
 )
 from glasslipper.gateway.providers.anthropic.models import Traits, traits
-from glasslipper.gateway.providers.anthropic.turns import Json, marked, turns_of
+from glasslipper.gateway.providers.anthropic.turns import Block, Json, marked, turns_of
 from glasslipper.kernel.errors import InvalidRequest, Unsupported
 from glasslipper.kernel.messages import Reasoning, Request, ResponseFormat, Tool
 
@@ -206,7 +207,7 @@ def _budget(wish: Reasoning, max_tokens: int) -> int | None:
 
 
 def _forces_a_call(request: Request) -> bool:
-    return bool(request.tools) and request.tool_choice.mode == "required"
+    return bool(request.tools or request.hosted) and request.tool_choice.mode == "required"
 
 
 def _resumes_without_thinking(body: Json) -> bool:
@@ -217,10 +218,14 @@ def _resumes_without_thinking(body: Json) -> bool:
     messages = cast("list[Json]", body["messages"])
     if len(messages) < 2 or messages[-1]["role"] != "user":
         return False
-    last, before = (cast("list[Json]", message["content"]) for message in reversed(messages[-2:]))
-    if all(block["type"] != "tool_result" for block in last):
+    last, before = (cast("list[Block]", message["content"]) for message in reversed(messages[-2:]))
+    if all(_type(block) != "tool_result" for block in last):
         return False
-    return before[0]["type"] not in ("thinking", "redacted_thinking")
+    return _type(before[0]) not in ("thinking", "redacted_thinking")
+
+
+def _type(block: Block) -> object:
+    return None if isinstance(block, Raw) else block["type"]
 
 
 def _output_config(request: Request, known: Traits) -> Json:
@@ -267,9 +272,12 @@ def _format(wanted: ResponseFormat) -> Json:
 
 
 def _tools(request: Request) -> Json:
-    if not request.tools:
+    if not (request.tools or request.hosted):
         return {}
-    body: Json = {"tools": [_tool(tool) for tool in request.tools]}
+    tools: list[Json | Raw] = [_tool(tool) for tool in request.tools]
+    for tool in reversed(request.hosted):
+        tools.insert(tool.place, tool.raw)
+    body: Json = {"tools": tools}
     choice = _tool_choice(request)
     if choice is not None:
         body["tool_choice"] = choice

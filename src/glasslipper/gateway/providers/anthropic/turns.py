@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.messages.kinds import (
+    DIALECT,
     FORMAT,
     Cache,
     MessagesCall,
@@ -29,6 +30,7 @@ from glasslipper.gateway.dialects.messages.kinds import (
 )
 from glasslipper.kernel.errors import InvalidRequest, Unsupported
 from glasslipper.kernel.messages import (
+    AsidePart,
     AudioPart,
     FilePart,
     ImagePart,
@@ -42,6 +44,7 @@ from glasslipper.kernel.messages import (
 )
 
 Json = dict[str, object]
+Block = Json | Raw
 
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?P<rest>[^,]*),(?P<data>.*)\Z", re.DOTALL)
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]")
@@ -51,7 +54,7 @@ _objects: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw])
 class Turns(Struct):
     """What goes to the top, and the turns below it."""
 
-    system: list[Json]
+    system: list[Block]
     messages: list[Json]
 
 
@@ -69,7 +72,7 @@ def turns_of(request: Request) -> Turns:
     turns = Turns(system=[], messages=[])
     for message in request.messages:
         if message.role in ("system", "developer"):
-            blocks = [block for part in message.parts for block in _blocks(part)]
+            blocks = _all(message.parts)
             if stays and turns.messages:
                 _append(turns.messages, "system", blocks)
             else:
@@ -90,23 +93,23 @@ def marked(block: Json, cache: Cache) -> Json:
     return {**block, "cache_control": {"type": "ephemeral"}} if cache else block
 
 
-def _append(messages: list[Json], role: str, blocks: list[Json]) -> None:
+def _append(messages: list[Json], role: str, blocks: list[Block]) -> None:
     if not blocks:
         return
     if messages and messages[-1]["role"] == role:
-        cast("list[Json]", messages[-1]["content"]).extend(blocks)
+        cast("list[Block]", messages[-1]["content"]).extend(blocks)
     else:
         messages.append({"role": role, "content": blocks})
 
 
-def _all(parts: Iterable[Part]) -> list[Json]:
+def _all(parts: Iterable[Part]) -> list[Block]:
     return [block for part in parts for block in _blocks(part)]
 
 
-def _spoken(message: Message) -> list[Json]:
+def _spoken(message: Message) -> list[Block]:
     if not isinstance(message, MessagesTurn):
         return [*_all(message.parts), *map(_call, message.tool_calls)]
-    blocks: list[Json] = []
+    blocks: list[Block] = []
     said = 0
     for call, before in zip(message.tool_calls, message.parts_before, strict=True):
         blocks += [*_all(message.parts[said:before]), _call(call)]
@@ -114,8 +117,10 @@ def _spoken(message: Message) -> list[Json]:
     return [*blocks, *_all(message.parts[said:])]
 
 
-def _blocks(part: Part) -> Sequence[Json]:
+def _blocks(part: Part) -> Sequence[Block]:
     match part:
+        case AsidePart():
+            return _aside(part)
         case TextPart():
             return (_text(part),) if part.text else ()
         case ImagePart():
@@ -128,6 +133,12 @@ def _blocks(part: Part) -> Sequence[Json]:
             return ({"type": "text", "text": part.text},) if part.text else ()
         case AudioPart():
             raise Unsupported("Anthropic's models do not listen to sound.", param="$.messages")
+
+
+def _aside(part: AsidePart) -> Sequence[Block]:
+    if part.dialect == DIALECT:
+        return (part.raw,)
+    return ({"type": "text", "text": part.text},) if part.text else ()
 
 
 def _text(part: TextPart) -> Json:

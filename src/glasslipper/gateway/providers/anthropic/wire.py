@@ -44,6 +44,25 @@ class UsageObject(Struct, frozen=True):
     service_tier: str | None = None
 
 
+class MoreUsage(Struct, frozen=True):
+    """What a usage object says besides tokens, as it stands there."""
+
+    server_tool_use: Raw = Raw()
+    inference_geo: Raw = Raw()
+    iterations: Raw = Raw()
+    speed: Raw = Raw()
+
+
+class Source(Struct, frozen=True):
+    """What citations of every kind say of their source."""
+
+    url: str | None = None
+    source: str | None = None
+    title: str | None = None
+    document_title: str | None = None
+    cited_text: str | None = None
+
+
 class Block(Struct, frozen=True):
     """A block of an answer, whole or as it opens."""
 
@@ -55,6 +74,9 @@ class Block(Struct, frozen=True):
     id: str | None = None
     name: str | None = None
     input: Raw = field(default_factory=Raw)
+    citations: list[Raw] | None = None
+    caller: Raw = field(default_factory=Raw)
+    toolset_name: Raw = field(default_factory=Raw)
 
 
 class Delta(Struct, frozen=True):
@@ -65,18 +87,27 @@ class Delta(Struct, frozen=True):
     thinking: str | None = None
     signature: str | None = None
     partial_json: str | None = None
+    citation: Raw = field(default_factory=Raw)
+
+
+class Ending(Struct, frozen=True):
+    """Why a message ended, and what else is said of the whole of it."""
+
     stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: Raw = field(default_factory=Raw)
+    container: Raw = field(default_factory=Raw)
 
 
-class Message(Struct, frozen=True):
+class Message(Ending, frozen=True):
     """A whole message, or what opens a stream."""
 
     type: str | None = None
     id: str | None = None
     model: str | None = None
-    content: list[Block] | None = None
-    stop_reason: str | None = None
-    usage: UsageObject | None = None
+    content: list[Raw] | None = None
+    usage: Raw = field(default_factory=Raw)
+    context_management: Raw = field(default_factory=Raw)
     error: Anything = None
 
 
@@ -86,9 +117,10 @@ class StreamEvent(Struct, frozen=True):
     type: str | None = None
     message: Message | None = None
     index: int = 0
-    content_block: Block | None = None
-    delta: Delta | None = None
-    usage: UsageObject | None = None
+    content_block: Raw = field(default_factory=Raw)
+    delta: Raw = field(default_factory=Raw)
+    usage: Raw = field(default_factory=Raw)
+    context_management: Raw = field(default_factory=Raw)
     error: Anything = None
 
 

@@ -8,17 +8,21 @@ back until the end; the usage, which every piece tells anew, comes once, last.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import msgspec
+from msgspec import Raw, structs
 from msgspec.json import Decoder
 
+from glasslipper.gateway.dialects.gemini.wire import member
 from glasslipper.gateway.providers.gemini import wire
 from glasslipper.gateway.providers.gemini.refusal import NAME, Refusals
-from glasslipper.gateway.providers.gemini.turns import FORMAT
+from glasslipper.gateway.providers.gemini.turns import DIALECT, FORMAT
 from glasslipper.gateway.providers.gemini.usage import usage_of
 from glasslipper.gateway.sse import Splitter
 from glasslipper.kernel.errors import StreamBroken
 from glasslipper.kernel.events import (
+    Aside,
     Event,
     Finished,
     ReasoningDelta,
@@ -55,11 +59,25 @@ _FINISH: dict[str, FinishReason] = {
 }
 """Google's words for an end; one that is not listed means that the answer is whole."""
 
+T = TypeVar("T")
+
 _NO_REASON = frozenset({"", "FINISH_REASON_UNSPECIFIED"})
 _NO_BLOCK = frozenset({"", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"})
 LEAST_LOGPROB = -9999.0
 
+_OWN = (
+    "avg_logprobs",
+    "citation_metadata",
+    "finish_message",
+    "grounding_metadata",
+    "safety_ratings",
+    "url_context_metadata",
+)
+"""Members of a candidate that other dialects have no words for."""
+
 _decoder: Decoder[wire.Chunk | list[wire.Chunk]] = Decoder(wire.Chunk | list[wire.Chunk])
+_parts = Decoder(wire.Part)
+_feedbacks = Decoder(wire.PromptFeedback)
 
 
 class Reading:
@@ -76,6 +94,8 @@ class Reading:
         self._calls = 0
         self._thoughts = 0
         self._is_thinking = False
+        self._passage = 0
+        self._more: dict[str, Raw] = {}
 
     @property
     def has_finished(self) -> bool:
@@ -119,7 +139,7 @@ class Reading:
         reason = self._finish
         if reason == "stop" and self._calls:
             reason = "tool_calls"
-        events: list[Event] = [Finished(reason=reason, native=self._native)]
+        events: list[Event] = [Finished(reason=reason, native=self._native, more=self._more)]
         if self._attempt.usage is not None:
             events.append(Spent(usage=self._attempt.usage))
         return events
@@ -130,20 +150,30 @@ class Reading:
             self._attempt.usage = usage_of(told)
         if not self._started and (chunk.response_id or chunk.model_version or chunk.candidates):
             self._started = True
-            yield Started(model=chunk.model_version or None, upstream_id=chunk.response_id or None)
+            yield Started(
+                model=chunk.model_version or None,
+                upstream_id=chunk.response_id or None,
+                dialect=DIALECT,
+            )
         for candidate in chunk.candidates or ():
             if not candidate.index:
                 yield from self._candidate(candidate)
-        blocked = (chunk.prompt_feedback and chunk.prompt_feedback.block_reason) or ""
+        if not _is_said(chunk.prompt_feedback):
+            return
+        self._more["promptFeedback"] = chunk.prompt_feedback.copy()
+        blocked = _decoded(_feedbacks, chunk.prompt_feedback).block_reason or ""
         if blocked not in _NO_BLOCK and self._finish is None:
             self._finish, self._native = "content_filter", blocked
 
     def _candidate(self, candidate: wire.Candidate) -> Iterator[Event]:
         logprobs = _logprobs(candidate.logprobs_result)
-        for part in (candidate.content and candidate.content.parts) or ():
-            for event in self._part(part):
+        for name in _OWN:
+            if _is_said(raw := getattr(candidate, name)):
+                self._more[member(name)] = raw.copy()
+        for raw in (candidate.content and candidate.content.parts) or ():
+            for event in self._part(_decoded(_parts, raw), raw):
                 if logprobs and isinstance(event, TextDelta):
-                    event = TextDelta(text=event.text, logprobs=logprobs)
+                    event = structs.replace(event, logprobs=logprobs)
                     logprobs = ()
                 yield event
         if logprobs:
@@ -152,7 +182,7 @@ class Reading:
         if word not in _NO_REASON and self._finish is None:
             self._finish, self._native = _FINISH.get(word, "stop"), word
 
-    def _part(self, part: wire.Part) -> Iterator[Event]:
+    def _part(self, part: wire.Part, raw: Raw) -> Iterator[Event]:
         if part.thought and part.function_call is None:
             yield from self._thought(part)
             return
@@ -162,8 +192,12 @@ class Reading:
         if part.function_call is not None:
             yield from self._call(part.function_call, part.thought_signature)
             return
+        if part.text is None and not part.thought_signature and bytes(raw) != b"{}":
+            yield Aside(dialect=DIALECT, raw=raw.copy())
+            self._passage += 1
+            return
         if part.text:
-            yield TextDelta(text=part.text)
+            yield TextDelta(text=part.text, index=self._passage)
         if part.thought_signature:
             yield self._signature(part.thought_signature, None)
 
@@ -195,6 +229,17 @@ class Reading:
         index = self._thoughts
         self._thoughts += 1
         return ReasoningDelta(encrypted=signature, format=FORMAT, id=call_id, index=index)
+
+
+def _is_said(raw: Raw) -> bool:
+    return bytes(raw) not in (b"", b"null")
+
+
+def _decoded(decoder: Decoder[T], raw: Raw) -> T:
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise StreamBroken(f"{NAME} sent what is no answer: {error}.") from None
 
 
 def _logprobs(told: wire.LogprobsResult | None) -> tuple[TokenLogprob, ...]:

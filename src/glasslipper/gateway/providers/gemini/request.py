@@ -16,9 +16,9 @@ from msgspec.json import Decoder
 from glasslipper.gateway.providers.gemini.models import thinking_config, wants_signatures
 from glasslipper.gateway.providers.gemini.turns import Json, conversation
 from glasslipper.kernel.errors import InvalidRequest
-from glasslipper.kernel.messages import Request, ResponseFormat, Sampling, Tool, ToolChoice
+from glasslipper.kernel.messages import Request, ResponseFormat, Sampling, Tool
 
-_PASSED = ("safetySettings", "labels")
+_PASSED = ("cachedContent", "labels", "safetySettings")
 _TIERS = frozenset({"flex", "priority", "standard"})
 _SEEDS = 2**31
 
@@ -41,16 +41,21 @@ def encode_request(request: Request, *, upstream_model: str, base_url: str) -> b
     config = {
         **_sampling(request.sampling),
         **_format(request.response_format),
-        **_own_config(request.extra),
+        **_own(request.extra, "generationConfig"),
     }
     thinking = thinking_config(request.reasoning, upstream_model)
     if thinking:
         config["thinkingConfig"] = thinking
     if config:
         body["generationConfig"] = config
+    tools: list[Json | Raw] = [tool.raw for tool in request.hosted]
     if request.tools:
-        body["tools"] = [{"functionDeclarations": [_tool(tool) for tool in request.tools]}]
-        body |= _tool_config(request.tool_choice)
+        tools.insert(0, {"functionDeclarations": [_tool(tool) for tool in request.tools]})
+    if tools:
+        body["tools"] = tools
+    calling = {**_calling(request), **_own(request.extra, "toolConfig")}
+    if calling:
+        body["toolConfig"] = calling
     if request.service_tier in _TIERS:
         body["serviceTier"] = request.service_tier
     body |= {name: request.extra[name] for name in _PASSED if name in request.extra}
@@ -69,13 +74,14 @@ def write_json(body: Json) -> bytes:
         raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from None
 
 
-def _own_config(extra: Mapping[str, Raw]) -> Json:
-    if "generationConfig" not in extra:
+def _own(extra: Mapping[str, Raw], name: str) -> Json:
+    """Return the members of an object that are Google's own."""
+    if name not in extra:
         return {}
     try:
-        return dict(_members.decode(extra["generationConfig"]))
+        return dict(_members.decode(extra[name]))
     except msgspec.DecodeError:
-        path = "$.generationConfig"
+        path = f"$.{name}"
         raise InvalidRequest(f"`{path}`: expected `object`.", param=path) from None
 
 
@@ -113,11 +119,14 @@ def _tool(tool: Tool) -> Json:
     return declared
 
 
-def _tool_config(choice: ToolChoice) -> Json:
+def _calling(request: Request) -> Json:
+    choice = request.tool_choice
+    if not request.tools:
+        return {}
     if choice.name is not None:
         config: Json = {"mode": "ANY", "allowedFunctionNames": [choice.name]}
     elif choice.mode != "auto":
         config = {"mode": "ANY" if choice.mode == "required" else "NONE"}
     else:
         return {}
-    return {"toolConfig": {"functionCallingConfig": config}}
+    return {"functionCallingConfig": config}

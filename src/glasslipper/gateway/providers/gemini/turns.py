@@ -16,6 +16,7 @@ from msgspec.json import Decoder
 from glasslipper.gateway.providers.gemini.media import Json, media_part
 from glasslipper.kernel.errors import InvalidRequest, Unsupported
 from glasslipper.kernel.messages import (
+    AsidePart,
     Message,
     ReasoningPart,
     RefusalPart,
@@ -26,10 +27,14 @@ from glasslipper.kernel.messages import (
 FORMAT = "google-gemini-v1"
 """The format of thinking that Google signed."""
 
+DIALECT = "gemini"
+"""What this codec's own words are called."""
+
 UNSIGNED = "skip_thought_signature_validator"
 """What Google wants instead of a signature on a call that another model made."""
 
 _members: Decoder[dict[str, Raw]] = Decoder(dict[str, Raw])
+_parts: Decoder[Json] = Decoder(Json)
 
 
 class Conversation(Struct, frozen=True):
@@ -88,6 +93,8 @@ class _Writer:
         parts: list[Json] = []
         for part in message.parts:
             match part:
+                case AsidePart():
+                    parts.extend(_aside(part))
                 case TextPart() | RefusalPart():
                     parts.append({"text": part.text})
                 case ReasoningPart():
@@ -103,6 +110,8 @@ class _Writer:
         loose: list[str] = []  # signatures of words that are still to come
         for part in message.parts:
             match part:
+                case AsidePart():
+                    parts.extend(_aside(part))
                 case TextPart() | RefusalPart():
                     if part.text:
                         said: Json = {"text": part.text}
@@ -158,6 +167,13 @@ def _system(message: Message, path: str) -> list[Json]:
             raise Unsupported(f"`{where}`: to Gemini a system speaks in text only.", param=where)
         parts.append({"text": part.text})
     return parts
+
+
+def _aside(part: AsidePart) -> Sequence[Json]:
+    """Return a part that stands as Google wrote it, or what can be read of another's."""
+    if part.dialect == DIALECT:
+        return (_parts.decode(part.raw),)
+    return ({"text": part.text},) if part.text else ()
 
 
 def _thought(part: ReasoningPart) -> list[Json]:

@@ -21,7 +21,7 @@ class FunctionCall(Struct, frozen=True, rename="camel"):
 
 
 class Part(Struct, frozen=True, rename="camel"):
-    """Words, a thought, or a call."""
+    """Words, a thought, or a call; anything else is Google's own."""
 
     text: str | None = None
     thought: bool | None = None
@@ -32,7 +32,7 @@ class Part(Struct, frozen=True, rename="camel"):
 class Content(Struct, frozen=True, rename="camel"):
     """What the model says; without parts where it had no tokens left to say it."""
 
-    parts: list[Part] | None = None
+    parts: list[Raw] | None = None
 
 
 class LogprobsCandidate(Struct, frozen=True, rename="camel"):
@@ -62,6 +62,12 @@ class Candidate(Struct, frozen=True, rename="camel"):
     finish_reason: str | None = None
     logprobs_result: LogprobsResult | None = None
     index: int | None = None
+    avg_logprobs: Raw = Raw()
+    citation_metadata: Raw = Raw()
+    finish_message: Raw = Raw()
+    grounding_metadata: Raw = Raw()
+    safety_ratings: Raw = Raw()
+    url_context_metadata: Raw = Raw()
 
 
 class ModalityCount(Struct, frozen=True, rename="camel"):
@@ -95,7 +101,7 @@ class Chunk(Struct, frozen=True, rename="camel"):
     """A whole answer, or a piece of one."""
 
     candidates: list[Candidate] | None = None
-    prompt_feedback: PromptFeedback | None = None
+    prompt_feedback: Raw = Raw()
     usage_metadata: UsageMetadata | None = None
     model_version: str | None = None
     response_id: str | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from msgspec import ValidationError, structs
+from msgspec import Raw, ValidationError, structs
 from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.chat.thoughts import ENCRYPTED, SUMMARY, TEXT, Detail, Thoughts
@@ -20,6 +20,8 @@ from glasslipper.gateway.providers.openai.usage import usage_of
 from glasslipper.gateway.sse import Splitter
 from glasslipper.kernel.errors import StreamBroken
 from glasslipper.kernel.events import (
+    Citation,
+    Cited,
     Event,
     Finished,
     RefusalDelta,
@@ -55,6 +57,7 @@ _FINISH: dict[str, FinishReason] = {
 LEAST_LOGPROB = -9999.0
 
 _decoder = Decoder(wire.Chunk)
+_annotations = Decoder(wire.Annotation)
 
 
 class Reading:
@@ -166,6 +169,8 @@ class Reading:
                 events.extend(self._think(piece))
             if piece.content or choice.logprobs is not None:
                 events.extend(self._say(piece.content, _logprobs(choice.logprobs)))
+            if piece.annotations:
+                events.extend(map(_cited, piece.annotations))
             if piece.refusal:
                 events.append(RefusalDelta(text=piece.refusal))
             if piece.tool_calls:
@@ -202,6 +207,24 @@ class Reading:
                 yield self._thoughts.plain(_thinking(part.thinking))
             if part.text:
                 yield TextDelta(text=part.text)
+
+
+def _cited(told: Raw) -> Cited:
+    try:
+        page = _annotations.decode(told).url_citation or wire.UrlCitation()
+    except (msgspec.DecodeError, UnicodeError):
+        page = wire.UrlCitation()
+    return Cited(
+        citation=Citation(
+            dialect="chat",
+            raw=told.copy(),
+            url=page.url,
+            title=page.title,
+            text=page.content,
+            start=page.start_index,
+            end=page.end_index,
+        )
+    )
 
 
 def _thinking(told: str | Sequence[wire.Thought]) -> str:

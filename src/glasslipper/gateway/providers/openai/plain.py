@@ -7,9 +7,9 @@ an answer has is read by `answer`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import DecodeError, Struct, ValidationError
+from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
 from msgspec.json import Decoder, Encoder
 
 from glasslipper.gateway.dialects.chat.plain import PlainRequest
@@ -53,6 +53,7 @@ class PlainMessage(Struct, frozen=True, gc=False):
     reasoning_content: Literal[""] | None = None
     reasoning_details: None = None
     tool_calls: None = None
+    annotations: Annotated[list[Raw], Meta(max_length=0)] | None = None
 
 
 class PlainChoice(Struct, frozen=True):

@@ -20,10 +20,12 @@ from glasslipper.gateway.providers.openai.reasoning import reasoning_members
 from glasslipper.gateway.providers.table import Provider
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.kernel.messages import (
+    AsidePart,
     AudioPart,
     FilePart,
     ImagePart,
     Message,
+    Part,
     ReasoningPart,
     RefusalPart,
     Request,
@@ -199,7 +201,9 @@ def _response_format(wanted: ResponseFormat) -> Json:
 
 def _message(message: Message, provider: Provider) -> Json:
     is_plain = message.role != "developer" or provider.knows_developer
-    said = [part for part in message.parts if not isinstance(part, ReasoningPart)]
+    said = [
+        part for part in message.parts if not isinstance(part, ReasoningPart) and not _is_mute(part)
+    ]
     body: Json = {
         "role": message.role if is_plain else "system",
         "content": _content(said, provider, is_optional=message.role == "assistant"),
@@ -213,7 +217,7 @@ def _message(message: Message, provider: Provider) -> Json:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
+                "function": {"name": call.name, "arguments": _arguments(call.arguments)},
             }
             for call in message.tool_calls
         ]
@@ -221,6 +225,16 @@ def _message(message: Message, provider: Provider) -> Json:
         return body
     thoughts = [part for part in message.parts if isinstance(part, ReasoningPart)]
     return body | _thinking(thoughts, provider)
+
+
+def _is_mute(part: Part) -> bool:
+    """Tell whether a part says nothing to anybody but one dialect."""
+    return isinstance(part, AsidePart) and not part.text
+
+
+def _arguments(text: str) -> str:
+    """Return arguments as JSON: an empty text, which some take for none, is an empty object."""
+    return text if text.strip() else "{}"
 
 
 def _content(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 Count = int | float | None
 Anything = dict[str, object] | list[object] | str | float | bool | None
@@ -66,6 +66,24 @@ class Delta(Struct, frozen=True):
     reasoning_content: str | None = None
     reasoning_details: list[ReasoningDetail] | None = None
     tool_calls: list[Call] | None = None
+    annotations: list[Raw] | None = None
+
+
+class UrlCitation(Struct, frozen=True):
+    """A page that words rest on."""
+
+    url: str | None = None
+    title: str | None = None
+    content: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class Annotation(Struct, frozen=True):
+    """What is said about some words; only citations of pages mean something here."""
+
+    type: str | None = None
+    url_citation: UrlCitation | None = None
 
 
 class Alternative(Struct, frozen=True):
