@@ -22,6 +22,7 @@ from glasslipper.gateway.api import (
     feedback,
     offered,
     pricelist,
+    reroutes,
     shapes,
 )
 from glasslipper.gateway.dialects import embeddings, errors
@@ -126,6 +127,12 @@ OPERATIONS = (
               answers=pricelist.PricesAnswer),
     Operation("get", f"{_P}/admin/prices/{{id}}", "Show a price row that a generation names",
               answers=pricelist.KeptPriceAnswer),
+    Operation("get", f"{_P}/admin/routes", "List the workloads that another model answers",
+              answers=reroutes.ReroutesAnswer),
+    Operation("post", f"{_P}/admin/routes", "Let another model answer workloads",
+              reroutes.RerouteWish, reroutes.ReroutesAnswer, status="201"),
+    Operation("delete", f"{_P}/admin/routes/{{id}}", "Let the models asked for answer again",
+              answers=shapes.Deleted),
     Operation("post", f"{_P}/admin/models", "Offer a file or a server's model",
               AddedModel, shapes.NamedAnswer, status="201"),
     Operation("post", f"{_P}/admin/models/pull", "Offer a model that was fetched",
