@@ -14,7 +14,10 @@ from glasslipper.cli.lazy import LazyGroup
 if TYPE_CHECKING:
     from glasslipper.report import Report
 
-COMMANDS = {"demo": "glasslipper.cli.report_demo:demo"}
+COMMANDS = {
+    "demo": "glasslipper.cli.report_demo:demo",
+    "ask-again": "glasslipper.cli.report_again:ask_again",
+}
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PAGE = Path("glasslipper-report.html")

@@ -59,6 +59,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/providers"): models.providers,
     ("GET", "/generation"): account.generation,
     ("POST", "/generation/feedback"): feedback.give,
+    ("POST", "/generation/comparison"): feedback.compare,
     ("GET", "/activity"): analytics.activity,
     ("GET", "/analytics/meta"): analytics.meta,
     ("POST", "/analytics/query"): analytics.ask,

@@ -90,6 +90,8 @@ OPERATIONS = (
               query=("id",)),
     Operation("post", f"{_P}/generation/feedback", "Judge an answer",
               feedback.Judgement, shapes.NamedAnswer, status="201"),
+    Operation("post", f"{_P}/generation/comparison", "Compare an answer with another model's",
+              feedback.Comparison, shapes.NamedAnswer, status="201"),
     Operation("get", f"{_P}/activity", "Show what was used, by day and endpoint",
               answers=analytics.ActivityAnswer),
     Operation("get", f"{_P}/analytics/meta", "List the words of analytics",
