@@ -16,8 +16,8 @@ from glasslipper.report import again, noninferiority, words
 from glasslipper.report.again import Stored, Verdict
 from glasslipper.report.sections.overpaying import FEWEST, MARGIN
 
-LABELS = {"purpose": "ask-again"}
-"""What tells these calls from others in the ledger."""
+APP = "glasslipper ask-again"
+"""As whose calls these stand in the ledger; the report does not take them for a workload."""
 
 _TOO_LONG = "context_length_exceeded"
 
@@ -47,6 +47,7 @@ class Asking:
         self.verdicts: Counter[str] = Counter()
         self.undecided = 0
         self.cost_nanousd = 0
+        server.name_app(APP)
         self._server = server
         self._judge = judge
 
@@ -98,7 +99,7 @@ class Asking:
         return again.read(self._call(judge, messages, wish))
 
     def _call(self, model: str, messages: Sequence[dict[str, str]], wish: dict[str, object]) -> str:
-        body = {"model": model, "messages": list(messages), "metadata": LABELS, **wish}
+        body = {"model": model, "messages": list(messages), **wish}
         answer = self._server.call("POST", "/chat/completions", body)
         told = msgspec.convert(answer, _Completion)
         self.cost_nanousd += nanousd(f"{told.usage.cost:.9f}")

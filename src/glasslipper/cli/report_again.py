@@ -22,7 +22,7 @@ from glasslipper.cli import options
 )
 @click.option("--from", "main", metavar="MODEL", help="The dear model.  [what they pay most for]")
 @click.option("--to", "other", metavar="MODEL", required=True, help="The cheaper model.")
-@click.option("--sample", type=click.IntRange(1), default=50, help="How many prompts.  [50]")
+@click.option("--sample", type=click.IntRange(1), default=100, help="How many prompts.  [100]")
 @click.option("--judge", metavar="MODEL", help="Who compares answers that differ.")
 @click.option("--seed", type=int, default=0, help="Of the sample.  [0]")
 @options.reaches_server

@@ -284,13 +284,21 @@ def _between(day: Ints, span: tuple[int, int]) -> NDArray[np.bool_]:
     return (day >= span[0]) & (day < span[1])
 
 
+SUFFICES = 0.90
+"""How likely any model's answer is accepted in the dear workloads, where a cheap one suffices."""
+
+FALLS_SHORT = (0.93, 0.72)
+"""The same of the dear model and of any other, where none does."""
+
+
 def quality(world: World, model: Ints | int, who: Ints | int) -> Floats:
     """Return how likely an answer of a model to a workload is accepted."""
     base = np.array([one.quality for one in MODELS])[model]
     dear = world.dear[who]
     if world.planted.cheap_suffices:
-        return np.where(dear, 0.90, base)
-    return np.where(dear, np.where(np.asarray(model) == 0, 0.93, 0.72), base)
+        return np.where(dear, SUFFICES, base)
+    own, others = FALLS_SHORT
+    return np.where(dear, np.where(np.asarray(model) == 0, own, others), base)
 
 
 def _what_is_known(world: World, rng: np.random.Generator, rows: Rows) -> None:

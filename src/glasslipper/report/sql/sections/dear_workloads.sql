@@ -4,6 +4,7 @@ WITH mains AS (
     FROM (
         SELECT workload, model, max_by(task, requests) AS main_task, sum(cost) AS c, max(requests) AS n
         FROM workloads
+        WHERE workload NOT LIKE '%/glasslipper %'
         GROUP BY workload, model
     ) AS each_model
     GROUP BY workload

@@ -1,9 +1,10 @@
--- Rewards of every model on each workload, and what the workload mostly asks about and mostly pays for.
+-- Rewards of every model on each workload, and what the workload mostly asks about and mostly pays for; our own calls are left out.
 WITH mains AS (
     SELECT workload, max_by(model, c) AS main_model, max_by(main_task, n) AS about
     FROM (
         SELECT workload, model, max_by(task, requests) AS main_task, sum(cost) AS c, max(requests) AS n
         FROM workloads
+        WHERE workload NOT LIKE '%/glasslipper %'
         GROUP BY workload, model
     ) AS each_model
     GROUP BY workload
