@@ -64,7 +64,7 @@ PLANTED = {
 }
 """What is to be found by name; anything else that is found is a false alarm too."""
 
-COUNTED = ("covered", "intervals", "alarms", "lacking", "present", "detected")
+COUNTED = ("covered", "intervals", "alarms", "alarms_without", "lacking", "present", "detected")
 """What is counted of each seed."""
 
 PACKAGE = Path(glasslipper.__file__).parent
@@ -307,7 +307,7 @@ def summed(found: list[Json]) -> Json:
     for one in found:
         for name, counts in sums.items():
             counts.update(one[name])
-    covered, intervals, alarms, lacking, present, detected = (sums[name] for name in COUNTED)
+    covered, intervals, alarms, without, lacking, present, detected = sums.values()
     return {
         "seeds": len(found),
         "seconds_a_seed": round(sum(one["s"] for one in found) / max(len(found), 1), 2),
@@ -319,7 +319,8 @@ def summed(found: list[Json]) -> Json:
         },
         "intervals_by_section": dict(sorted(intervals.items())),
         "false_alarms": alarms.total(),
-        "false_alarms_by_effect": {name: [alarms[name], lacking[name]] for name in EFFECTS},
+        "false_alarms_by_effect": {name: [alarms[name], len(found)] for name in EFFECTS},
+        "false_alarms_without_effect": {name: [without[name], lacking[name]] for name in EFFECTS},
         "detected_by_effect": {name: [detected[name], present[name]] for name in EFFECTS},
     }
 
@@ -356,6 +357,9 @@ def study_seed(seed: int) -> Json:
         "covered": covered,
         "intervals": intervals,
         "alarms": [effect for effect, one in judged.items() if one["alarm"]],
+        "alarms_without": [
+            effect for effect, one in judged.items() if one["alarm"] and effect in truth["absent"]
+        ],
         "lacking": [effect for effect in EFFECTS if effect in truth["absent"]],
         "present": [effect for effect in EFFECTS if effect not in truth["absent"]],
         "detected": [effect for effect, one in judged.items() if one["detected"]],
