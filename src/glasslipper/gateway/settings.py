@@ -38,7 +38,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         judge_model: The model that labels a sample of the requests anew; none if empty.
         judge_share: The share of requests that it is asked about, between 0 and 1.
         judge_key: The name or id of the key that pays it; its budget is all that judging may cost.
-        keep_prompts: The share of requests whose user's words are kept in the ledger; 0 keeps none.
+        keep_prompts: The share of requests whose prompts, system prompts too, are kept in the
+            ledger, to be asked again of other models; 0 keeps none.
         discover: Whether model servers that run on this machine are looked for and offered.
         max_body_bytes: The largest request body.
         header_timeout_s: How long a client may take to send a request's header.

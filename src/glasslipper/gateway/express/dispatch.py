@@ -80,6 +80,9 @@ class Express:
         if house.draining or not self.recorder.is_instant or (ask := decode_plain(body)) is None:
             return None
         try:
+            ruled = house.suppliers.rerouting.keys
+            if ruled and house.gatekeeper.admit(asker.authorization).key.id in ruled:
+                return None
             if ask.stream:
                 caller = house.gatekeeper.admit(asker.authorization)
                 return self._begin_exchange(connection, asker, caller, ask, body)
