@@ -11,6 +11,7 @@ import numpy as np
 import openai
 import pytest
 
+from glasslipper.puppeteer import versions
 from glasslipper.puppeteer.linear import FEATURES, Card, Linear
 from glasslipper.puppeteer.turns import Puppet
 from glasslipper.testing import FakeUpstream
@@ -357,6 +358,7 @@ def test_a_learned_policy_lets_a_real_model_write_a_program_and_runs_it(
     Linear([puppet], weights, card=Card(policy="taught@1")).save(
         tmp_path / "puppeteer" / "taught.json"
     )
+    versions.promote(tmp_path / "puppeteer", "taught.json")
     with Served(tmp_path, environ={"GLASSLIPPER_MODELS": str(smol_path.parent)}) as gateway:
         answer = client(gateway).chat.completions.create(
             model="glasslipper/auto",

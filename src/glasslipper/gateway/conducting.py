@@ -48,6 +48,7 @@ class Conducting:
         self._conductor = conductor
         self.conducts = conductor.conducts
         self.cards = conductor.cards
+        self.close = conductor.close
 
     async def answer(
         self, house: House, http: Http, heard: Heard, request: Request, caption: Caption
@@ -129,6 +130,7 @@ class _Show:
             raise NoEndpointLeft("The episode ended without an answer.")
         bill = Bill(usage=played.usage, cost_nanousd=played.charged_nanousd)
         await caller.note(played)
+        played = structs.replace(played, opening=None)
         if self._heard.before_end is not None:
             await self._heard.before_end()
         if self._encoder is not None:
@@ -256,7 +258,12 @@ class AccountCaller:
             noted_ms=self._house.clock.now_ms(),
             key_id=self._caller.key.id,
             generation_id=played.replay_id,
-            body={"policy": played.policy, "why": played.why, "steps": msgspec.to_builtins(steps)},
+            body={
+                "policy": played.policy,
+                "why": played.why,
+                "steps": msgspec.to_builtins(steps),
+                "opening": msgspec.to_builtins(played.opening),
+            },
         )
         await self._house.ledger.recorder.note(fact)
 
