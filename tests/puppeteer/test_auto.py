@@ -240,6 +240,24 @@ def test_other_dialects_reach_it_too(gateway: Served) -> None:
     assert response.output_text == "yes it is"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_of_auto_may_be_continued(gateway: Served, stream: bool) -> None:
+    def say(words: str, **more: Any) -> Any:
+        answer = client(gateway).responses.create(
+            model="glasslipper/auto",
+            input=words,
+            stream=stream,
+            extra_body={"auto": {"allow": ["good/*"]}},
+            **more,
+        )
+        return [event for event in answer][-1].response if stream else answer
+
+    first = say("Is it so?")
+    second = say("Why?", previous_response_id=first.id)
+    assert second.output_text == "yes it is"
+    assert client(gateway).responses.retrieve(second.id).id == second.id
+
+
 def test_a_session_may_be_pinned_and_let_go(gateway: Served) -> None:
     def say(**auto: Any) -> str:
         return (

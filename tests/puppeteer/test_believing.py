@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
+from outcome_folders import MODELS, letters
+from recorder import Recorder
 
 from glasslipper.cli import puppeteering
 from glasslipper.cli import run as run_command
@@ -20,8 +22,6 @@ from glasslipper.puppeteer.believing import letter_in, question_in
 from glasslipper.puppeteer.encode import look
 from glasslipper.puppeteer.folder import read
 from glasslipper.testing.served import Served
-from outcome_folders import MODELS, letters
-from recorder import Recorder
 
 TASKS = 30
 

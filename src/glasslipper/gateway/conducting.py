@@ -131,21 +131,26 @@ class _Show:
         bill = Bill(usage=played.usage, cost_nanousd=played.charged_nanousd)
         await caller.note(played)
         played = structs.replace(played, opening=None)
-        if self._heard.before_end is not None:
-            await self._heard.before_end()
         if self._encoder is not None:
             if self._is_told:
                 told = b"event: glasslipper.played\ndata: " + _encode(played) + b"\n\n"
                 await self._http.write(told)
-            await self._http.end(self._encoder.finish(bill))
-            return
-        body = self._heard.speaker.whole(self._folder.answer(), self._head(), bill)
-        await self._http.reply(200, _with(body, played), self._headers(played))
+            last = self._encoder.finish(bill)
+        else:
+            last = _with(
+                self._heard.speaker.whole(self._folder.answer(), self._head(), bill), played
+            )
+        if self._heard.before_end is not None:
+            await self._heard.before_end()
+        if self._encoder is not None:
+            await self._http.end(last)
+        else:
+            await self._http.reply(200, last, [*self._headers(played), *self._heard.headers])
 
     async def _open(self) -> None:
         if not self._http.started:
             headers = [(b"x-generation-id", self._id.encode())] if not self._is_told else []
-            await self._http.start_stream(headers, kind=self._heard.kind)
+            await self._http.start_stream([*headers, *self._heard.headers], kind=self._heard.kind)
 
     def _head(self) -> Head:
         return Head(
