@@ -25,6 +25,8 @@ The keys of the last line:
                          `late_frames` are later than the 99th percentile of the direct frames
                          and another 5 ms. `interframe_added_p99_ms` is the 99th percentile of the
                          time from a frame to the next, less that of the direct ones
+    punctual_streams     the most streams at once, of 125, 250, 500 and `concurrent`, whose frames
+                         keep within 5 ms of the direct ones' 99th percentile between frames
     rss_slope_bytes_per_request
                          growth of resident memory, a straight line through samples taken after
                          the first fifth of the requests
@@ -53,6 +55,7 @@ from outcome import Progress, conclude, mention, table
 
 NAMES = ("direct", "nginx", "glasslipper", "glasslipper_power", "litellm", "portkey")
 LATE_MS = 5.0
+FEWER_STREAMS = (500, 250, 125)
 SAMPLES = 40
 
 
@@ -169,6 +172,25 @@ def hear(subject: Subject, clients: int, *, each: int) -> Heard:
     return Heard(streams, at_once, lateness_ms, gaps_ms, spent_ns / 1000 / len(lateness_ms))
 
 
+def punctual_streams(
+    direct: Subject, fast: Sequence[Subject], heard: dict[str, dict[str, float]], clients: int
+) -> dict[str, int]:
+    """Return for each subject how many streams at once it serves in time; 0 if not even few."""
+    most = {
+        subject.name: clients * (heard[subject.name]["interframe_added_p99_ms"] <= LATE_MS)
+        for subject in fast
+    }
+    for fewer in FEWER_STREAMS:
+        left = [subject for subject in fast if not most[subject.name]]
+        if not left:
+            break
+        base = hear(direct, fewer, each=2)
+        for subject in left:
+            found = hear(subject, fewer, each=2).beside(base)
+            most[subject.name] = fewer * (found["interframe_added_p99_ms"] <= LATE_MS)
+    return most
+
+
 def rss_slope(subject: Subject, requests: int) -> float:
     """Return by how many bytes the resident memory grows with each request."""
     subject.hang_up()  # its connections may have rested too long
@@ -206,7 +228,7 @@ def measure(stage: Stage, plan: Plan, clients: int) -> dict[str, object]:
     """Measure everything."""
     subjects = stage.subjects
     direct, ours = subjects["direct"], subjects["glasslipper"]
-    progress = Progress("gateway", plan.rounds * len(subjects) + len(subjects) + 2)
+    progress = Progress("gateway", plan.rounds * len(subjects) + len(subjects) + 3)
     loads = [load_average()]
     turns = take_turns(list(subjects.values()), plan, progress)
     cpu_us, requests_per_s = by_name(turns, "cpu_us"), by_name(turns, "requests_per_s")
@@ -221,6 +243,8 @@ def measure(stage: Stage, plan: Plan, clients: int) -> dict[str, object]:
         found = base if subject is direct else hear(subject, clients, each=plan.streams_each)
         heard[subject.name] = found.beside(base)
         progress.step(f"streams of {subject.name}")
+    punctual = punctual_streams(direct, fast, heard, clients) if plan.all_streams else None
+    progress.step("fewer streams")
     slope = rss_slope(ours, plan.slope_requests)
     progress.step("memory")
     loads.append(load_average())
@@ -230,6 +254,7 @@ def measure(stage: Stage, plan: Plan, clients: int) -> dict[str, object]:
         "requests_per_s": requests_per_s,
         "added_ms": added["glasslipper"],
         "streams": heard["glasslipper"],
+        "punctual_streams": punctual,
         "rss_slope_bytes_per_request": round(slope, 3),
         "times_our_cpu": ratios(cpu_us),
         "cpu_us_least": {

@@ -50,7 +50,7 @@ from glasslipper.ledger.write import Ledger, seal
 from ledger_rows import Traffic, make_account
 from outcome import Progress, conclude, mention, table
 
-RATE = 5_000
+RATE = 5_100
 TICK_S = 0.002
 BURST_ROWS = 60_000
 WINDOW = seal.When(rows=200_000, after_ms=10**12, leave_ms=0)

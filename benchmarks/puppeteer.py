@@ -57,6 +57,8 @@ def _dataset(name: str, options: argparse.Namespace) -> dict[str, object]:
     runs = [bench.load_run(_path(options.work, name, seed)) for seed in options.seeds]
     picture = options.work / f"{name}.svg"
     picture.write_text(puppeteering.draw_front(name, runs), encoding="utf-8")
+    if (log := options.work / "log.jsonl").exists():
+        puppeteering.draw_into(options.work, log)
     report = bench.report(runs)
     _show(name, report)
     return report

@@ -22,7 +22,7 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from glasslipper.puppeteer import exam
+from glasslipper.puppeteer import exam, versions
 from glasslipper.puppeteer.graph import measure
 from glasslipper.puppeteer.linear import Card, Linear
 from glasslipper.puppeteer.reinforce import Episode, Recipe, Round, Table, learn, play
@@ -280,7 +280,8 @@ async def main() -> None:
     served = Linear(served.puppets, served.weights, card=card, most_turns=served.most_turns)
     served.save(policy_path)
     if args.install:
-        served.save(places.home() / "puppeteer" / "live.json")
+        served.save(places.policies() / "live.json")
+        versions.promote(places.policies(), "live.json")
     first, last = told[0], told[-1]
     report = {
         "train_tasks": len(train.texts),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from glasslipper.testing.served import Served
 from referees import places, stand
@@ -24,11 +24,16 @@ WORDS = "Glass slippers fit one foot."
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """Where an agent works: its home, its project, the gateway."""
+    """Where an agent works: its home, its project, the gateway, and the model if it is given."""
 
     home: Path
     project: Path
     served: Served
+    given: str = ""
+
+    def model(self, provider: str) -> str:
+        """Return the model to ask: the given one, or that of a provider."""
+        return self.given or stand.MODELS[provider]
 
     def environ(self, **more: str) -> dict[str, str]:
         """Return the agent's environment."""
@@ -64,6 +69,9 @@ class Agent(Struct, frozen=True, kw_only=True):
     says: str = ""
     """What its output must hold."""
 
+    model: str = ""
+    """The model that it asks, if that is not a provider's."""
+
 
 def _reply(text: str) -> dict[str, Any]:
     return {"type": "reply", "text": text}
@@ -83,7 +91,7 @@ def _llm(binary: Path, place: Place) -> Run:
     folder.mkdir()
     (folder / "extra-openai-models.yaml").write_text(
         f"""- model_id: ours
-  model_name: {stand.MODELS["openai"]}
+  model_name: {place.model("openai")}
   api_base: http://{place.served.host}/v1
   api_key_name: ours
   supports_tools: true
@@ -150,7 +158,7 @@ def _codex_run(folder: Path, place: Place, more: Sequence[str]) -> Run:
     home = place.home / "codex"
     home.mkdir()
     (home / "config.toml").write_text(
-        f"""model = "{stand.MODELS["openai"]}"
+        f"""model = "{place.model("openai")}"
 model_provider = "ours"
 [model_providers.ours]
 name = "ours"
@@ -170,7 +178,7 @@ stream_max_retries = 0
 
 def _claude(folder: Path, place: Place) -> Run:
     program = folder / "node_modules/@anthropic-ai/claude-code-linux-x64/claude"
-    model = stand.MODELS["anthropic"]
+    model = place.model("anthropic")
     command = [program, "-p", "Write it down.", "--model", model, "--allowedTools", "Write,Bash"]
     environ = place.environ(
         ANTHROPIC_BASE_URL=f"http://{place.served.host}",
@@ -189,18 +197,18 @@ def _qwen(kind: str) -> Callable[[Path, Place], Run]:
         host = f"http://{place.served.host}"
         base = {"openai": f"{host}/v1", "anthropic": host, "gemini": host}[kind]
         model = {"gemini": "google"}.get(kind, kind)
-        offered = {"id": stand.MODELS[model], "envKey": "OURS_KEY", "baseUrl": base}
+        offered = {"id": place.model(model), "envKey": "OURS_KEY", "baseUrl": base}
         settings = {
             "modelProviders": {kind: [offered]},
             "security": {"auth": {"selectedType": kind}},
-            "model": {"name": stand.MODELS[model]},
+            "model": {"name": place.model(model)},
             "telemetry": {"enabled": False},
         }
         own = place.home / ".qwen"
         own.mkdir()
         (own / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
         command = [folder / "node_modules/.bin/qwen", "--yolo", "--auth-type", kind]
-        command += ["--model", stand.MODELS[model], "-p", "Write it down."]
+        command += ["--model", place.model(model), "-p", "Write it down."]
         return Run(command=command, environ=place.environ(OURS_KEY=place.served.key))
 
     return start
@@ -284,23 +292,43 @@ AGENTS = (
     _qwen_agent("gemini", "gemini"),
 )
 
+AUTO = "glasslipper/auto"
+THROUGH_AUTO = tuple(
+    structs.replace(agent, dialect=f"{agent.dialect}, through {AUTO}", model=AUTO)
+    for agent in AGENTS
+    if agent.name in ("llm", "claude-code") or agent.dialect == "responses, with functions only"
+)
+"""Agents whose model is the orchestrator, over each dialect; no local model is on offer then."""
+
 QUICK = ("llm",)
 
 
 def referee(*, quick: bool, names: Sequence[str] = ()) -> Iterator[Verdict]:
     """Let every agent do its task."""
     wanted = names or (QUICK if quick else ())
-    chosen = [agent for agent in AGENTS if not wanted or agent.name in wanted]
     try:
         with stand.llmock() as mock, stand.gateway("agents", **mock.environ()) as served:
-            for agent in chosen:
-                stand.mention(f"{agent.name} {agent.version}, {agent.dialect}")
+            for agent in _chosen(AGENTS, wanted):
+                yield _work(agent, mock, served)
+        if quick:
+            return
+        with (
+            tempfile.TemporaryDirectory(prefix="glasslipper-no-models-") as none,
+            stand.llmock() as mock,
+            stand.gateway("agents-auto", GLASSLIPPER_MODELS=none, **mock.environ()) as served,
+        ):
+            for agent in _chosen(THROUGH_AUTO, wanted):
                 yield _work(agent, mock, served)
     except places.MissingError as why:
         yield absent("agents", "", "every task", f"llmock: {why}")
 
 
+def _chosen(agents: Sequence[Agent], wanted: Sequence[str]) -> list[Agent]:
+    return [agent for agent in agents if not wanted or agent.name in wanted]
+
+
 def _work(agent: Agent, mock: stand.Llmock, served: Served) -> Verdict:
+    stand.mention(f"{agent.name} {agent.version}, {agent.dialect}")
     subject = f"a task with its own tools, over {agent.dialect}"
     try:
         folder = agent.fetch()
@@ -309,7 +337,12 @@ def _work(agent: Agent, mock: stand.Llmock, served: Served) -> Verdict:
     verdict = Verdict(referee=agent.name, version=agent.version, subject=subject)
     mock.script(*agent.script)
     with tempfile.TemporaryDirectory(prefix="glasslipper-agent-") as root:
-        place = Place(home=Path(root) / "home", project=Path(root) / "project", served=served)
+        place = Place(
+            home=Path(root) / "home",
+            project=Path(root) / "project",
+            served=served,
+            given=agent.model,
+        )
         place.home.mkdir()
         place.project.mkdir()
         run = agent.start(folder, place)
@@ -318,7 +351,8 @@ def _work(agent: Agent, mock: stand.Llmock, served: Served) -> Verdict:
         )
         _look(agent, place, done.returncode, done.stdout + done.stderr, verdict)
     _look_behind(mock, verdict)
-    log = stand.logs() / f"agent-{agent.name}-{agent.dialect.split(',')[-1].strip()}.log"
+    place_name = agent.dialect.split(",")[-1].strip().replace("/", "-")
+    log = stand.logs() / f"agent-{agent.name}-{place_name}.log"
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
     return verdict
 

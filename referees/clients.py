@@ -57,6 +57,9 @@ CLIENTS = (
 )
 
 QUICK = ("openai",)
+AUTO = "glasslipper/auto"
+THROUGH_AUTO = ("openai", "anthropic")
+"""Clients that have their conversation a second time, with the orchestrator as their model."""
 
 
 def referee(*, quick: bool) -> Iterator[Verdict]:
@@ -67,18 +70,20 @@ def referee(*, quick: bool) -> Iterator[Verdict]:
             for client in chosen:
                 stand.mention(f"{client.name} {client.version}")
                 yield _converse(client, served)
+                if client.name in THROUGH_AUTO and not quick:
+                    yield _converse(client, served, model=AUTO)
     except places.MissingError as why:
         yield absent("clients", "", "every conversation", f"llmock: {why}")
 
 
-def _converse(client: Client, served: Served) -> Verdict:
-    subject = "a conversation with tools and streams"
+def _converse(client: Client, served: Served, *, model: str = "") -> Verdict:
+    subject = "a conversation with tools and streams" + (f", through {model}" if model else "")
     try:
         command = _command(client)
     except places.MissingError as why:
         return absent(client.name, client.version, subject, str(why))
     verdict = Verdict(referee=client.name, version=client.version, subject=subject)
-    done = stand.run_quietly(command, wait_s=WAIT_S, environ=environ(served))
+    done = stand.run_quietly(command, wait_s=WAIT_S, environ=environ(served, model))
     (stand.logs() / f"client-{client.name}.log").write_text(done.stderr, encoding="utf-8")
     try:
         told = json.loads(done.stdout.strip().splitlines()[-1])
@@ -99,13 +104,13 @@ def _command(client: Client) -> list[Path | str]:
     return ["node", folder / client.script]
 
 
-def environ(served: Served) -> dict[str, str]:
-    """Return what a script must know."""
+def environ(served: Served, model: str = "") -> dict[str, str]:
+    """Return what a script must know; `model` stands for the one that is good with tools."""
     return {
         "REFEREE_HOST": served.host,
         "REFEREE_KEY": served.key,
         "REFEREE_ADMIN_KEY": served.admin_key,
         "REFEREE_LOCAL": LOCAL,
-        "REFEREE_MOCK": stand.MODELS["openai"],
+        "REFEREE_MOCK": model or stand.MODELS["openai"],
         "NO_PROXY": "127.0.0.1",
     }

@@ -11,7 +11,7 @@ import json
 import random
 from pathlib import Path
 
-MODELS = {"sage": (2.0, 8.0), "clerk": (0.1, 0.2), "parrot": (0.1, 0.3)}
+MODELS = {"made/sage": (2.0, 8.0), "made/clerk": (0.1, 0.2), "made/parrot": (0.1, 0.3)}
 OPTIONS = ("red", "green", "blue", "grey")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import openai
 import pytest
 
+from glasslipper.puppeteer import versions
 from glasslipper.puppeteer.linear import FEATURES, Card, Linear
 from glasslipper.puppeteer.turns import Puppet
 from glasslipper.testing import FakeUpstream
@@ -239,6 +240,24 @@ def test_other_dialects_reach_it_too(gateway: Served) -> None:
     assert response.output_text == "yes it is"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_of_auto_may_be_continued(gateway: Served, stream: bool) -> None:
+    def say(words: str, **more: Any) -> Any:
+        answer = client(gateway).responses.create(
+            model="glasslipper/auto",
+            input=words,
+            stream=stream,
+            extra_body={"auto": {"allow": ["good/*"]}},
+            **more,
+        )
+        return [event for event in answer][-1].response if stream else answer
+
+    first = say("Is it so?")
+    second = say("Why?", previous_response_id=first.id)
+    assert second.output_text == "yes it is"
+    assert client(gateway).responses.retrieve(second.id).id == second.id
+
+
 def test_a_session_may_be_pinned_and_let_go(gateway: Served) -> None:
     def say(**auto: Any) -> str:
         return (
@@ -357,6 +376,7 @@ def test_a_learned_policy_lets_a_real_model_write_a_program_and_runs_it(
     Linear([puppet], weights, card=Card(policy="taught@1")).save(
         tmp_path / "puppeteer" / "taught.json"
     )
+    versions.promote(tmp_path / "puppeteer", "taught.json")
     with Served(tmp_path, environ={"GLASSLIPPER_MODELS": str(smol_path.parent)}) as gateway:
         answer = client(gateway).chat.completions.create(
             model="glasslipper/auto",

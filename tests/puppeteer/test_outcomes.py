@@ -81,8 +81,16 @@ def _write(name: str, text: str) -> Callable[[Path], None]:
         ),
         (_write("questions.jsonl", '{"question": "x"'), "line 1"),
         (_write("questions.jsonl", '{"question": "x", "answer": "A"}'), "question_id"),
-        (_write("output_chars.csv", "question_id,sage,clerk,parrot\n0,many,2,3\n"), "many"),
-        (_write("pred_letter.csv", "question_id,sage,clerk,parrot\n"), "every model"),
+        (
+            _write(
+                "output_chars.csv", "question_id,made/sage,made/clerk,made/parrot\n0,many,2,3\n"
+            ),
+            "many",
+        ),
+        (
+            _write("pred_letter.csv", "question_id,made/sage,made/clerk,made/parrot\n"),
+            "every model",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_said(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
-from glasslipper.cli import run as run_command
 from glasslipper.kernel.errors import InvalidRequest
+from glasslipper.kernel.ports import Opening
 from glasslipper.puppeteer import learning, versions
 from glasslipper.puppeteer.bandit import Bandit, Way
 from glasslipper.puppeteer.drift import Alarm
-from glasslipper.puppeteer.metrics import Judged, Score, Table, hull_area, interval, saving_on
+from glasslipper.puppeteer.guide import LADDER
+from glasslipper.puppeteer.learned import Learned
+from glasslipper.puppeteer.metrics import Judged as Scored
+from glasslipper.puppeteer.metrics import Score, Table, hull_area, interval, saving_on
 from glasslipper.puppeteer.offpolicy import Logs, doubly_robust, gain, ips, reward_model, snips
 from glasslipper.puppeteer.pictures import front
+from glasslipper.puppeteer.traffic import Judged
 
 
 def world(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +124,7 @@ def test_intervals_are_paired_and_a_question_in_two_splits_counts_as_one() -> No
     right = (draw.random(500) < 0.7).astype(float)
     better = np.maximum(right, draw.random(500) < 0.1)
     ids = tuple(map(str, range(500)))
-    one = Judged(ids, {"a": Score(right, right), "b": Score(better, right)})
+    one = Scored(ids, {"a": Score(right, right), "b": Score(better, right)})
     table = Table([one])
     low, high = interval(table.accuracy["b"] - table.accuracy["a"])
     assert 0 < low < high < 0.06
@@ -136,56 +139,94 @@ def test_a_picture_is_svg_with_its_words_escaped() -> None:
     assert drawn.count("<polyline") == 1
 
 
-def choices(path: Path, *, better: float, count: int = 1500, seed: int = 21) -> Path:
-    """A log in which each model was drawn alike; `good` is right more often by `better`."""
+def judged(*, better: float, count: int = 1500, seed: int = 21) -> list[Judged]:
+    """Openings by chance; on short tasks `good` is right more often by `better`, else `plain`."""
     draw = np.random.default_rng(seed)
-    lines = []
+    made: list[Judged] = []
     for number in range(count):
-        model = ("good", "plain")[int(draw.integers(2))]
-        right = draw.random() < 0.5 + (better if model == "good" else 0.0)
-        line = {"model": model, "propensity": 0.5, "reward": int(right), "text": f"task {number}"}
-        lines.append(json.dumps(line))
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
+        is_short = bool(number % 2)
+        chances = {"good": 0.3, "plain": 0.7}
+        chosen = "good" if draw.random() < chances["good"] else "plain"
+        is_able = (chosen == "good") == is_short
+        opening = Opening(
+            seen={"length": float(is_short), "thrift": 1.0},
+            chances=chances,
+            costs={"good": 1000, "plain": 1000},
+            chosen=chosen,
+            rule="plain",
+            goes_on=LADDER,
+        )
+        right = draw.random() < 0.5 + (better if is_able else 0.0)
+        made.append(Judged(policy=LADDER, opening=opening, reward=float(right), usd=1e-6))
+    return made
 
 
-def test_what_is_surely_better_runs_and_one_switch_takes_it_back(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_what_is_surely_better_runs_and_has_to_be_beaten_next(tmp_path: Path) -> None:
+    lesson = learning.learn(judged(better=0.35), tmp_path)
+    assert lesson.promoted
+    assert lesson.gain is not None
+    assert 0.08 < lesson.gain.value < 0.26  # on short tasks, which are half, 0.35 better
+    assert versions.read(tmp_path).running == lesson.version == "learned-1.json"
+    again = learning.learn(judged(better=0.35, seed=22), tmp_path)
+    assert again.gain is not None
+    assert again.gain.value < 0.08
+    assert again.over_rule is not None
+    assert again.over_rule.low > 0
+
+
+@pytest.mark.parametrize("way", ["thompson", "linucb"])
+def test_a_learned_policy_is_saved_and_tries_models_that_it_has_never_seen(
+    tmp_path: Path, way: Way
 ) -> None:
-    folder = tmp_path / "policies"
-    line = ["puppeteer", "learn", "--policies", str(folder), "--json"]
-    assert run_command([*line, str(choices(tmp_path / "b.jsonl", better=0.35))]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["promoted"]
-    assert told["gain_low"] > 0
-    assert versions.read(folder).running == told["version"]
-    assert run_command([*line, "--back"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"running": ""}
+    learning.learn(judged(better=0.35), tmp_path, way=way)
+    policy = Learned.load(tmp_path / "learned-1.json")
+    costs = {"good": 1000, "plain": 1000}
+    short, long = ({"length": one, "thrift": 1.0} for one in (1.0, 0.0))
+    assert policy.chances(short, costs)["good"] > 0.9
+    assert policy.chances(long, costs)["plain"] > 0.9
+    cold = policy.chances(short, {**costs, "new": 1000})
+    assert cold["new"] >= 0.02
+    assert sum(cold.values()) == pytest.approx(1)
+    (tmp_path / "learned-1.json").write_text('{"kind": "learned"}', encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="not a learned policy"):
+        Learned.load(tmp_path / "learned-1.json")
+
+
+def test_a_dear_model_must_be_worth_its_price(tmp_path: Path) -> None:
+    learning.learn(judged(better=0.2), tmp_path, price=100.0)
+    policy = Learned.load(tmp_path / "learned-1.json")
+    seen = {"length": 1.0, "thrift": 1.0}
+    dear = {"good": 50_000_000, "plain": 1000}  # 5 cents: 5 points of reward at this price, or 500
+    assert policy.chances(seen, dear)["good"] < 0.1
+    assert policy.chances({**seen, "thrift": 0.0}, dear)["good"] > 0.9
 
 
 def test_what_is_no_better_is_watched_and_hardly_ever_runs(tmp_path: Path) -> None:
-    def vectors(texts: Sequence[str]) -> np.ndarray:
-        return np.ones((len(texts), 8), np.float32) / np.float32(np.sqrt(8))
-
     promoted = 0
     for seed in range(20):
-        log = choices(tmp_path / "log.jsonl", better=0.0, count=400, seed=seed)
         folder = tmp_path / str(seed)
-        lesson = learning.learn(learning.read(log), vectors, folder)
+        lesson = learning.learn(judged(better=0.0, count=400, seed=seed), folder)
         promoted += lesson.promoted
         assert (versions.read(folder).shadow == lesson.version) != lesson.promoted
     assert promoted <= 4
 
 
-def test_a_log_without_propensities_is_refused_in_words(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log = tmp_path / "log.jsonl"
-    for content, words in (
-        ('{"model": "a", "reward": 1}', "propensity"),
-        ('{"model": "a", "propensity": 0, "reward": 1}', "line 1"),
-        ('{"model": "a", "propensity": 1, "reward": 1}', "it takes"),
-    ):
-        log.write_text(content, encoding="utf-8")
-        assert run_command(["puppeteer", "learn", str(log), "--json"]) == 1
-        assert words in json.loads(capsys.readouterr().err)["error"]["message"]
+def test_what_chance_never_opened_is_not_judged(tmp_path: Path) -> None:
+    rows = [
+        structs.replace(
+            one, opening=structs.replace(one.opening, chances={one.opening.chosen: 1.0})
+        )
+        for one in judged(better=0.35)
+    ]
+    lesson = learning.learn(rows, tmp_path)
+    assert not lesson.promoted
+    assert lesson.gain is None
+    assert "auto_explore" in lesson.why
+
+
+def test_old_candidates_that_never_ran_are_removed(tmp_path: Path) -> None:
+    versions.promote(tmp_path, learning.learn(judged(better=0.0, count=300), tmp_path).version)
+    for _ in range(12):
+        learning.learn(judged(better=0.0, count=300), tmp_path)
+    left = {path.name for path in tmp_path.glob("learned-*.json")}
+    assert left == {"learned-1.json", *(f"learned-{number}.json" for number in range(4, 14))}

@@ -111,7 +111,7 @@ def test_one_episode_decides_as_many_at_once_do(policy: Policy, fresh: Outcomes)
         episode = policy.episode(tasks.rows(np.array([row])))
         while (model := episode.decide(price)) is not None:
             episode.hear(model)
-        assert np.array_equal(episode.called[0], played.called[row])
+        assert np.array_equal(episode.called, played.called[row])
 
 
 def test_a_policy_comes_back_from_its_file_as_it_was(

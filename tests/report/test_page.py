@@ -4,17 +4,19 @@ import csv
 import json
 import os
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from studies import Studied, study
+from studies import Studied, nobody_watches, study
 
-from glasslipper.report import Options, page, write_tables
+from glasslipper.cli import studying
+from glasslipper.report import Options, Studio, page, write_tables
 from glasslipper.report.section import Missing
 
-NEED_MORE = {"overpaying", "market"}
-"""Sections that ask for more rewards than a small year has, or for a file."""
+NEED_MORE = {"market"}
+"""Sections that ask for a file."""
 
 RANKINGS = "openrouter_rankings_daily.jsonl.xz"
 
@@ -33,6 +35,18 @@ def test_the_page_is_not_larger_than_three_megabytes(year: Studied) -> None:
 
 def test_two_reports_of_one_ledger_are_the_same_bytes(year: Studied) -> None:
     assert page(study(year.home)) == year.html
+
+
+@pytest.mark.parametrize("program", ["", "/bin/false", "/nowhere/python"])
+def test_charts_drawn_beside_the_study_are_the_same_bytes_also_where_that_fails(
+    year: Studied, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    if program:
+        monkeypatch.setattr(sys, "executable", program)
+    given = studying.Given(home=year.home, invoice=year.home / "invoice.csv")
+    with Studio() as studio:
+        report = studying.study(given, nobody_watches, studio)
+        assert page(report, studio=studio) == year.html
 
 
 def test_every_section_has_data_in_a_generated_year(year: Studied) -> None:

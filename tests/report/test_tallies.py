@@ -34,5 +34,5 @@ def test_a_new_late_fact_renews_what_rests_on_it_and_nothing_else(tmp_path: Path
     assert after != before
     now = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     renewed = {name.split("-")[1] for name in now.keys() - made.keys()}
-    assert renewed == {"judged", "clocks", "gold"}
+    assert renewed == {"judged", "clocks", "gold", "compared"}
     assert len(now) == len(made)

@@ -34,6 +34,7 @@ COMMANDS = {
     "spend": "glasslipper.cli.spend:spend",
     "prices": "glasslipper.cli.prices:prices",
     "report": "glasslipper.cli.report:report",
+    "route": "glasslipper.cli.route:route",
     "classify": "glasslipper.cli.classify:classify",
     "ledger": "glasslipper.cli.ledger:ledger",
     "puppeteer": "glasslipper.cli.puppeteer:puppeteer",

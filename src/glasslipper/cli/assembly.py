@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from glasslipper.cli import puppeteering
 from glasslipper.gateway.conducting import Conducting
 from glasslipper.gateway.house import House
 from glasslipper.gateway.settings import Settings
@@ -14,8 +15,10 @@ from glasslipper.kernel.ports import Sandbox
 from glasslipper.ledger.write import Ledger
 from glasslipper.local import LocalModels
 from glasslipper.puppeteer.conductor import Puppeteer
+from glasslipper.puppeteer.repertoire import Repertoire
 from glasslipper.sandbox import open_sandbox
 from glasslipper.store import places
+from glasslipper.tools import Pins, Rules, StdioServer, Toolbox, WebServer
 
 
 async def open_house(
@@ -42,7 +45,7 @@ async def open_house(
         more(local)
     suppliers = Suppliers(settings, ledger=ledger, local=local)
     house = House(settings=settings, ledger=ledger, suppliers=suppliers, clock=ledger.clock)
-    house.conducting = Conducting(_puppeteer())
+    house.conducting = Conducting(_puppeteer(settings))
     await suppliers.refresh()
     if settings.classify:
         from glasslipper.classify.judge import Judge
@@ -54,16 +57,31 @@ async def open_house(
     return house
 
 
-def _puppeteer() -> Puppeteer:
-    """Return who conducts `auto`, by the policies that were learned here, the newest first."""
-    files = sorted(
-        (places.home() / "puppeteer").glob("*.json"), key=lambda file: -file.stat().st_mtime
+def _puppeteer(settings: Settings) -> Puppeteer:
+    """Return who conducts `auto`, by the policies that were learned here."""
+    repertoire = Repertoire(
+        places.policies(), explore=settings.auto_explore, vectors=puppeteering.vectors
     )
-    if not files:
-        return Puppeteer()
-    from glasslipper.puppeteer.linear import Linear  # brings numpy, which a start can do without
+    repertoire.refresh()
+    return Puppeteer(repertoire, sandbox=_sandbox, tools=_toolbox(settings))
 
-    return Puppeteer([Linear.load(file) for file in files], sandbox=_sandbox())
+
+def _toolbox(settings: Settings) -> Toolbox | None:
+    """Return the tools that the settings name; no server is started before one is needed."""
+    if not settings.tools:
+        return None
+    servers = {
+        name: StdioServer(argv=one.command, env=one.env)
+        if one.command
+        else WebServer(url=one.url, headers=one.headers)
+        for name, one in settings.tools.items()
+    }
+    named = settings.tools.items()
+    rules = Rules(
+        allow=tuple(f"{name}.{glob}" for name, one in named for glob in one.allow),
+        deny=tuple(f"{name}.{glob}" for name, one in named for glob in one.deny),
+    )
+    return Toolbox(servers, pins=Pins(places.home() / "tools.json"), rules=rules)
 
 
 def _sandbox() -> Sandbox | None:

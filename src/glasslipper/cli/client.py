@@ -51,6 +51,10 @@ class Server:
                 raise SetupMissing("That is not a key.", hint="A key begins with sk-gl-.")
             self._headers["Authorization"] = f"Bearer {key}"
 
+    def name_app(self, app: str) -> None:
+        """Say with every request from now on which app it comes from."""
+        self._headers["X-Title"] = app
+
     def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> object:
         """Return the JSON that the server answers below `/api/v1`.
 

@@ -11,6 +11,7 @@ from glasslipper.cli.pricing import Kept, in_words
 from glasslipper.cli.reach import AdminApi
 from glasslipper.cli.reading import read_answer
 from glasslipper.cli.refusal import Refusal
+from glasslipper.gateway.rerouting import rule_told
 from glasslipper.kernel.money import usd_text
 
 NO_PRICE = ("not_found", "not_permitted")
@@ -89,6 +90,9 @@ def tell(found: Explained, price: Kept | None) -> Iterator[str]:
     how = "streamed" if found.streamed else "whole"
     yield f"{found.id}: {found.model}{asked}, {found.dialect}, {how}, {found.created_at}"
     yield _end(found)
+    rule = next((rule for one in found.candidates if (rule := rule_told(one.why))), None)
+    if rule is not None:
+        yield f"The rule {rule} sent it to another model than the one asked for."
     yield ""
     yield "Who might have served, and how likely it was to be asked first:"
     for one in sorted(found.candidates, key=lambda one: -one.propensity):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from glasslipper.cli import options
+from glasslipper.cli import options, puppeteer_learn
 from glasslipper.cli.output import mention, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -42,12 +42,23 @@ def puppeteer() -> None:
     """Learn which model takes the next step of a task, and when to stop."""
 
 
+for _command in (
+    puppeteer_learn.learn,
+    puppeteer_learn.back,
+    puppeteer_learn.promote,
+    puppeteer_learn.watch,
+    puppeteer_learn.policies,
+):
+    puppeteer.add_command(_command)
+
+
 @options.example("glasslipper puppeteer train outcomes/ --to policy.npz")
 @puppeteer.command(help=f"Learn a policy from the outcomes in FOLDER.\n{_FILES}")
 @click.argument("folder", type=_FOLDER)
 @click.option("--to", "target", type=_FILE, default=Path("policy.npz"), show_default=True)
 @click.option("--seed", type=int, default=42, show_default=True)
 @click.option("--log", type=_FILE, help="Write progress as JSON lines.")
+@click.option("--pictures", type=_FOLDER, help="Draw the learning curves in --log here (SVG).")
 @_quick
 @_without
 @options.as_json
@@ -57,11 +68,14 @@ def train(
     target: Path,
     seed: int,
     log: Path | None,
+    pictures: Path | None,
     quick: bool,
     without: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Learn a policy from the outcomes in FOLDER."""
+    if pictures is not None and log is None:
+        raise click.UsageError("--pictures draws what --log holds: give both.")
     from glasslipper.cli import puppeteering
     from glasslipper.puppeteer import artefact
     from glasslipper.puppeteer.card import card
@@ -71,6 +85,8 @@ def train(
     with puppeteering.told(quiet=as_json, log=log) as tell:
         plan = QUICK if quick else None
         policy = Policy.train(outcomes, looks, seed=seed, plan=plan, tell=tell)
+    if pictures is not None and log is not None:
+        puppeteering.draw_into(pictures, log)
     told = card(policy, outcomes, seed=seed)
     artefact.save(policy, target, card=told)
     if as_json:
@@ -195,68 +211,6 @@ def _known(policy: Policy, models: tuple[str, ...]) -> tuple[str, ...]:
     if missing:
         raise click.UsageError(f"The folder has no answers of {missing[0]}, which the policy asks.")
     return policy.models
-
-
-@options.example(
-    "glasslipper puppeteer learn choices.jsonl",
-    "glasslipper puppeteer learn --back",
-)
-@puppeteer.command()
-@click.argument("log", metavar="[LOG]", type=_FILE, required=False)
-@click.option("--policies", type=_FOLDER, help="Where policies lie.  [in the home]")
-@click.option("--price", type=float, default=0.0, help="Reward that a dollar must buy.")
-@click.option("--linucb", is_flag=True, help="Learn by LinUCB instead of Thompson sampling.")
-@click.option("--back", is_flag=True, help="Let what ran before run again; needs no log.")
-@options.as_json
-def learn(
-    *,
-    log: Path | None,
-    policies: Path | None,
-    price: float,
-    linucb: bool,
-    back: bool,
-    as_json: bool,
-) -> None:
-    """Learn from a LOG of choices; promote what is surely better, watch what may be.
-
-    LOG holds JSON lines, the oldest first: model, propensity, reward (0 to 1), and maybe text,
-    kind and usd.
-    """
-    from glasslipper.cli import puppeteering
-    from glasslipper.puppeteer import learning, versions
-    from glasslipper.store import places
-
-    folder = policies or places.home() / "policies"
-    if back:
-        now = versions.switch_back(folder)
-        if as_json:
-            print_json({"running": now.running})
-            return
-        say(f"Running now: {now.running or 'the rule that needs no training'}.")
-        return
-    if log is None:
-        raise click.UsageError("Name a log, or give --back.")
-    way = "linucb" if linucb else "thompson"
-    choices = learning.read(log)
-    lesson = learning.learn(choices, puppeteering.vectors(), folder, price=price, way=way)
-    if as_json:
-        print_json(
-            {
-                "logged": lesson.logged,
-                "models": list(lesson.models),
-                "gain": round(lesson.gain.value, 5),
-                "gain_low": round(lesson.gain.low, 5),
-                "promoted": lesson.promoted,
-                "alarms": list(lesson.alarms),
-                "version": lesson.version,
-            }
-        )
-        return
-    word = "runs now" if lesson.promoted else "is watched in the shadow"
-    gained = f"{100 * lesson.gain.value:+.1f} points, surely {100 * lesson.gain.low:+.1f}"
-    say(f"{lesson.version} {word}: {gained} over {lesson.logged} logged choices.")
-    for model in lesson.alarms:
-        mention(f"The rewards of {model} have fallen below what was expected of them.")
 
 
 @options.example("glasslipper puppeteer explain policy.npz outcomes/ 72")

@@ -114,3 +114,44 @@ def draw_front(title: str, runs: Sequence[Run]) -> str:
     dots = {name: [places[name]] for name in (*shown, "agree_else_ask", "paper", "oracle")}
     singles = [place for name, place in places.items() if name.startswith("single:")]
     return front(title, {"ours, by dial": ours}, {**dots, "": singles})
+
+
+_CURVES = {
+    "posterior loss": "loss (nats), by epoch of each network",
+    "values error": "error of predicted gains, by depth from the last call to the first",
+    "paper right": "right answers, by task",
+}
+
+
+def draw_learning(log: Path) -> dict[str, str]:
+    """Return the pictures of the learning curves in a log of training, by name.
+
+    Curves that begin again, as each network's does, are drawn one beside the other.
+    """
+    from glasslipper.puppeteer.pictures import learning
+
+    curves: dict[str, list[list[tuple[float, float]]]] = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        told = json.loads(line)
+        for name in set(told) - {"at_s", "what", "done", "of", "step"}:
+            key, step = f"{told['what']} {name}", float(told.get("step", told["done"]))
+            known = curves.setdefault(key, [[]])
+            if known[-1] and step <= known[-1][-1][0]:
+                known.append([])
+            known[-1].append((step, float(told[name])))
+    return {
+        key.replace(" ", "-"): learning(
+            key,
+            {f"{place + 1}": points for place, points in enumerate(found)},
+            x_title="step",
+            y_title=_CURVES.get(key, key),
+        )
+        for key, found in curves.items()
+    }
+
+
+def draw_into(folder: Path, log: Path) -> None:
+    """Write the learning curves of a log into a folder, as `learning-….svg`."""
+    folder_for(folder)
+    for name, drawn in draw_learning(log).items():
+        (folder / f"learning-{name}.svg").write_text(drawn, encoding="utf-8")

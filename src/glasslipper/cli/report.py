@@ -14,7 +14,10 @@ from glasslipper.cli.lazy import LazyGroup
 if TYPE_CHECKING:
     from glasslipper.report import Report
 
-COMMANDS = {"demo": "glasslipper.cli.report_demo:demo"}
+COMMANDS = {
+    "demo": "glasslipper.cli.report_demo:demo",
+    "ask-again": "glasslipper.cli.report_again:ask_again",
+}
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PAGE = Path("glasslipper-report.html")
@@ -75,13 +78,15 @@ def report(
     from glasslipper.report.study import Options
 
     wish = Options(first=_day(first), last=_day(last), unit=unit, least=least, seed=seed)
-    with studying.watched(quiet=as_json) as watch:
-        found = studying.study(
-            studying.Given(options=wish, models=models, rankings=rankings, invoice=invoice), watch
-        )
-        page = out or (None if as_json else PAGE)
+    page = out or (None if as_json else PAGE)
+    given = studying.Given(options=wish, models=models, rankings=rankings, invoice=invoice)
+    with (
+        studying.watched(quiet=as_json) as watch,
+        studying.studio(wanted=page is not None) as studio,
+    ):
+        found = studying.study(given, watch, studio)
         if page is not None:
-            studying.write_page(found, page, watch)
+            studying.write_page(found, page, watch, studio)
     if tables is not None:
         from glasslipper.report import write_tables
 

@@ -45,10 +45,10 @@ def demo(*, folder: Path, rows: int, seed: int, everything: bool, as_json: bool)
         )
     with studying.watched(quiet=as_json) as watch:
         year, truth = generate(folder, rows=rows, seed=seed, everything=everything, watch=watch)
-        found = studying.study(
-            studying.Given(home=folder, invoice=folder / "invoice.csv", generated=True), watch
-        )
-        size = studying.write_page(found, folder / "report.html", watch)
+        given = studying.Given(home=folder, invoice=folder / "invoice.csv", generated=True)
+        with studying.studio() as studio:
+            found = studying.study(given, watch, studio)
+            size = studying.write_page(found, folder / "report.html", watch, studio)
     if as_json:
         print_json(told(found) | {"truth": str(folder / "truth.json"), "html_bytes": size})
         return

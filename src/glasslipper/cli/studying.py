@@ -10,7 +10,17 @@ from msgspec import Struct, structs
 
 from glasslipper.cli.output import console
 from glasslipper.kernel.clock import SystemClock
-from glasslipper.report import Catalogue, Options, Report, Study, build, page
+from glasslipper.report import (
+    Answered,
+    Catalogue,
+    Options,
+    Report,
+    Studio,
+    Study,
+    build,
+    order_of,
+    page,
+)
 from glasslipper.report import invoice as bills
 from glasslipper.report import market as markets
 from glasslipper.report.facts import ModelFacts, read_own
@@ -48,8 +58,8 @@ class Given(Struct, frozen=True, kw_only=True):
     generated: bool = False
 
 
-def study(given: Given, watch: Watch) -> Report:
-    """Read the ledger and answer every section.
+def study(given: Given, watch: Watch, studio: Studio | None = None) -> Report:
+    """Read the ledger and answer every section; charts are begun in the studio, if there is one.
 
     Raises:
         InvalidRequest: A file that was given cannot be read.
@@ -72,7 +82,14 @@ def study(given: Given, watch: Watch) -> Report:
             lake, given.options, Catalogue(facts, cards), offers=offers, market=market, bill=bill
         )
         done = iter(range(1, total + 1))
-        found = build(tables, tick=lambda one: watch(one.name, next(done), total))
+
+        def tick(one: Answered) -> None:
+            watch(one.section.name, next(done), total)
+            order = order_of(one)
+            if studio is not None and order is not None:
+                studio.begin(order)
+
+        found = build(tables, tick=tick)
     return structs.replace(found, generated=given.generated)
 
 
@@ -109,17 +126,31 @@ def _catalogue(used: list[str]) -> tuple[list[ModelFacts], list[Offer]]:
     return list(facts.values()), offers
 
 
-def write_page(found: Report, path: Path, watch: Watch) -> int:
+def write_page(found: Report, path: Path, watch: Watch, studio: Studio | None = None) -> int:
     """Draw the report into a file, all of it or nothing; return its size in bytes."""
     total = len(found.sections)
     done = iter(range(1, total + 1))
-    text = page(found, tick=lambda one: watch(f"Drawing {one.section.name}", next(done), total))
+    text = page(
+        found,
+        tick=lambda one: watch(f"Drawing {one.section.name}", next(done), total),
+        studio=studio,
+    )
     data = text.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
     part.replace(path)
     return len(data)
+
+
+@contextmanager
+def studio(*, wanted: bool = True) -> Generator[Studio | None]:
+    """Open a studio, if a page is wanted."""
+    if not wanted:
+        yield None
+        return
+    with Studio() as opened:
+        yield opened
 
 
 def highlights(found: Report) -> list[str]:

@@ -19,6 +19,7 @@ from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import EVENTS, Headers, Http
 from glasslipper.gateway.idempotency import Recorded, place_of
+from glasslipper.gateway.rerouting import HEADER, OFF, Rerouted
 from glasslipper.gateway.routing import choices
 from glasslipper.kernel.errors import GlasslipperError, ModelUnknown
 from glasslipper.kernel.events import Answer, Event
@@ -115,6 +116,7 @@ async def _serve(house: House, http: Http, heard: Heard) -> bool:
     conducting = house.conducting
     if conducting is not None and conducting.conducts(request.model):
         return await conducting.answer(house, http, heard, request, caption_of(http, heard.dialect))
+    request, rerouted = _rerouted(house, http, heard, request)
     try:
         offered = choices(house.offer, request)
     except ModelUnknown:
@@ -127,9 +129,21 @@ async def _serve(house: House, http: Http, heard: Heard) -> bool:
         request,
         offered=offered,
         caption=caption_of(http, heard.dialect),
+        rerouted=rerouted,
     ) as exchange:
         await exchange.begin()
         return await finish(exchange, http, heard)
+
+
+def _rerouted(
+    house: House, http: Http, heard: Heard, request: Request
+) -> tuple[Request, Rerouted | None]:
+    """Return the request as a rule about its workload wants it, unless the client will not."""
+    rules, key_id = house.suppliers.rerouting, heard.caller.key.id
+    if key_id not in rules.keys or (http.header(HEADER) or "").lower() == OFF:
+        return request, None
+    app = caption_of(http, heard.dialect).app
+    return rules.apply(request, house.offer, key_id=key_id, app=app, salt=house.desk.salt)
 
 
 async def finish(exchange: Exchange, http: Http, heard: Heard) -> bool:
@@ -220,6 +234,9 @@ def bill_of_outcome(outcome: Outcome) -> Bill:
 def headers_of(exchange: Exchange, http: Http) -> Headers:
     """Return the headers of an answer; how it was routed is told to who asks for it."""
     headers = [(b"x-generation-id", exchange.id.encode())]
+    if exchange.rerouted is not None and exchange.model == exchange.rerouted.to:
+        headers.append((b"x-rerouted-by", exchange.rerouted.rule.encode()))
+        headers.append((b"x-rerouted-from", exchange.rerouted.asked.encode("ascii", "replace")))
     if exchange.shrunk_to is not None:
         headers.append((b"x-max-tokens-shrunk-to", str(exchange.shrunk_to).encode()))
     if exchange.form_check is not None:

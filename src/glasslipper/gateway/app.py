@@ -26,6 +26,7 @@ from glasslipper.gateway.api import (
     models,
     openapi,
     pricelist,
+    reroutes,
     responses,
 )
 from glasslipper.gateway.dialects import gemini as gemini_dialect
@@ -58,6 +59,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/providers"): models.providers,
     ("GET", "/generation"): account.generation,
     ("POST", "/generation/feedback"): feedback.give,
+    ("POST", "/generation/comparison"): feedback.compare,
     ("GET", "/activity"): analytics.activity,
     ("GET", "/analytics/meta"): analytics.meta,
     ("POST", "/analytics/query"): analytics.ask,
@@ -72,6 +74,8 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/admin/accounts"): accounts.listing,
     ("POST", "/admin/accounts"): accounts.create,
     ("GET", "/admin/prices"): pricelist.listing,
+    ("GET", "/admin/routes"): reroutes.listing,
+    ("POST", "/admin/routes"): reroutes.create,
     ("GET", "/admin/spend"): admin.spend,
     ("POST", "/admin/models"): admin.add_model,
     ("POST", "/admin/models/pull"): admin.pull_model,
@@ -90,6 +94,7 @@ ITEMS: dict[tuple[str, str], Callable[[House, Http, str], Awaitable[None]]] = {
     ("GET", "/admin/accounts/"): accounts.show,
     ("PATCH", "/admin/accounts/"): accounts.change,
     ("DELETE", "/admin/models/"): admin.remove_model,
+    ("DELETE", "/admin/routes/"): reroutes.delete,
     ("GET", "/byok/"): byok.show,
     ("PATCH", "/byok/"): byok.change,
     ("DELETE", "/byok/"): byok.delete,

@@ -48,6 +48,7 @@ class Conducting:
         self._conductor = conductor
         self.conducts = conductor.conducts
         self.cards = conductor.cards
+        self.close = conductor.close
 
     async def answer(
         self, house: House, http: Http, heard: Heard, request: Request, caption: Caption
@@ -129,21 +130,27 @@ class _Show:
             raise NoEndpointLeft("The episode ended without an answer.")
         bill = Bill(usage=played.usage, cost_nanousd=played.charged_nanousd)
         await caller.note(played)
-        if self._heard.before_end is not None:
-            await self._heard.before_end()
+        played = structs.replace(played, opening=None)
         if self._encoder is not None:
             if self._is_told:
                 told = b"event: glasslipper.played\ndata: " + _encode(played) + b"\n\n"
                 await self._http.write(told)
-            await self._http.end(self._encoder.finish(bill))
-            return
-        body = self._heard.speaker.whole(self._folder.answer(), self._head(), bill)
-        await self._http.reply(200, _with(body, played), self._headers(played))
+            last = self._encoder.finish(bill)
+        else:
+            last = _with(
+                self._heard.speaker.whole(self._folder.answer(), self._head(), bill), played
+            )
+        if self._heard.before_end is not None:
+            await self._heard.before_end()
+        if self._encoder is not None:
+            await self._http.end(last)
+        else:
+            await self._http.reply(200, last, [*self._headers(played), *self._heard.headers])
 
     async def _open(self) -> None:
         if not self._http.started:
             headers = [(b"x-generation-id", self._id.encode())] if not self._is_told else []
-            await self._http.start_stream(headers, kind=self._heard.kind)
+            await self._http.start_stream([*headers, *self._heard.headers], kind=self._heard.kind)
 
     def _head(self) -> Head:
         return Head(
@@ -256,7 +263,12 @@ class AccountCaller:
             noted_ms=self._house.clock.now_ms(),
             key_id=self._caller.key.id,
             generation_id=played.replay_id,
-            body={"policy": played.policy, "why": played.why, "steps": msgspec.to_builtins(steps)},
+            body={
+                "policy": played.policy,
+                "why": played.why,
+                "steps": msgspec.to_builtins(steps),
+                "opening": msgspec.to_builtins(played.opening),
+            },
         )
         await self._house.ledger.recorder.note(fact)
 

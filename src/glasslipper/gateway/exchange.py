@@ -24,6 +24,7 @@ from glasslipper.gateway.endpoints import Endpoint
 from glasslipper.gateway.keyring import own_keys_first
 from glasslipper.gateway.likeness import likeness
 from glasslipper.gateway.relayed import Relayed
+from glasslipper.gateway.rerouting import Rerouted
 from glasslipper.gateway.routing import with_thinking
 from glasslipper.gateway.terms import Terms
 from glasslipper.kernel.clock import day_of
@@ -59,8 +60,10 @@ class Exchange:
         *,
         offered: Sequence[Endpoint],
         caption: Caption,
+        rerouted: Rerouted | None = None,
     ) -> None:
         self.id = new_id("gen")
+        self.rerouted = rerouted
         self.created_ms = desk.clock.now_ms()
         self.request = with_thinking(request)
         self.shrunk_to: int | None = None
@@ -77,6 +80,12 @@ class Exchange:
         self._route = desk.router.plan(self.request, offered, owner=caller.account.key_id)
         if not desk.keyring.is_empty:
             self._route = own_keys_first(self._route)
+        self._candidates = self._route.candidates
+        if rerouted is not None:
+            models = {endpoint.id: endpoint.model for endpoint in offered}
+            self._candidates = tuple(
+                [rerouted.told(one, models.get(one.endpoint, "")) for one in self._candidates]
+            )
         self._hold = NO_HOLD
         self._is_held = False
         self._cell: int | None = None
@@ -167,7 +176,7 @@ class Exchange:
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """The endpoints that might have served, and how likely each was to be first."""
-        return self._route.candidates
+        return self._candidates
 
     @property
     def tries(self) -> int:
@@ -327,7 +336,7 @@ class Exchange:
             created_ms=self.created_ms,
             key_id=self._caller.account.key_id,
             accounts=self._caller.account.path,
-            model=self.request.model,
+            model=self._asked_for,
             endpoint=endpoint.id,
             provider=endpoint.provider,
             dialect=self._caption.dialect,
@@ -343,6 +352,11 @@ class Exchange:
             is_byok=endpoint.is_byok,
             uncharged=endpoint.uncharged,
         )
+
+    @property
+    def _asked_for(self) -> str:
+        """The model that the client named."""
+        return self.request.model if self.rerouted is None else self.rerouted.asked
 
     @property
     def _labels(self) -> dict[str, str]:
@@ -486,7 +500,7 @@ class Exchange:
             created_ms=self.created_ms,
             key_id=self._caller.account.key_id,
             accounts=self._caller.account.path,
-            model=self.request.model,
+            model=self._asked_for,
             dialect=self._caption.dialect,
             status=status,
             model_served=self.model,
@@ -512,7 +526,7 @@ class Exchange:
             user_agent=self._caption.user_agent,
             labels=self._labels,
             attempts=tuple(self._attempts.records),
-            candidates=self._route.candidates,
+            candidates=self._candidates,
             is_byok=outcome.is_byok,
             system_print=like.system_print,
             turns=like.turns,

@@ -105,6 +105,7 @@ class _Gathering:
             self._transport.write(b"".join(pieces) if len(pieces) > 1 else pieces[0])
 
     def write_now(self, data: bytes) -> None:
+        """Write a piece of an answer, after what waits."""
         if self._pieces:
             self._pieces.append(data)
             self._flush()
@@ -159,6 +160,7 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first header."""
         self._gathering = _Gathering(transport, self.loop)
+        self.write_now = self._gathering.write_now
         super().connection_made(cast("asyncio.Transport", self._gathering))
         self._watch()
 
@@ -301,10 +303,6 @@ class GuardedConnection(HttpToolsProtocol):
         else:
             self._kept, self._kept_whole = None, False
             self._errand = errand
-
-    def write_now(self, data: bytes) -> None:
-        """Write a piece of an answer."""
-        self._gathering.write_now(data)
 
     @property
     def is_clogged(self) -> bool:

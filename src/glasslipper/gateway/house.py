@@ -65,6 +65,8 @@ class House:
         """Close what the house opened itself; the ledger is its maker's to close."""
         if self.labelling is not None:
             await self.labelling.close()
+        if self.conducting is not None:
+            await self.conducting.close()
         await self.suppliers.close()
         self.accounts.close()
         self.history.close()

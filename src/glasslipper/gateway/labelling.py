@@ -5,7 +5,7 @@ late facts of kind `topic`. Where a judge is wished for, a random sample is also
 model, as an exchange like any other on the key that pays for judging; its verdicts are facts of
 kind `judged`. What a sample is, follows from the generation's id alone, so nobody's content
 decides it. A queue that is full drops requests, and the tally says how many. Words are forgotten
-with the queue, unless `keep_prompts` says to keep a share of them (kind `prompt`).
+with the queue, unless `keep_prompts` says to keep a share of the prompts (kind `prompt`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.routing import choices
 from glasslipper.kernel.errors import GlasslipperError, KeyDisabled, SetupMissing
 from glasslipper.kernel.ids import new_id
-from glasslipper.kernel.messages import Request
+from glasslipper.kernel.messages import Request, TextPart
 from glasslipper.kernel.ports import Judge, Labeller
 from glasslipper.kernel.record import JUDGED_FACT, TOPIC_FACT, Generation, LateFact, Topic
 from glasslipper.ledger.read import Accounts
@@ -143,7 +143,7 @@ class Labelling:
         if topic is not None:
             await self._note(one, TOPIC_FACT, msgspec.to_builtins(topic))
         if drawn(one.generation_id, PROMPT_FACT, self._keep_prompts):
-            await self._note(one, PROMPT_FACT, {"text": _words(one.request)})
+            await self._note(one, PROMPT_FACT, _prompt(one.request))
         payer = self._payer
         if payer is None or not drawn(one.generation_id, JUDGED_FACT, payer.share):
             return
@@ -224,6 +224,23 @@ def drawn(generation_id: str, purpose: str, share: float) -> bool:
     """Tell whether a generation is in the sample of a purpose, which is a share of all."""
     digest = hashlib.blake2b(f"{purpose}:{generation_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * 2**64
+
+
+def _prompt(request: Request) -> dict[str, object]:
+    """Return what is kept of a prompt; with all its turns where they could be asked again."""
+    kept: dict[str, object] = {"text": _words(request)}
+    turns = [{"role": turn.role, "content": turn.text} for turn in request.messages]
+    is_plain = not request.tools and all(
+        turn.role != "tool"
+        and not turn.tool_calls
+        and all(isinstance(part, TextPart) for part in turn.parts)
+        for turn in request.messages
+    )
+    if is_plain and sum(len(turn["content"]) for turn in turns) <= MOST_KEPT_CHARACTERS:
+        kept["messages"] = turns
+        kept["max_tokens"] = request.sampling.max_tokens
+        kept["as_json"] = request.response_format.kind != "text"
+    return kept
 
 
 def _words(request: Request) -> str:

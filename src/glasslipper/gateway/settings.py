@@ -20,6 +20,31 @@ from glasslipper.store.database import Durability
 FILE = "settings.toml"
 
 
+class ToolServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An MCP server: a command or an address.
+
+    Attributes:
+        command: The program and its arguments; it speaks over its standard streams.
+        env: What its environment has besides the bare one.
+        url: The address of a server that speaks streamable HTTP.
+        headers: What goes with each request there, such as Authorization.
+        allow: Globs of its tools that may be called, such as `read_*`.
+        deny: Globs of those that may not; a denial wins.
+    """
+
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    url: str = ""
+    headers: dict[str, str] = {}
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what is neither, or both."""
+        if bool(self.command) == bool(self.url):
+            raise ValueError("a tool server has either a `command` or a `url`")
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of one gateway process.
 
@@ -38,7 +63,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         judge_model: The model that labels a sample of the requests anew; none if empty.
         judge_share: The share of requests that it is asked about, between 0 and 1.
         judge_key: The name or id of the key that pays it; its budget is all that judging may cost.
-        keep_prompts: The share of requests whose user's words are kept in the ledger; 0 keeps none.
+        keep_prompts: The share of requests whose prompts, system prompts too, are kept in the
+            ledger, to be asked again of other models; 0 keeps none.
+        auto_explore: The share of the episodes of `glasslipper/auto` that open by chance, so that
+            `glasslipper puppeteer learn` has something to learn from; 0 never does.
+        tools: MCP servers by name, whose tools policies of `glasslipper/auto` may call; only from
+            `settings.toml`, as tables `[tools.NAME]`.
         discover: Whether model servers that run on this machine are looked for and offered.
         max_body_bytes: The largest request body.
         header_timeout_s: How long a client may take to send a request's header.
@@ -65,6 +95,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     judge_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
     judge_key: str = ""
     keep_prompts: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    auto_explore: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    tools: dict[str, ToolServer] = {}
     discover: bool = True
     max_body_bytes: int = 32 << 20
     header_timeout_s: float = 20.0
@@ -90,7 +122,7 @@ def load(home: Path, environ: Mapping[str, str] = os.environ, **chosen: object) 
             values.update(tomllib.loads(path.read_text(encoding="utf-8")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SetupMissing(f"{path} is not TOML: {error}.", hint=f"Correct {path}.") from error
-    for name in Settings.__struct_fields__:
+    for name in set(Settings.__struct_fields__) - {"tools"}:
         variable = f"GLASSLIPPER_{name.upper()}"
         if environ.get(variable, "") != "":
             values[name] = environ[variable]

@@ -1,7 +1,8 @@
 """Everybody who can run a model: this machine, the providers with a key, and what users added.
 
 Puts their models on offer, with their prices, and keeps the list of added models in the state
-file. Looks from time to time which model servers run on this machine. Serves nothing itself.
+file; knows the rules that another model answers a workload. Looks from time to time which model
+servers run on this machine. Serves nothing itself.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from glasslipper.gateway.prices.tariff import Tariff, Version
 from glasslipper.gateway.pricing import LocalPricing, TariffPricing
 from glasslipper.gateway.providers import table
 from glasslipper.gateway.providers.connect import Connector, counter_of, embedder_of
+from glasslipper.gateway.rerouting import Rerouting
 from glasslipper.gateway.settings import Settings
 from glasslipper.gateway.transport import Timeouts, Transport
 from glasslipper.gateway.vault import Vault
@@ -92,6 +94,7 @@ class Suppliers:
         self._connector = Connector(self._transport, timeouts, environ)
         self.vault = Vault(ledger.home, environ)
         self.keyring = Keyring(self.vault, self._connector)
+        self.rerouting = Rerouting()
         self.own_port: int | None = None
         self._sizes: dict[str, int] = {}
         self._told: dict[str, AddedModel] = {}
@@ -105,6 +108,7 @@ class Suppliers:
         try:
             self._seen = accounts.offered_mark()
             added, keys = accounts.models(), accounts.provider_keys()
+            self.rerouting.load(accounts.reroutes())
         finally:
             accounts.close()
         self.keyring.load(keys)

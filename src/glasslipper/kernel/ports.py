@@ -346,11 +346,30 @@ class Voice(Struct, frozen=True, kw_only=True):
     model: str
 
 
-class Played(Struct, frozen=True, kw_only=True):
+class Opening(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The first choice of an episode, with all that it takes to judge another one later.
+
+    `seen` are numbers about the request, by name, never its words. `chances` are the puppets that
+    might have been chosen and how likely each was, `costs` what each was expected to cost (nano-
+    USD). `rule` is whom the untrained rule would have asked, `shadow` whom the policy that is only
+    watched, `shadow_version`, would have. `goes_on` names the rule that decided all later steps.
+    """
+
+    seen: Mapping[str, float]
+    chances: Mapping[str, float]
+    costs: Mapping[str, int]
+    chosen: str
+    rule: str = ""
+    shadow: str = ""
+    shadow_version: str = ""
+    goes_on: str = ""
+
+
+class Played(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How an episode ended: what answered, by which policy, and what all of it took.
 
     `replay_id` is the generation whose answer was given: feedback on it is feedback on the
-    episode.
+    episode. `opening` is for the record, not for the client.
     """
 
     replay_id: str
@@ -361,6 +380,7 @@ class Played(Struct, frozen=True, kw_only=True):
     charged_nanousd: int
     why: str
     confidence: float | None = None
+    opening: Opening | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -401,4 +421,8 @@ class Conductor(Protocol):
         Raises:
             GlasslipperError: There is no answer.
         """
+        ...
+
+    async def close(self) -> None:
+        """End what was started for it."""
         ...

@@ -168,6 +168,10 @@ JUDGED_FACT = "judged"
 """The kind of the late fact whose body is a `Topic` that a language model gave, on a sample."""
 
 
+COMPARED_FACT = "compared"
+"""The kind of the late fact that says how another model's answer to the same prompt compares."""
+
+
 class LateFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something learned after the records were written, about a generation or a whole session.
 

@@ -1,8 +1,9 @@
 """The tables of the ledger's two kinds of file. Knows their columns, runs nothing.
 
 *State* (`state.sqlite`, one for all processes): accounts, keys, budgets, prices, counters, holds,
-and the providers' keys that accounts bring along (`byok`, sealed). Of what is billed, a
-counter's `byok_nanousd` is what such a key was billed for.
+the providers' keys that accounts bring along (`byok`, sealed), and the rules that another model
+answers a workload (`reroutes`). Of what is billed, a counter's `byok_nanousd` is what such a key
+was billed for.
 *Rows* (`journal/NAME/rows.sqlite`, one for each journal): intents that are open, generations,
 attempts, candidates, late facts.
 
@@ -89,6 +90,18 @@ STATE = (
     ),
     ("ALTER TABLE counters ADD COLUMN byok_nanousd INTEGER NOT NULL DEFAULT 0",),
     ("CREATE INDEX accounts_by_parent ON accounts (parent)",),
+    (
+        """CREATE TABLE reroutes (
+            id TEXT PRIMARY KEY,
+            key_id TEXT NOT NULL REFERENCES keys (id),
+            app TEXT NOT NULL,
+            system_print TEXT NOT NULL,
+            asked TEXT NOT NULL,
+            "to" TEXT NOT NULL,
+            created_ms INTEGER NOT NULL,
+            UNIQUE (key_id, app, system_print, asked)
+        ) WITHOUT ROWID""",
+    ),
 )
 
 SCALARS: tuple[str, ...] = (

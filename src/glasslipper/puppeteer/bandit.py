@@ -9,18 +9,32 @@ nothing can be judged afterwards. Rewards may come late: `learn` is called when 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+Bools = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 Way = Literal["thompson", "linucb"]
 
 _DRAWS = 256
+_SEED = 7
 _COMMON_RIDGE = 20.0
+
+
+class Knowledge(Struct, frozen=True, kw_only=True):
+    """All that a bandit knows, as plain lists; `ridge` and `spread` are what it began with."""
+
+    way: Way
+    ridge: float
+    spread: float
+    floor: float
+    common: list[list[float]]
+    common_moment: list[float]
+    inverse: list[list[list[float]]]
+    moment: list[list[float]]
 
 
 class Bandit:
@@ -44,14 +58,12 @@ class Bandit:
         """Know nothing yet. `floor` is the least chance that each model gets."""
         self.way: Way = way
         self.floor = floor
+        self._ridge = ridge
         self._spread = spread
         self._common = np.eye(wide + 1) / _COMMON_RIDGE
         self._common_moment = np.zeros(wide + 1)
-        first = np.full(wide + 1, 1 / ridge)
-        first[0] = 1.0
-        self._inverse = np.repeat(np.diag(first)[None], models, axis=0)
+        self._inverse = np.repeat(_unknown(wide, ridge)[None], models, axis=0)
         self._moment = np.zeros((models, wide + 1))
-        self._draw = np.random.default_rng(7)
 
     @property
     def models(self) -> int:
@@ -71,17 +83,27 @@ class Bandit:
         left = np.einsum("nd,mde->nme", told, self._inverse)
         return self._spread * np.sqrt(np.maximum(np.einsum("nme,ne->nm", left, told), 0))
 
-    def chances(self, contexts: Numbers) -> Numbers:
-        """Return the probability with which each model is chosen (N x M)."""
+    def chances(
+        self, contexts: Numbers, *, less: Numbers | None = None, may: Bools | None = None
+    ) -> Numbers:
+        """Return the probability with which each model is chosen (N x M).
+
+        `less` is what each would cost, in rewards; `may` says which there are to choose from.
+        """
         mean, spread = self.expected(contexts), self.open(contexts)
-        count = self.models
+        if less is not None:
+            mean = mean - less
+        there = np.ones(mean.shape, np.bool_) if may is None else may
+        mean = np.where(there, mean, -np.inf)
         if self.way == "linucb":
-            greedy = np.eye(count)[(mean + 2 * spread).argmax(1)]
+            greedy = np.eye(self.models)[(mean + 2 * spread).argmax(1)]
         else:
-            noise = self._draw.normal(size=(_DRAWS, *mean.shape))
+            noise = np.random.default_rng(_SEED).normal(size=(_DRAWS, *mean.shape))
             best = (mean + spread * noise).argmax(2)
-            greedy = np.stack([(best == model).mean(0) for model in range(count)], axis=1)
-        return self.floor + (1 - count * self.floor) * greedy
+            greedy = np.stack([(best == model).mean(0) for model in range(self.models)], axis=1)
+        count = there.sum(1, keepdims=True)
+        floor = np.minimum(self.floor, 0.5 / np.maximum(count, 1))
+        return there * (floor + (1 - count * floor) * greedy)
 
     def choose(
         self, contexts: Numbers, draw: np.random.Generator
@@ -102,18 +124,64 @@ class Bandit:
             self._inverse[model] = _grown(self._inverse[model], told[mine])
             self._moment[model] += told[mine].T @ rest[mine]
 
-    def save(self, path: Path, models: Sequence[str]) -> None:
-        """Write what has been learned, with the names of the models, as a whole or not at all."""
-        temporary = path.with_suffix(".tmp.npz")
-        np.savez(
-            temporary,
-            names=np.array(list(models)),
-            common=self._common @ self._common_moment,
-            inverse=self._inverse,
-            moment=self._moment,
-            floor=np.array(self.floor),
+    def widened(self, more: int) -> Bandit:
+        """Return one that also knows of `more` models that nobody has tried."""
+        wide = len(self._common_moment) - 1
+        other = Bandit(
+            self.models + more,
+            wide,
+            way=self.way,
+            ridge=self._ridge,
+            spread=self._spread,
+            floor=self.floor,
         )
-        temporary.replace(path)
+        other._common, other._common_moment = self._common, self._common_moment
+        other._inverse[: self.models] = self._inverse
+        other._moment[: self.models] = self._moment
+        return other
+
+    def told(self) -> Knowledge:
+        """Return all that it knows."""
+        return Knowledge(
+            way=self.way,
+            ridge=self._ridge,
+            spread=self._spread,
+            floor=self.floor,
+            common=self._common.tolist(),
+            common_moment=self._common_moment.tolist(),
+            inverse=self._inverse.tolist(),
+            moment=self._moment.tolist(),
+        )
+
+    @classmethod
+    def of(cls, known: Knowledge) -> Bandit:
+        """Return the bandit that knows this.
+
+        Raises:
+            ValueError: It does not fit together.
+        """
+        wide = len(known.common_moment) - 1
+        made = cls(
+            len(known.moment),
+            wide,
+            way=known.way,
+            ridge=known.ridge,
+            spread=known.spread,
+            floor=known.floor,
+        )
+        for name in ("common", "common_moment", "inverse", "moment"):
+            array = np.array(getattr(known, name), dtype=np.float64)
+            if array.shape != getattr(made, f"_{name}").shape or not np.isfinite(array).all():
+                raise ValueError(f"`{name}` does not fit the rest")
+            setattr(made, f"_{name}", array)
+        return made
+
+
+def _unknown(wide: int, ridge: float) -> Numbers:
+    """Return how open everything is about a model that nobody has tried."""
+    first = np.full(wide + 1, 1 / ridge)
+    first[0] = 1.0
+    return np.diag(first)
 
 
 def _with_one(contexts: Numbers) -> Numbers:
@@ -121,7 +189,9 @@ def _with_one(contexts: Numbers) -> Numbers:
 
 
 def _grown(inverse: Numbers, told: Numbers) -> Numbers:
-    """Return the inverse after adding rows, by Woodbury."""
+    """Return the inverse after adding rows: by Woodbury if they are few."""
+    if len(told) > len(inverse):
+        return np.linalg.inv(np.linalg.inv(inverse) + told.T @ told).astype(np.float64)
     half = inverse @ told.T
     inner = np.linalg.inv(np.eye(len(told)) + told @ half)
     return inverse - half @ inner @ half.T

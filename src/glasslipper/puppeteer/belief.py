@@ -42,7 +42,7 @@ _TRUST_BATCH = 256
 _TRUST_EPOCHS = 8
 _TRUST_RATE = 2e-3
 _TRUST_DECAY = 0.1
-_LOG_ODDS = 3
+LOG_ODDS = 3
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class Ensemble:
     ) -> Ensemble:
         """Train `each` networks for every fold, then calibrate on held-out beliefs."""
         count = int(folds.max()) + 1
+        whole = count * each * plan.epochs
         scorers: list[list[Scorer]] = []
         for fold in range(count):
             scorers.append([])
@@ -92,9 +93,15 @@ class Ensemble:
                 draw = np.random.default_rng((seed, number))
                 scorer = Scorer.fresh(tasks, draw, reads_slots=plan.reads_slots)
                 chosen = np.flatnonzero(folds != fold)
-                scorer.learn(tasks.rows(chosen), wanted[chosen], plan, seed * 1000 + number)
+                before = number * plan.epochs
+
+                def heard(epoch: int, loss: float, *, before: int = before) -> None:
+                    tell("posterior", before + epoch, whole, step=epoch, loss=loss)
+
+                scorer.learn(
+                    tasks.rows(chosen), wanted[chosen], plan, seed * 1000 + number, heard=heard
+                )
                 scorers[-1].append(scorer)
-                tell("posterior", number + 1, count * each)
         ensemble = cls(scorers)
         ensemble.trusts = ensemble._calibrate(tasks, wanted, folds, seed)
         return ensemble
@@ -135,7 +142,7 @@ def _trust(looks: Floats, is_right: Bools, draw: np.random.Generator) -> Paramet
     for step in range(steps):
         some: Ints = draw.integers(len(looks), size=_TRUST_BATCH)
         told = forward(learned, (looks[some] - own["mean"]) / own["spread"])
-        given = _logistic(told[-1][:, 0] + 3 * looks[some, _LOG_ODDS])
+        given = _logistic(told[-1][:, 0] + 3 * looks[some, LOG_ODDS])
         slope = (given - is_right[some])[:, None] / np.float32(_TRUST_BATCH)
         gradients, _ = backward(learned, told, slope.astype(np.float32))
         adam.step(gradients, cosine(step, steps, _TRUST_RATE))
@@ -145,7 +152,7 @@ def _trust(looks: Floats, is_right: Bools, draw: np.random.Generator) -> Paramet
 def _trusted(own: Parameters, looks: Floats) -> Floats:
     learned = {name: array for name, array in own.items() if name[0] in "Wb"}
     told = forward(learned, (looks - own["mean"]) / own["spread"])
-    return _logistic(told[-1][:, 0] + 3 * looks[:, _LOG_ODDS])
+    return _logistic(told[-1][:, 0] + 3 * looks[:, LOG_ODDS])
 
 
 def _logistic(values: Floats) -> Floats:
@@ -173,7 +180,7 @@ class Mind:
         shown[:, 0] = 0
         leader = shown.argmax(1)
         raw = np.where(leader > 0, shown[np.arange(len(rows)), leader], 0).astype(np.float32)
-        looks = _state_looks(self.tasks, rows, called, slots, named, leader, raw)
+        looks = state_looks(self.tasks, rows, called, slots, named, leader, raw)
         right = self._trusted(rows, looks, raw)
         return Belief(slots=slots, named=named, leader=leader, right=right, looks=looks)
 
@@ -212,7 +219,7 @@ class Mind:
         return (total / total.sum(1, keepdims=True)).astype(np.float32), is_named
 
 
-def _state_looks(
+def state_looks(
     tasks: Encoded,
     rows: Ints,
     called: Bools,

@@ -7,9 +7,13 @@ words could spoil, reaches models untouched. Knows no wire format and no ledger.
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import logging
+import random
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from msgspec import Struct, structs
 
@@ -21,16 +25,29 @@ from glasslipper.kernel.errors import (
 )
 from glasslipper.kernel.events import Event, TextDelta
 from glasslipper.kernel.messages import Request, TextPart
-from glasslipper.kernel.ports import Caller, Plan, Played, Receipt, Sandbox, Step, Tools, Voice
+from glasslipper.kernel.ports import (
+    Caller,
+    Opening,
+    Plan,
+    Played,
+    Receipt,
+    Sandbox,
+    Step,
+    Voice,
+)
 from glasslipper.kernel.usage import Usage
 from glasslipper.puppeteer import wishes as wishing
-from glasslipper.puppeteer.guide import Guide, Ladder
+from glasslipper.puppeteer.guide import Guide
+from glasslipper.puppeteer.opening import opening_of
+from glasslipper.puppeteer.repertoire import Repertoire
 from glasslipper.puppeteer.stage import Props, Stage
 from glasslipper.puppeteer.turns import PLAIN, Decision, Puppet, Turn, View, leading
 from glasslipper.puppeteer.wishes import FAMILY, Asked
+from glasslipper.tools import Toolbox
 
 MOST_SESSIONS = 10_000
 _MOST_REPLACED = 4
+_log = logging.getLogger(__name__)
 
 
 class _Session(Struct, kw_only=True):
@@ -54,6 +71,9 @@ class _Scene(Struct, kw_only=True):
     failure: GlasslipperError | None = None
     stopped: str = ""
     answered: int = 0
+    luck: float = 0.5
+    opening: Opening | None = None
+    lead: Puppet | None = None
 
 
 class Puppeteer:
@@ -61,15 +81,20 @@ class Puppeteer:
 
     def __init__(
         self,
-        guides: Sequence[Guide] = (),
+        repertoire: Repertoire | None = None,
         *,
-        sandbox: Sandbox | None = None,
-        tools: Tools | None = None,
-        tool_names: Sequence[str] = (),
+        sandbox: Callable[[], Sandbox | None] = lambda: None,
+        tools: Toolbox | None = None,
     ) -> None:
-        """Conduct by the first of the guides that fits, else by the ladder."""
-        self.guides: list[Guide] = [*guides, Ladder()]
-        self._props = Props(sandbox=sandbox, tools=tools, tool_names=tuple(tool_names))
+        """Conduct by the policy that runs where it fits, else by the untrained rule.
+
+        `sandbox` is asked for one when a policy first has programs run, `tools` for what they offer
+        when one has tools called.
+        """
+        self._policies = repertoire or Repertoire()
+        self._sandbox = functools.cache(sandbox)
+        self._toolbox = tools
+        self._props = Props(tools=tools)
         self._sessions: OrderedDict[tuple[str, str], _Session] = OrderedDict()
 
     def conducts(self, model: str) -> bool:
@@ -80,17 +105,29 @@ class Puppeteer:
         """Whether each step is to be told."""
         return wishing.asked(request).wishes.steps
 
+    async def close(self) -> None:
+        """End the servers of its tools."""
+        if self._toolbox is not None:
+            await self._toolbox.close()
+
     def cards(self) -> Mapping[str, Mapping[str, object]]:
         """Return each name with the card of the policy behind it."""
-        first = self.guides[0].card()
+        self._look_around()
+        first = self._policies.running.card()
         named = {f"{FAMILY}{variant}": first for variant in ("", ":fast", ":best")}
-        return named | {f"{FAMILY}@{guide.version}": guide.card() for guide in self.guides}
+        each = self._policies.named.items()
+        return named | {f"{FAMILY}@{version}": guide.card() for version, guide in each}
+
+    def _look_around(self) -> None:
+        if self._policies.is_stale:
+            self._policies.refresh()
 
     def plan(self, request: Request, caller: Caller) -> Plan | None:
         """Return what would be done first, for a request that only asks for that."""
         asked = wishing.asked(request)
         if not asked.wishes.dry_run:
             return None
+        self._look_around()
         scene = self._open(asked, caller)
         view = self._look(scene)
         decision = self._decide(scene, view)
@@ -114,14 +151,12 @@ class Puppeteer:
         self, request: Request, caller: Caller
     ) -> AsyncIterator[Event | Step | Voice | Played]:
         """Play the episode."""
-        asked = wishing.asked(request)
-        scene = self._open(asked, caller)
+        scene = await self._begin(wishing.asked(request), caller)
         streamed = False
         while True:
-            view = self._look(scene)
-            decision = self._decide(scene, view)
+            decision = self._step(scene)
             if decision.puppet is None:
-                scene.stopped = decision.why
+                scene.stopped, scene.lead = decision.why, decision.lead
                 break
             if decision.is_last and decision.puppet.pattern == PLAIN:
                 async for event in self._aloud(scene, decision):
@@ -149,6 +184,12 @@ class Puppeteer:
 
     # open
 
+    async def _begin(self, asked: Asked, caller: Caller) -> _Scene:
+        if self._policies.is_stale:
+            await asyncio.to_thread(self._policies.refresh)
+        await self._lay_out_tools(asked)
+        return self._open(asked, caller)
+
     def _open(self, asked: Asked, caller: Caller) -> _Scene:
         allowed = [one.model for one in caller.models() if asked.wishes.allows(one.model)]
         if not allowed:
@@ -160,10 +201,11 @@ class Puppeteer:
         if session is not None and session.pinned and session.model in allowed:
             allowed = [session.model]
         latency_ms = asked.wishes.max_latency_ms
+        chosen = self._named(asked)
         stage = Stage(
             asked.request,
             caller,
-            props=self._props,
+            props=self._props_for(chosen),
             labels={"conductor": FAMILY},
             max_nanousd=asked.wishes.max_nanousd,
             ends_s=None if latency_ms is None else time.monotonic() + latency_ms / 1000,
@@ -171,34 +213,51 @@ class Puppeteer:
         single = _needs_one_voice(asked.request)
         puppets = [Puppet(model=model) for model in allowed]
         if not single:
-            named = {puppet for guide in self.guides for puppet in guide.puppets}
-            puppets += sorted(
-                puppet for puppet in named if puppet.model in allowed and puppet.pattern != PLAIN
-            )
+            named = {puppet for puppet in chosen.puppets if puppet.pattern != PLAIN}
+            puppets += sorted(puppet for puppet in named if puppet.model in allowed)
+        seed = asked.wishes.seed
         scene = _Scene(
             asked=structs.replace(asked, calls=1) if asked.request.tools else asked,
             stage=stage,
-            guide=self.guides[-1],
+            guide=chosen,
             puppets=puppets,
             steps=[],
             warm=session.model if session else None,
             owner=caller.owner,
+            luck=(random.random() if seed is None else random.Random(seed).random()),  # noqa: S311
         )
-        scene.guide = self._guide(scene)
+        if not chosen.fits(self._look(scene)):
+            scene.guide = self._policies.rule
         return scene
 
-    def _guide(self, scene: _Scene) -> Guide:
-        view = self._look(scene)
-        version = scene.asked.version
-        if version is not None:
-            named = next((guide for guide in self.guides if guide.version == version), None)
-            if named is None:
-                raise ModelUnknown(
-                    f"There is no policy {version!r}.",
-                    hint=f"There are {', '.join(guide.version for guide in self.guides)}.",
-                )
-            return named if named.fits(view) else self.guides[-1]
-        return next(guide for guide in self.guides if guide.fits(view))
+    async def _lay_out_tools(self, asked: Asked) -> None:
+        """Ask for the tools, where the policy has a pattern that calls any."""
+        toolbox = self._toolbox
+        if toolbox is None or all(p.pattern != "tool" for p in self._named(asked).puppets):
+            return
+        try:
+            lines = [one.line for one in await toolbox.list() if one.usable]
+        except GlasslipperError:
+            _log.exception("the tools cannot be listed")
+            lines = []
+        self._props = structs.replace(self._props, tool_names=tuple(lines))
+
+    def _props_for(self, guide: Guide) -> Props:
+        if all(puppet.pattern != "python" for puppet in guide.puppets):
+            return self._props
+        return structs.replace(self._props, sandbox=self._sandbox())
+
+    def _named(self, asked: Asked) -> Guide:
+        """Return the policy that a request names, or the one that runs."""
+        if asked.version is None:
+            return self._policies.running
+        named = self._policies.named.get(asked.version)
+        if named is None:
+            raise ModelUnknown(
+                f"There is no policy {asked.version!r}.",
+                hint=f"There are {', '.join(self._policies.named)}.",
+            )
+        return named
 
     # look, decide
 
@@ -216,13 +275,31 @@ class Puppeteer:
             dial=scene.asked.dial,
             calls_left=scene.asked.calls - len(stage.receipts),
             left_nanousd=left,
+            warm=scene.warm,
+            luck=scene.luck,
         )
+
+    def _step(self, scene: _Scene) -> Decision:
+        """Look and decide; the first choice is kept for the record."""
+        view = self._look(scene)
+        decision = self._decide(scene, view)
+        if scene.opening is None and decision.puppet is not None:
+            shadow = self._policies.shadow if scene.asked.version is None else None
+            scene.opening = opening_of(
+                view,
+                decision,
+                rule=self._policies.rule,
+                shadow=shadow,
+                goes_on=scene.guide.goes_on,
+            )
+        return decision
 
     def _decide(self, scene: _Scene, view: View) -> Decision:
         if view.calls_left < 1 and not self._may_replace(scene, view):
-            return Decision(puppet=None, why="the calls are used up")
+            lead = scene.guide.decide(view).lead if view.turns else None
+            return Decision(puppet=None, why="the calls are used up", lead=lead)
         decision = scene.guide.decide(view)
-        if decision.puppet is not None and view.calls_left <= 1:
+        if decision.puppet is not None and view.calls_left <= 1 and not view.turns:
             return structs.replace(decision, is_last=True)
         return decision
 
@@ -285,7 +362,9 @@ class Puppeteer:
 
     def _say(self, scene: _Scene) -> list[Event]:
         """Return the events of the answer that leads."""
-        lead = leading(scene.stage.turns)
+        turns = scene.stage.turns
+        chosen = (turn for turn in turns if turn.answer and turn.puppet == scene.lead)
+        lead = next(chosen, None) or leading(turns)
         if lead is None:
             raise scene.failure or NoEndpointLeft(f"There is no answer: {scene.stopped}.")
         scene.answered = scene.stage.call_of(lead)
@@ -309,6 +388,7 @@ class Puppeteer:
             charged_nanousd=stage.charged_nanousd,
             why=scene.stopped,
             confidence=scene.steps[-1].confidence if scene.steps else None,
+            opening=scene.opening,
         )
 
     # sessions

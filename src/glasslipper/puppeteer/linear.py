@@ -7,8 +7,6 @@ was trained on models that are offered. Saved as JSON with its card.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from glasslipper.kernel.errors import InvalidRequest
+from glasslipper.puppeteer.sight import of_words
 from glasslipper.puppeteer.turns import PLAIN, Decision, Puppet, Turn, View, leading, weight
 
 FEATURES = (
@@ -41,13 +40,11 @@ FEATURES = (
     "weight",
 )
 VERSION = 1
-_NUMBER = re.compile(r"\d[\d,]*\.?\d*")
 Vector = NDArray[np.float64]
 
 
 def features(task: str, form: str, turns: Sequence[Turn]) -> Vector:
     """Return what the policy sees, each number about between 0 and 1."""
-    numbers = [float(found.replace(",", "")) for found in _NUMBER.findall(task)]
     lead = leading(turns)
     answers = [turn for turn in turns if turn.answer]
     agreeing = [turn for turn in answers if lead is not None and turn.meaning == lead.meaning]
@@ -59,10 +56,7 @@ def features(task: str, form: str, turns: Sequence[Turn]) -> Vector:
             form == "json",
             form == "code",
             form == "words",
-            min(math.log1p(len(task)) / 6, 1.5),
-            min(len(numbers) / 6, 1.5),
-            math.log10(1 + max(numbers, default=0.0)) / 8,
-            min(sum(map(task.count, "*+-/()")) / 4, 1.5),
+            *of_words(task),
             len(turns) / 4,
             lead is not None,
             max(len(agreeing) - 1, 0) / 2,
@@ -108,6 +102,8 @@ class Linear:
         self.most_turns = most_turns
         self._card = card
 
+    goes_on = ""
+
     @property
     def version(self) -> str:
         """Its name and version."""
@@ -138,7 +134,6 @@ class Linear:
         return Decision(
             puppet=chosen,
             why=f"the best next step ({odds[best]:.0%})",
-            probability=float(odds[best]),
             is_last=chosen.pattern == PLAIN and view.calls_left == 1,
         )
 

@@ -32,6 +32,7 @@ PRICE = 0.1
 STEPS = 4
 ENTROPY = 1.0
 PASSES = 3
+_TOLD_EVERY = 200
 
 
 @dataclass
@@ -63,11 +64,14 @@ class Paper:
         unit = float(outcomes.usd[:, int(outcomes.right.mean(0).argmax())].mean())
         usd = outcomes.usd / unit
         made = cls(parameters, weights)
+        right = 0.0
         for turn in range(passes):
             for place, row in enumerate(draw.permutation(len(tasks))):
-                made._episode(int(row), outcomes, tasks, usd[row], adam, draw, extra)
-                if place % 200 == 0:
-                    tell("paper", turn * len(tasks) + place, passes * len(tasks))
+                right += made._episode(int(row), outcomes, tasks, usd[row], adam, draw, extra)
+                done = turn * len(tasks) + place + 1
+                if done % _TOLD_EVERY == 0:
+                    tell("paper", done, passes * len(tasks), step=done, right=right / _TOLD_EVERY)
+                    right = 0.0
         return made
 
     def play(
@@ -100,7 +104,8 @@ class Paper:
         adam: AdamW,
         draw: np.random.Generator,
         extra: Floats | None,
-    ) -> None:
+    ) -> float:
+        """Play a task and learn from it; return 1 if its answer was right, else 0."""
         rows = np.array([row])
         called = np.zeros((1, len(usd)), dtype=np.bool_)
         states: list[Floats] = []
@@ -126,6 +131,7 @@ class Paper:
             ahead = (ahead if step == len(picks) - 1 else DISCOUNT * ahead) - PRICE * costs[step]
             returns[step] = ahead
         self._update(np.concatenate(states), np.concatenate(masks), picks, returns, adam)
+        return max(reward, 0.0)
 
     def _update(
         self, states: Floats, masks: Bools, picks: list[int], returns: Floats, adam: AdamW

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glasslipper.puppeteer import swift
 from glasslipper.puppeteer.belief import Ensemble, Mind, Tell
 from glasslipper.puppeteer.encode import Encoded, Looks, Scale, compact, targets
 from glasslipper.puppeteer.outcomes import Floats, Ints, Outcomes
@@ -127,6 +129,11 @@ class Policy:
         logs = np.log([one.price for one in self.dials])
         return float(np.exp(np.interp(dial, places, logs)))
 
+    @cached_property
+    def stack(self) -> swift.Stack:
+        """The networks, as a single episode asks them."""
+        return swift.Stack(self.ensemble, self.values)
+
     def episode(self, task: Encoded) -> Episode:
         """Begin an episode on one encoded task."""
         return Episode(self, task)
@@ -158,44 +165,48 @@ class Episode:
 
     def __init__(self, policy: Policy, task: Encoded) -> None:
         """Begin; nobody has been called."""
+        self.called = np.zeros(len(policy.models), dtype=np.bool_)
+        self._closed = np.ones(len(policy.models), dtype=np.bool_)
+        self._closed[list(policy.pool)] = False
         self._policy = policy
-        self._mind = policy.ensemble.fresh(task)
-        self._row = np.zeros(1, np.int64)
-        self.called = np.zeros((1, len(policy.models)), dtype=np.bool_)
+        self._swift = swift.Task(policy.stack, task)
+        self._seen: swift.Seen | None = None
 
-    def hear(self, model: int) -> None:
-        """Take note that a model has answered."""
-        self.called[0, model] = True
+    def hear(self, model: int, task: Encoded | None = None) -> None:
+        """Take note that a model has answered; `task` holds its answer, where it did not yet."""
+        self.called[model] = True
+        self._seen = None
+        if task is not None:
+            self._swift = swift.Task(self._policy.stack, task)
+
+    @property
+    def seen(self) -> swift.Seen:
+        """What is believed now."""
+        if self._seen is None:
+            self._seen = self._swift.believe(self.called)
+        return self._seen
 
     @property
     def sure(self) -> float:
         """P(right) of the leading answer, as calibrated."""
-        return float(self._mind.believe(self._row, self.called).right[0])
+        return self.seen.right
 
-    def worth(self, price: float) -> Floats:
-        """Return what asking each model is worth beyond stopping now (M); -inf if it cannot be."""
-        level = int(self.called.sum())
-        barred = self.called.copy()
-        barred[0, [m for m in range(barred.shape[1]) if m not in self._policy.pool]] = True
+    def worth(self, price: float, *, away: NDArray[np.bool_] | None = None) -> Floats:
+        """Return what asking each model is worth beyond stopping now (M); -inf if it cannot be.
+
+        `away` are models that cannot be asked just now.
+        """
+        barred = self.called | self._closed
+        if away is not None:
+            barred |= away
         if barred.all():
-            return np.full(barred.shape[1], -np.inf, np.float32)
-        looks = self._mind.believe(self._row, self.called).looks
-        prices = np.full(1, price, np.float32)
-        usd = self._mind.tasks.usd
-        worth = worths(
-            self._policy.values,
-            level,
-            looks,
-            prices=prices,
-            usd=usd,
-            barred=barred,
-            folds=None,
-        )
-        return worth[0]
+            return np.full(len(barred), -np.inf, np.float32)
+        worth = self._swift.worth(self.seen.looks, price, level=int(self.called.sum()))
+        return np.where(barred, np.float32(-np.inf), worth)
 
-    def decide(self, price: float) -> int | None:
+    def decide(self, price: float, *, away: NDArray[np.bool_] | None = None) -> int | None:
         """Return the model to ask next, or `None` to stop."""
-        worth = self.worth(price)
+        worth = self.worth(price, away=away)
         best = int(worth.argmax())
         begins = not self.called.any()
         return best if worth[best] > 0 or (begins and np.isfinite(worth[best])) else None

@@ -9,7 +9,7 @@ that have not seen it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,17 +103,33 @@ class Scorer:
         votes = np.matmul(seen.named, weights[:, :, None])[:, :, 0].astype(np.float32)
         return first, votes
 
-    def learn(self, tasks: Encoded, wanted: Floats, plan: PosteriorPlan, seed: int) -> None:
-        """Train on tasks (`wanted` is N x S) with random sets of called models."""
+    def learn(
+        self,
+        tasks: Encoded,
+        wanted: Floats,
+        plan: PosteriorPlan,
+        seed: int,
+        *,
+        heard: Callable[[int, float], None],
+    ) -> None:
+        """Train on tasks (`wanted` is N x S) with random sets of called models.
+
+        `heard` is told each epoch's number and mean loss, in nats.
+        """
         draw = np.random.default_rng(seed)
         self._poll(tasks, wanted)
         adam = AdamW(self.parameters, decay=plan.decay, spare={"votes", "sureness"})
         batches = max(len(tasks) // _BATCH, 1)
         steps = plan.epochs * batches
+        lost = 0.0
         for step, chosen in enumerate(_batches(len(tasks), plan.epochs, draw)):
             some = tasks.rows(chosen)
             called = random_calls(some, draw)
-            self._descend(some, called, wanted[chosen], adam, cosine(step, steps, plan.rate), plan)
+            rate = cosine(step, steps, plan.rate)
+            lost += self._descend(some, called, wanted[chosen], adam, rate, plan) / batches
+            if (step + 1) % batches == 0:
+                heard((step + 1) // batches, lost)
+                lost = 0.0
 
     def _poll(self, tasks: Encoded, wanted: Floats) -> None:
         """Begin with a vote: each model's weight is the log-odds of its being right, by kind."""
@@ -132,7 +148,8 @@ class Scorer:
         adam: AdamW,
         rate: float,
         plan: PosteriorPlan,
-    ) -> None:
+    ) -> float:
+        """Take one step down; return the mean loss before it, in nats."""
         own = self.parameters
         seen = see(some, called)
         first, straight = self._first(self.still(some), seen)
@@ -177,6 +194,7 @@ class Scorer:
         gradients["none"] = inner[:, 0].sum(0, keepdims=True)
         gradients["bias"] = state.sum(0)
         adam.step(gradients, rate)
+        return float(-(reachable * np.log(np.maximum(given, 1e-9))).sum() / rows)
 
 
 def _product(left: Floats, right: Floats) -> Floats:

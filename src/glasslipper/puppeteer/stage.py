@@ -66,6 +66,7 @@ class Stage:
         self.task = next((one.text for one in reversed(request.messages) if one.role == "user"), "")
         self.form = form_of(request, self.task)
         self.turns: list[Turn] = []
+        self._shown: list[Turn] = []
         self.receipts: list[Receipt] = []
         self._heard: list[list[Event]] = []
         self._call_of: dict[int, int] = {}
@@ -175,7 +176,8 @@ class Stage:
             folder.add(event)
         turn = await self._turn(puppet, folder.answer())
         self._call_of[id(turn)] = len(self._heard) - 1
-        self.turns.append(turn)
+        self.turns += [turn, *self._shown]
+        self._shown.clear()
         return turn
 
     async def _turn(self, puppet: Puppet, answer: Answer) -> Turn:
@@ -183,7 +185,9 @@ class Stage:
         logprobs = [token.logprob for token in answer.logprobs]
         text, checked = await self._read(puppet, answer)
         found = answer_in(self.form, text) if text else ""
-        if found and checked is not False:
+        if text.strip() and not found:
+            found, checked = text.strip(), False  # better than no answer
+        elif found and checked is not False:
             has_form = check_of(self.form, found)
             checked = checked if has_form is None else has_form
         if answer.tool_calls:
@@ -238,8 +242,7 @@ class Stage:
 
     def _show(self, text: str) -> None:
         """Let whoever comes next see what a tool gave."""
-        shown = Turn(puppet=Puppet(model="tool", pattern="result"), said=text)
-        self.turns.append(shown)
+        self._shown.append(Turn(puppet=Puppet(model="tool", pattern="result"), said=text))
 
     def _patterned(self, puppet: Puppet, way: Pattern) -> Request:
         lead = leading(self.turns)
@@ -273,7 +276,7 @@ class Stage:
             case "file":
                 return bool(self._props.files)
             case "mcp":
-                return self._props.tools is not None
+                return self._props.tools is not None and bool(self._props.tool_names)
             case None:
                 return True
 

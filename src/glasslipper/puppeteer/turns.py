@@ -66,7 +66,9 @@ class View(Struct, frozen=True, kw_only=True):
     """All that is known before the next step.
 
     `bids` are the puppets that may act, the cheapest first. `dial` goes from 0 (as cheap as can
-    be) to 10 (as good as can be). `calls_left` and `left_nanousd` are `None` without a bound.
+    be) to 10 (as good as can be). `left_nanousd` is `None` without a bound. `warm` is the model
+    that has answered this session before. `luck`, from 0 up to 1, was drawn for this episode: who
+    chooses by chance chooses by it.
     """
 
     request: Request
@@ -77,7 +79,8 @@ class View(Struct, frozen=True, kw_only=True):
     dial: float
     calls_left: int
     left_nanousd: int | None = None
-    notes: Mapping[str, float] = field(default_factory=dict[str, float])
+    warm: str | None = None
+    luck: float = 0.5
 
     @property
     def leading(self) -> Turn | None:
@@ -108,7 +111,9 @@ def weight(turn: Turn) -> float:
 class Decision(Struct, frozen=True, kw_only=True):
     """The next step: a puppet, or none to stop; how likely it was to be chosen, and why.
 
-    `is_last` says that whatever it answers will be the answer, so that it may stream.
+    `is_last` says that whatever it answers will be the answer, so that it may stream. `chances`
+    are, where chance chose, the probabilities of all that might have been chosen, by name. `lead`
+    is whose answer to give when it stops, where that is not simply the one that leads.
     """
 
     puppet: Puppet | None
@@ -116,3 +121,15 @@ class Decision(Struct, frozen=True, kw_only=True):
     probability: float = 1.0
     confidence: float | None = None
     is_last: bool = False
+    chances: Mapping[str, float] = field(default_factory=dict[str, float])
+    lead: Puppet | None = None
+
+
+def drawn(chances: Mapping[str, float], luck: float) -> str:
+    """Return the name that chance falls on."""
+    names = list(chances)
+    for name in names:
+        luck -= chances[name]
+        if luck < 0:
+            return name
+    return next(name for name in reversed(names) if chances[name] > 0)

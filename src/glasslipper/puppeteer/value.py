@@ -54,7 +54,7 @@ class Values:
     def inputs(self, looks: Floats, prices: Floats) -> Floats:
         """Return what the networks read."""
         scaled = (looks - self.mean) / self.spread
-        return np.concatenate([scaled, _priced(prices)], axis=1, dtype=np.float32)
+        return np.concatenate([scaled, priced(prices)], axis=1, dtype=np.float32)
 
     def worth(
         self, level: int, looks: Floats, prices: Floats, usd: Floats, called: Bools
@@ -66,7 +66,8 @@ class Values:
         return np.where(called, -np.inf, net).astype(np.float32)
 
 
-def _priced(prices: Floats) -> Floats:
+def priced(prices: Floats) -> Floats:
+    """Return prices as the networks read them (B x 2)."""
     logs = np.log(np.maximum(prices, 1e-4))
     return np.stack([logs / 3, logs * logs / 20], axis=1).astype(np.float32)
 
@@ -102,9 +103,9 @@ class Induction:
             visited = self._visit(made)
             fresh = [_empty(self._mind, visited[0], self.depth) for _ in pupils]
             for level in reversed(range(self.depth)):
-                self._level(level, visited[level], fresh, pupils)
+                error = self._level(level, visited[level], fresh, pupils)
                 done += 1
-                tell("values", done, todo)
+                tell("values", done, todo, step=done, error=error)
             made = fresh
         return made or []
 
@@ -139,7 +140,8 @@ class Induction:
 
     def _level(
         self, level: int, states: _States, fresh: list[Values], pupils: Sequence[Ints]
-    ) -> None:
+    ) -> float:
+        """Fit one depth; return how far off the gains are at the end (mean absolute error)."""
         plan = self._plan
         rows, called, prices = states.rows, states.called, states.prices
         now = self._mind.believe(rows, called)
@@ -158,6 +160,7 @@ class Induction:
             self._ahead(fresh, level + 1, rows, prices, after, belief.looks)
             for belief, after in nexts
         ]
+        errors: list[float] = []
         for place, (values, own) in enumerate(zip(fresh, pupils, strict=True)):
             gains = np.stack(
                 [
@@ -168,14 +171,12 @@ class Induction:
             )
             gains -= now.right[:, None]
             mine = np.isin(rows, own)
-            _regress(
-                values.levels[level],
-                values.inputs(looks[mine], prices[mine]),
-                asked[mine],
-                gains[mine],
-                plan,
-                self._draw,
-            )
+            inputs = values.inputs(looks[mine], prices[mine])
+            network = values.levels[level]
+            _regress(network, inputs, asked[mine], gains[mine], plan, self._draw)
+            told = np.take_along_axis(forward(network, inputs)[-1], asked[mine], axis=1)
+            errors.append(float(np.abs(told - gains[mine]).mean()))
+        return float(np.mean(errors))
 
     def _ahead(
         self,

@@ -13,11 +13,15 @@ import msgspec
 
 from glasslipper.kernel.errors import InvalidRequest
 
-_FILE = "versions.json"
+FILE = "versions.json"
+MOST_REMEMBERED = 20
 
 
 class Versions(msgspec.Struct, kw_only=True):
-    """Names of policy files; empty for none. `history` is what ran, the last one last."""
+    """Names of policy files; empty for none, in `running` for the rule that needs no training.
+
+    `history` is what ran, the last one last.
+    """
 
     running: str = ""
     shadow: str = ""
@@ -31,7 +35,7 @@ def read(folder: Path) -> Versions:
     Raises:
         InvalidRequest: The file is damaged.
     """
-    path = folder / _FILE
+    path = folder / FILE
     if not path.exists():
         return Versions()
     try:
@@ -45,8 +49,8 @@ def read(folder: Path) -> Versions:
 def promote(folder: Path, name: str) -> Versions:
     """Let a policy run; what ran before is remembered."""
     now = read(folder)
-    if now.running and now.running != name:
-        now.history.append(now.running)
+    if now.running != name:
+        now.history = [*now.history, now.running][-MOST_REMEMBERED:]
     now.running = name
     now.shadow = "" if now.shadow == name else now.shadow
     return _write(folder, now)
@@ -68,10 +72,10 @@ def switch_back(folder: Path) -> Versions:
 
 def _write(folder: Path, versions: Versions) -> Versions:
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{_FILE}.{os.getpid()}"
+    temporary = folder / f".{FILE}.{os.getpid()}"
     with temporary.open("wb") as file:
         file.write(msgspec.json.encode(versions))
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(folder / _FILE)
+    temporary.replace(folder / FILE)
     return versions

@@ -6,9 +6,10 @@ with Lake(home) as lake:
 """
 
 from glasslipper.report.build import Answered, Report, build
+from glasslipper.report.charts.studio import Studio
 from glasslipper.report.export import as_json, write_tables
 from glasslipper.report.facts import Catalogue, ModelFacts
-from glasslipper.report.page.html import page
+from glasslipper.report.page.html import order_of, page
 from glasslipper.report.study import Options, Study
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "ModelFacts",
     "Options",
     "Report",
+    "Studio",
     "Study",
     "as_json",
     "build",
+    "order_of",
     "page",
     "write_tables",
 ]

@@ -39,7 +39,7 @@ class Report(Struct, frozen=True, kw_only=True):
         return sorted(flat, key=lambda one: one.section.number)
 
 
-def build(study: Study, *, tick: Callable[[Section], None] | None = None) -> Report:
+def build(study: Study, *, tick: Callable[[Answered], None] | None = None) -> Report:
     """Answer every section; `tick` is called after each."""
     parts: list[tuple[Part, tuple[Answered, ...]]] = []
     for part in PARTS:
@@ -47,7 +47,7 @@ def build(study: Study, *, tick: Callable[[Section], None] | None = None) -> Rep
         for section in part.sections:
             answered.append(Answered(section=section, result=section.study(study)))
             if tick is not None:
-                tick(section)
+                tick(answered[-1])
         parts.append((part, tuple(answered)))
     sums = study.rows("SELECT sum(requests) AS n, sum(tokens) AS t, sum(cost) AS c FROM usage")[0]
     return Report(

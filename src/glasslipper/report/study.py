@@ -171,7 +171,7 @@ class Study:
         return CONTINENTS.get(country.upper(), "Unknown")
 
 
-_BY_WEEK = {"sessions", "judged"}
+_BY_WEEK = {"sessions", "judged", "compared"}
 
 
 def _plain(cell: object) -> object:

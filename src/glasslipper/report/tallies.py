@@ -19,8 +19,18 @@ from glasslipper.ledger.read.scan import Lake
 from glasslipper.store.duck import text, texts
 
 FOLDER = Path("report") / "tallies"
-NAMES = ("priced", "sessions", "hours", "doubles", "gaps", "judged", "clocks", "gold")
-WITH_FACTS = {"judged", "clocks", "gold"}
+NAMES = (
+    "priced",
+    "sessions",
+    "hours",
+    "doubles",
+    "gaps",
+    "judged",
+    "clocks",
+    "gold",
+    "compared",
+)
+WITH_FACTS = {"judged", "clocks", "gold", "compared"}
 
 _SQL = resources.files("glasslipper.report") / "sql" / "tallies"
 
@@ -40,6 +50,7 @@ def make(lake: Lake) -> None:
             attempts="fresh_attempts",
             feedback="feedback",
             topics="topics",
+            comparisons="comparisons",
         )
         lake.run(f"CREATE TABLE fresh_{name} AS {fresh}")
         sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "  # noqa: S608
@@ -49,11 +60,23 @@ def make(lake: Lake) -> None:
     _forget(folder, {path for paths in files.values() for path in paths})
 
 
-def sql(name: str, *, generations: str, attempts: str, feedback: str, topics: str) -> str:
+def sql(
+    name: str,
+    *,
+    generations: str,
+    attempts: str,
+    feedback: str,
+    topics: str,
+    comparisons: str,
+) -> str:
     """Return the SQL of a tally over tables of these names."""
     plain = (_SQL / f"{name}.sql").read_text(encoding="utf-8")
     return plain.format(
-        generations=generations, attempts=attempts, feedback=feedback, topics=topics
+        generations=generations,
+        attempts=attempts,
+        feedback=feedback,
+        topics=topics,
+        comparisons=comparisons,
     )
 
 
@@ -78,7 +101,8 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
         f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"  # noqa: S608
         f"CREATE OR REPLACE TEMP VIEW one_attempts AS {views.attempts(source, beside)};"
         f"CREATE OR REPLACE TEMP VIEW one_feedback AS SELECT * FROM feedback WHERE {near};"
-        f"CREATE OR REPLACE TEMP VIEW one_topics AS SELECT * FROM topics WHERE {near}"
+        f"CREATE OR REPLACE TEMP VIEW one_topics AS SELECT * FROM topics WHERE {near};"
+        f"CREATE OR REPLACE TEMP VIEW one_comparisons AS SELECT * FROM comparisons WHERE {near}"
     )
     for name in wanted:
         query = sql(
@@ -87,6 +111,7 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
             attempts="one_attempts",
             feedback="one_feedback",
             topics="one_topics",
+            comparisons="one_comparisons",
         )
         part = paths[name].with_suffix(".part")
         lake.run(f"COPY ({query}) TO {text(part)} (FORMAT parquet, COMPRESSION zstd)")

@@ -28,3 +28,8 @@ def models() -> Path:
     if os.environ.get("GLASSLIPPER_HOME"):
         return home() / "models"
     return platformdirs.user_cache_path(APP) / "models"
+
+
+def policies() -> Path:
+    """Return the folder of the policies that `glasslipper/auto` may follow."""
+    return home() / "puppeteer"

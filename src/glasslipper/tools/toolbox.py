@@ -47,6 +47,18 @@ class Listed(Struct, frozen=True, kw_only=True):
     state: State
     permitted: bool
 
+    @property
+    def usable(self) -> bool:
+        """Whether it would be called."""
+        return self.permitted and self.state == "approved"
+
+    @property
+    def line(self) -> str:
+        """What a model is told: name, arguments, and the first line of what it is for."""
+        arguments = ", ".join(_mapping(self.tool.schema.get("properties")))
+        about = self.tool.description.strip().splitlines()[:1]
+        return f"{self.name}({arguments}): {''.join(about)}"
+
 
 class Toolbox:
     """A `kernel.ports.Tools` over any number of MCP servers. Close it."""

@@ -80,13 +80,16 @@ class Express:
         if house.draining or not self.recorder.is_instant or (ask := decode_plain(body)) is None:
             return None
         try:
+            ruled = house.suppliers.rerouting.keys
+            if ruled and house.gatekeeper.admit(asker.authorization).key.id in ruled:
+                return None
             if ask.stream:
                 caller = house.gatekeeper.admit(asker.authorization)
                 return self._begin_exchange(connection, asker, caller, ask, body)
             lane = asker.lanes.get(ask.model)
             if lane is None or lane.until_ms <= house.clock.ticks_ms():
                 caller = house.gatekeeper.admit(asker.authorization)
-                lane = find_lane(house, caller, ask.model, asker.caption)
+                lane = find_lane(house, caller, ask.model, asker.caption, known=lane)
                 if lane is None:
                     return self._begin_exchange(connection, asker, caller, ask, body)
                 if len(asker.lanes) >= MOST_LANES:

@@ -292,11 +292,11 @@ class Errand:
                 said.prompt,
                 said.completion,
                 said.prompt + said.completion,
-                charged / NANO,
+                *divmod(charged, NANO),
                 charged,
-                billed / NANO,
-                for_prompt / NANO,
-                (billed - for_prompt) / NANO,
+                *divmod(billed, NANO),
+                *divmod(for_prompt, NANO),
+                *divmod(billed - for_prompt, NANO),
             )
         )
 

@@ -71,6 +71,16 @@ class Lane:
         price = row.price
         self._rates = (price.input, price.output, price.requests)
 
+    def is_like(self, other: Lane) -> bool:
+        """Whether the same would be written on both."""
+        return (
+            self.endpoint is other.endpoint
+            and self.caller.account == other.caller.account
+            and self.row == other.row
+            and self._ceiling == other._ceiling
+            and self.caption == other.caption
+        )
+
     @property
     def accounts(self) -> tuple[str, ...]:
         """Whom an exchange is counted for."""
@@ -125,7 +135,8 @@ class Lane:
 
         It takes the id, the time in s, the words as JSON, the reasons of the end as JSON, tokens
         in, out and in all, and the cost as charged, USD and nano-USD, and as billed, USD: in
-        all, for the prompt, and for the rest.
+        all, for the prompt, and for the rest. An amount in USD is two numbers: whole ones, and
+        nano-USD (a float's own text takes longer to make than all else).
         """
         try:
             first, second = map(self._answer, _SAMPLES)
@@ -164,9 +175,9 @@ class Lane:
                 (b"%d" % prompt, b"%d"),
                 (b"%d" % completion, b"%d"),
                 (b"%d" % (prompt + completion), b"%d"),
-                (in_usd(charged), b"%r"),
+                (in_usd(charged), b"%d.%09d"),
                 (b"%d" % charged, b"%d"),
-                *((in_usd(amount), b"%r") for amount in amounts),
+                *((in_usd(amount), b"%d.%09d") for amount in amounts),
             ),
         )
 
@@ -176,8 +187,12 @@ def in_usd(nanousd: int) -> bytes:
     return repr(usd(nanousd)).encode()
 
 
-def find_lane(house: House, caller: Caller, model: str, caption: Caption) -> Lane | None:
+def find_lane(
+    house: House, caller: Caller, model: str, caption: Caption, *, known: Lane | None = None
+) -> Lane | None:
     """Return the lane of a caller to a model, or `None` where the usual way must be taken.
+
+    Where nothing has changed since `known` was found, it is good for longer.
 
     Raises:
         ModelUnknown: It is not offered.
@@ -200,6 +215,10 @@ def find_lane(house: House, caller: Caller, model: str, caption: Caption) -> Lan
     if caller.key.usable_until_ms is not None:
         left_ms = min(left_ms, caller.key.usable_until_ms - now_ms)
     until_ms = house.clock.ticks_ms() + left_ms
-    return Lane(
+    lane = Lane(
         caller, endpoint, upstream, row, ceiling, caption, offered=offered, until_ms=until_ms
     )
+    if known is None or not lane.is_like(known):
+        return lane
+    known.caller, known.until_ms = caller, until_ms
+    return known

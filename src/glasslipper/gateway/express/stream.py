@@ -9,6 +9,7 @@ provider down; one that leaves ends the call.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from glasslipper.gateway.answering import bill_of_outcome, head_of
 from glasslipper.gateway.auth import Caller
@@ -26,7 +27,7 @@ from glasslipper.kernel.events import Event
 class StreamErrand(Errand):
     """One streamed answer on the short way."""
 
-    __slots__ = ("_edges", "_encoder", "_has_begun", "_held", "_passes", "_reading", "_timer")
+    __slots__ = ("_edges", "_encoder", "_has_begun", "_held", "_reading", "_timer")
 
     streams = True
 
@@ -37,7 +38,7 @@ class StreamErrand(Errand):
         self._encoder = dialect.ChunkEncoder(head_of(exchange))
         self._edges = Edges()
         self._held: list[bytes] = []
-        self._has_begun = self._passes = False
+        self._has_begun = False
         self._timer: asyncio.TimerHandle | None = None
 
     def go_on(self) -> None:
@@ -45,29 +46,37 @@ class StreamErrand(Errand):
         self._hear()
 
     def _hear(self) -> None:
-        if self._passes and self._pass_by():
-            return
         if self._timer is not None and self._heard_reply.is_whole:
             self._timer.cancel()  # the rest of a body whose stream was done
         super()._hear()
 
-    def _pass_by(self) -> bool:
-        """Pass on what is nothing but words between known edges; tell whether that was done."""
-        reply, connection = self._reply, self._connection
-        if reply is None or reply.source is None or connection.flow.write_paused:
-            return False
-        chunks = reply.chunks
-        if len(chunks) != 1 or not self._reading.at_boundary:
-            return False
-        words = self._edges.words(chunks[0])
-        if words is None:
-            return False
-        chunks.clear()
-        reply.lag_bytes = 0
-        self._exchange_here.count_text(sum(map(len, words)))
-        frames = b"".join(map(self._encoder.text, words))
-        connection.write_now(b"%x\r\n%b\r\n" % (len(frames), frames))
-        return True
+    def _tap(self) -> Callable[[bytes], bool]:
+        """Return what passes on pieces that are nothing but words between the known edges.
+
+        It is called for every frame of most streams, so it looks up nothing twice.
+        """
+        edges, chunks = self._edges, self._heard_reply.chunks
+        flow, write = self._connection.flow, self._connection.write_now
+        count = self._exchange_here.count_text
+        before, after = self._encoder.around_text
+        around_bytes = len(before) + len(after)
+
+        def pass_by(data: bytes) -> bool:
+            if flow.write_paused or chunks:
+                return False
+            words = edges.words(data)
+            if words is None:
+                return False
+            if len(words) == 1:
+                word = words[0]
+                count(len(word))
+                write(b"%x\r\n%b%b%b\r\n" % (around_bytes + len(word), before, word, after))
+            else:
+                count(sum(map(len, words)))
+                write(_chunk(before + (after + before).join(words) + after))
+            return True
+
+        return pass_by
 
     def _take(self) -> None:
         if self._has_begun and self._connection.is_clogged:
@@ -108,25 +117,27 @@ class StreamErrand(Errand):
         reading = self._reading
         is_new = reading.at_boundary
         events = list[Event]()
-        for event in reading.feed(data):
-            events.append(event)
-            self._pass_on([event])
-        if is_new:
-            self._passes = self._edges.learn(data, events, reading.peek) and self._has_begun
+        try:
+            events.extend(reading.feed(data))
+        finally:
+            self._pass_on(events)  # what came before a fault is good
         if reading.is_done:
             self._end()
+            return
+        if is_new:
+            self._edges.learn(data, reading.peek)
+        passes = self._has_begun and self._edges.are_known and reading.at_boundary
+        self._heard_reply.tap = self._tap() if passes else None
 
     def _pass_on(self, events: list[Event]) -> None:
         self._exchange_here.take_in(events)
-        for event in events:
-            frame = self._encoder.encode(event)
-            if self._has_begun:
-                if frame:
-                    self._send(frame)
-                continue
-            self._held.append(frame)
-            if is_semantic(event):
-                self._begin()
+        frames = b"".join(map(self._encoder.encode, events))
+        if self._has_begun:
+            self._send(frames)
+            return
+        self._held.append(frames)
+        if any(map(is_semantic, events)):
+            self._begin()
 
     def _begin(self) -> None:
         """Send the header with all that was held back."""
@@ -139,7 +150,8 @@ class StreamErrand(Errand):
         )
 
     def _send(self, frames: bytes) -> None:
-        self._connection.write_now(_chunk(frames))
+        if frames:
+            self._connection.write_now(_chunk(frames))
 
     def _end(self) -> None:
         """Say how the stream ended.
@@ -147,6 +159,7 @@ class StreamErrand(Errand):
         Raises:
             StreamBroken: The provider never said so.
         """
+        self._heard_reply.tap = None
         exchange = self._exchange_here
         if not self._reading.has_finished:
             what = "broke off before the answer ended"

@@ -27,6 +27,8 @@ from glasslipper.kernel.errors import (
 HEAD_MAX_BYTES = 64 * 1024
 """The longest header section, interim ones included, that an upstream may send."""
 
+_CRLF = b"\r\n"
+
 LAG_MAX_BYTES = 256 * 1024
 """Reading stops while a consumer is this far behind, and goes on when it is half as far."""
 
@@ -69,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._started_s = self._asked_s = self._since_s = 0.0
         self._heard = self._paused = False
         self._whole = self._reusable = False
+        self._is_between_chunks = False
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append
         self._parser = HttpResponseParser(self)
@@ -160,6 +163,10 @@ class Connection(asyncio.Protocol):
             self.drop()  # nobody asked: whatever this is, the next answer would be mixed with it
             return
         self._heard = True
+        if reply.tap is not None and self._is_between_chunks:
+            body = whole_chunks(data)
+            if body and reply.tap(body):
+                return  # the parser missed nothing: it is between chunks still
         begins = not reply.status
         if begins:
             reply.head += data
@@ -171,6 +178,8 @@ class Connection(asyncio.Protocol):
                 self._hand_over(reply)  # what came before the fault is good
                 self.fail(StreamBroken(f"the provider's answer is not valid HTTP: {error}"))
                 return
+        if not data.endswith(_CRLF):
+            self._is_between_chunks = False
         if begins and len(reply.head) > HEAD_MAX_BYTES and _head_too_long(reply):
             self.fail(StreamBroken("the header section is too long"))
         elif reply.status:
@@ -236,15 +245,56 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Note the status, unless it is interim."""
+        self._is_between_chunks = False
         status = self._parser.get_status_code()
         if status >= 200 and self._reply is not None:
             self._reply.status = status
+
+    def on_chunk_header(self) -> None:
+        """Note that a chunk has begun."""
+        self._is_between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        """Note that a chunk is whole; bytes of the next one may follow it."""
+        self._is_between_chunks = True
 
     def on_message_complete(self) -> None:
         """Note that the answer is whole, unless it is interim."""
         if self._reply is not None and self._reply.status:
             self._whole = True
             self._reusable = self._parser.should_keep_alive()
+
+
+def whole_chunks(data: bytes) -> bytes | None:
+    """Return the body in `data` if that is nothing but whole chunks as they are usually written.
+
+    Usual is a size without leading zeros, without extensions; the last chunk, of size 0, is left
+    to the parser (RFC 9112, section 7.1).
+    """
+    end = data.find(_CRLF)
+    size_bytes = len(data) - end - 4
+    if data[:end].lower() == b"%x" % size_bytes and size_bytes > 0 and data.endswith(_CRLF):
+        return data[end + 2 : -2]
+    return _several_chunks(data)
+
+
+def _several_chunks(data: bytes) -> bytes | None:
+    pieces = list[bytes]()
+    at = 0
+    while at < len(data):
+        end = data.find(_CRLF, at, at + 10)
+        digits = data[at:end]
+        if end < 0 or not digits.isalnum():
+            return None
+        try:
+            size_bytes = int(digits, 16)
+        except ValueError:
+            return None
+        start, at = end + 2, end + 4 + size_bytes
+        if digits.lower() != b"%x" % size_bytes or not size_bytes or data[at - 2 : at] != _CRLF:
+            return None
+        pieces.append(data[start : at - 2])
+    return b"".join(pieces)
 
 
 def _head_too_long(reply: Reply) -> bool:

@@ -31,10 +31,22 @@ class Inbox:
     """What has arrived and has not been read.
 
     `source` is `None` once nothing more will come: the body is whole, or there is an `error`.
-    `head` holds the bytes that begin with the header section; `status` is 0 before it is in.
+    `tap`, where there is one, may take a piece of the body as it arrives, before it is kept; it
+    tells whether it did. `head` holds the bytes that begin with the header section; `status` is
+    0 before it is in.
     """
 
-    __slots__ = ("_headers", "chunks", "error", "head", "lag_bytes", "source", "status", "waiter")
+    __slots__ = (
+        "_headers",
+        "chunks",
+        "error",
+        "head",
+        "lag_bytes",
+        "source",
+        "status",
+        "tap",
+        "waiter",
+    )
 
     def __init__(self, source: Source) -> None:
         """Wait for what `source` brings."""
@@ -45,6 +57,7 @@ class Inbox:
         self.lag_bytes = 0
         self.error: GlasslipperError | None = None
         self.waiter: asyncio.Future[None] | None = None
+        self.tap: Callable[[bytes], bool] | None = None
         self._headers: Headers | None = None
 
     def wake(self) -> None:

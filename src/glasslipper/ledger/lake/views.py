@@ -7,6 +7,7 @@ What a study may rely on is written in `ledger.read.scan`.
 from __future__ import annotations
 
 from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES, USAGE_CLASSES
+from glasslipper.kernel.record import COMPARED_FACT
 from glasslipper.ledger.lake.columns import DERIVED_ATTEMPT_ID, TOPIC
 
 _AT = "make_timestamp({ms} * 1000)"
@@ -79,6 +80,16 @@ def topics(facts: str) -> str:
         SELECT id, kind, noted_ms, key_id, generation_id, {said},
             CAST(json_extract_string(body, '$.confidence') AS FLOAT) AS task_confidence
         FROM {facts} WHERE kind IN ('topic', 'judged')"""
+
+
+def comparisons(facts: str) -> str:
+    """Return how other models' answers compare to the given ones, from facts of kind `compared`."""
+    return f"""
+        SELECT id, noted_ms, key_id, generation_id,
+            json_extract_string(body, '$.model') AS other,
+            json_extract_string(body, '$.better') AS better,
+            json_extract_string(body, '$.judged_by') AS judged_by
+        FROM {facts} WHERE kind = '{COMPARED_FACT}'"""
 
 
 def corrections(facts: str) -> str:

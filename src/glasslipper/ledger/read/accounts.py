@@ -13,8 +13,9 @@ from msgspec import Struct
 from glasslipper.kernel.clock import day_of
 from glasslipper.kernel.money import Price
 from glasslipper.kernel.record import PriceRow
-from glasslipper.ledger import byok
+from glasslipper.ledger import byok, reroutes
 from glasslipper.ledger.byok import ProviderKey
+from glasslipper.ledger.reroutes import Reroute
 from glasslipper.ledger.window import Period, first_day, resets_ms
 from glasslipper.store.database import Database, Row
 
@@ -235,11 +236,12 @@ class Accounts:
         return cast("int", row[0] or 0) if row else 0
 
     def offered_mark(self) -> str:
-        """Return what changes when the models that users added or the brought keys do."""
+        """Return what changes when the added models, the brought keys or the reroutes do."""
         row = self._db.row(
             """SELECT (SELECT json_group_array(id || ' ' || added_ms || ' ' || body) FROM models),
                 (SELECT json_group_array(id || disabled || counts || allowed_models || name)
-                FROM byok)"""
+                FROM byok),
+                (SELECT json_group_array(id) FROM reroutes)"""
         )
         text = msgspec.json.encode([str(value) for value in row or ()])
         return hashlib.sha256(text).hexdigest()
@@ -252,6 +254,10 @@ class Accounts:
     def provider_keys(self) -> list[ProviderKey]:
         """Return the providers' keys that accounts brought along, still sealed, oldest first."""
         return byok.read_all(self._db)
+
+    def reroutes(self) -> list[Reroute]:
+        """Return the rules that another model answers a workload, oldest first."""
+        return reroutes.read_all(self._db)
 
     def price(self, price_id: str) -> KeptPrice | None:
         """Return a price row that some generation was priced by."""

@@ -38,6 +38,8 @@ why.
                  noted_ms, key_id, generation_id, task, tag, language, code_language, classifier,
                  task_confidence. A topic that was known when its generation was sealed is in
                  `generations` only; one that came later is in both, the last one said counts
+    comparisons  id, noted_ms, key_id, generation_id, other (a model that was asked the same),
+                 better ('this', 'other', 'neither'), judged_by
     corrections  id, noted_ms, key_id, generation_id, billed_nanousd (what it really cost), source
 
 Rollups, already summed for each segment. Sum them again: a key may have several rows.
@@ -230,6 +232,7 @@ class Lake:
         run("CREATE VIEW late_facts AS SELECT * FROM stored_late_facts")
         run(f"CREATE VIEW feedback AS {views.feedback('stored_late_facts')}")
         run(f"CREATE VIEW topics AS {views.topics('stored_late_facts')}")
+        run(f"CREATE VIEW comparisons AS {views.comparisons('stored_late_facts')}")
         run(f"CREATE VIEW corrections AS {views.corrections('stored_late_facts')}")
         run(f"CREATE VIEW fresh_generations AS {views.generations('hot_generations')}")
         run(f"CREATE VIEW fresh_attempts AS {views.attempts('hot_generations', 'hot_attempts')}")

@@ -48,6 +48,14 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
     )
 
 
+def warm_up() -> None:
+    """Load what draws, which takes as long as many charts."""
+    import vl_convert
+
+    empty = {"data": {"values": [{"x": 1}]}, "mark": "point", "encoding": {"x": {"field": "x"}}}
+    vl_convert.vegalite_to_svg(json.dumps(empty), vl_version=VEGA_LITE)
+
+
 def _rounded(tag: re.Match[str]) -> str:
     """Return a tag whose places are rounded to a tenth of a pixel; texts stay as they are."""
     return _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), tag[0])

@@ -12,7 +12,7 @@ from importlib import resources
 
 from glasslipper.report import words
 from glasslipper.report.build import Answered, Report
-from glasslipper.report.charts import draw
+from glasslipper.report.charts.studio import Order, Studio
 from glasslipper.report.page import cells
 from glasslipper.report.section import Missing, Part, Result
 
@@ -21,14 +21,20 @@ _TYPED = re.compile(r"`([^`]+)`")
 STYLE = resources.files("glasslipper.report") / "page" / "page.css"
 
 
-def page(report: Report, *, tick: Callable[[Answered], None] | None = None) -> str:
-    """Return the page; `tick` is called after each section."""
+def page(
+    report: Report,
+    *,
+    tick: Callable[[Answered], None] | None = None,
+    studio: Studio | None = None,
+) -> str:
+    """Return the page; `tick` is called after each section, `studio` has begun its charts."""
+    drawing = studio or Studio()
     style = STYLE.read_text(encoding="utf-8")
     body: list[str] = []
     for part, answered in report.parts:
         body.append(_part(part))
         for one in answered:
-            body.append(_section(one))
+            body.append(_section(one, drawing))
             if tick is not None:
                 tick(one)
         body.append("</section>")
@@ -96,7 +102,7 @@ def _part(part: Part) -> str:
     )
 
 
-def _section(one: Answered) -> str:
+def _section(one: Answered, studio: Studio) -> str:
     section, result = one.section, one.result
     kicker = f'<p class="kicker">Figure {section.number} · {html.escape(section.name)}</p>'
     if isinstance(result, Missing):
@@ -112,7 +118,7 @@ def _section(one: Answered) -> str:
     )
     return (
         f'<article id="{section.id}">{kicker}<h3>{html.escape(result.claim)}</h3>'
-        f"{_figure(one, result)}{command}{notes}"
+        f"{_figure(one, result, studio)}{command}{notes}"
         f'<p class="method">{_prose(section.method)}</p></article>'
     )
 
@@ -122,17 +128,26 @@ def _prose(text: str) -> str:
     return _TYPED.sub(r"<code>\1</code>", html.escape(text))
 
 
-def _figure(one: Answered, result: Result) -> str:
-    section = one.section
-    table = cells.as_html(result.table, f"Data of figure {section.number}")
-    if result.chart is None:
-        return table
-    drawn = draw.svg(
-        result.chart,
+def order_of(one: Answered) -> Order | None:
+    """Return the chart of a section, to be drawn; `None` where it has none."""
+    section, result = one.section, one.result
+    if isinstance(result, Missing) or result.chart is None:
+        return None
+    return Order(
+        spec=result.chart,
         title=f"Figure {section.number}: {section.name}",
         description=f"{result.claim}. The data are in the table below.",
         identity=section.id,
     )
+
+
+def _figure(one: Answered, result: Result, studio: Studio) -> str:
+    section = one.section
+    table = cells.as_html(result.table, f"Data of figure {section.number}")
+    order = order_of(one)
+    if order is None:
+        return table
+    drawn = studio.take(order)
     return (
         f'<figure><div class="chart">{drawn}</div></figure>'
         f"<details><summary>Data of figure {section.number}</summary>{table}</details>"

@@ -40,6 +40,9 @@ EPOCH_DAY = (FIRST_DAY - type(FIRST_DAY)(1970, 1, 1)).days
 OK, ERROR, CANCELLED = 0, 1, 2
 STOP, LENGTH, TOOLS, NONE = 0, 1, 2, 3
 FEEDBACK_SHARE, JUDGED_SHARE = 0.05, 0.01
+CHECKED_SHARE = 0.6
+"""The share of answers that are rewarded where every text is proofread: the dear workloads."""
+
 MOST_TOKENS = 200_000
 
 _KINDS = ("chat", "code", "long")
@@ -281,13 +284,21 @@ def _between(day: Ints, span: tuple[int, int]) -> NDArray[np.bool_]:
     return (day >= span[0]) & (day < span[1])
 
 
+SUFFICES = 0.90
+"""How likely any model's answer is accepted in the dear workloads, where a cheap one suffices."""
+
+FALLS_SHORT = (0.93, 0.72)
+"""The same of the dear model and of any other, where none does."""
+
+
 def quality(world: World, model: Ints | int, who: Ints | int) -> Floats:
     """Return how likely an answer of a model to a workload is accepted."""
     base = np.array([one.quality for one in MODELS])[model]
     dear = world.dear[who]
     if world.planted.cheap_suffices:
-        return np.where(dear, 0.90, base)
-    return np.where(dear, np.where(np.asarray(model) == 0, 0.93, 0.72), base)
+        return np.where(dear, SUFFICES, base)
+    own, others = FALLS_SHORT
+    return np.where(dear, np.where(np.asarray(model) == 0, own, others), base)
 
 
 def _what_is_known(world: World, rng: np.random.Generator, rows: Rows) -> None:
@@ -301,7 +312,8 @@ def _what_is_known(world: World, rng: np.random.Generator, rows: Rows) -> None:
     rows["tag"] = (rng.random(n) * tags[np.maximum(rows["task"], 0)]).astype(np.int64)
     rows["user"] = (rng.random(n) * world.users[who]).astype(np.int64)
     good = (rng.random(n) < quality(world, rows["model"], who)).astype(np.int64)
-    given = (rng.random(n) < FEEDBACK_SHARE) & (rows["status"] == OK)
+    share = np.where(world.dear[who], CHECKED_SHARE, FEEDBACK_SHARE)
+    given = (rng.random(n) < share) & (rows["status"] == OK)
     rows["reward"] = np.where(given, good, -1)
     rows["reply_ms"] = (rng.exponential(300_000, n) + 1_000).astype(np.int64)
     rows["judged"] = (rng.random(n) < JUDGED_SHARE).astype(np.int64)

@@ -400,11 +400,14 @@ class Sums:
         shares = self.truly / self.truly.sum()
         about = {f"share/{name}": float(v) for name, v in zip(TASKS, shares, strict=True)}
         found = {"task-fit": fit, "latency": middles, "task-shares": about}
-        if self.world.planted.cheap_suffices:
+        pair = f"{MODELS[0].id}/translation/{MODELS[CHEAP].id}"
+        own, others = requests.FALLS_SHORT
+        suffices = self.world.planted.cheap_suffices
+        found["overpaying"] = {f"behind/{pair}": 0.0 if suffices else others - own}
+        if suffices:
             spent, prompt, came_out = self.dear
             would = self._at_price_of(CHEAP, np.array([prompt, 0.0, came_out]))
-            pair = f"{MODELS[0].id}/translation/{MODELS[CHEAP].id}"
-            found["overpaying"] = {pair: spent - would, f"behind/{pair}": 0.0}
+            found["overpaying"][pair] = spent - would
         return found
 
     def _herfindahl(self, weeks: slice) -> float:

@@ -54,49 +54,73 @@ class Writer(Protocol):
         ...
 
 
-_ALPHABET = "'ABCDEFGHIJKLMNOPQRSTUV', 'abcdefghjkmnpqrstvwxyz'"
+_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [a + b for a in _LETTERS for b in _LETTERS]
+
+_TAGS_OF_TASK = 8
+_PROVIDERS_OF_MODEL = max(len(model.providers) for model in MODELS)
+
+
+def _base32(number: str, pairs: int) -> str:
+    """Return SQL for a number in so many pairs of letters."""
+    shifts = range(10 * (pairs - 1), -1, -10)
+    return " || ".join(f"n.pair[1 + (({number} >> {shift}) & 1023)]" for shift in shifts)
 
 
 def _id(prefix: str, ms: str, more: str) -> str:
     """Return SQL for an id in the ledger's layout: 48 bits of time and 80 of something else."""
-    return (
-        f"'{prefix}-' || translate(to_base({ms}, 32, 10) || to_base(r.tail, 32, 8)"
-        f" || to_base({more}, 32, 8), {_ALPHABET})"
-    )
+    return f"'{prefix}-' || {_base32(ms, 5)} || {_base32('r.tail', 4)} || {_base32(f'({more})', 4)}"
 
 
 _GENERATION = _id("gen", "r.created_ms", "r.number * 2 + r.copy")
 
-_FROM = """
-    FROM requests AS r
-    JOIN demo_workloads AS w ON r.w = w.w
-    JOIN demo_offers AS o ON r.model = o.model AND r.provider = o.provider AND r.month = o.month
-    JOIN demo_tags AS t ON r.task = t.task AND r.tag = t.tag"""
+_FROM = "FROM requests AS r, demo_names AS n"
+"""Names are looked up in lists: cheaper than a join, and the requests stay in their order."""
+
+
+def _of_workload(name: str) -> str:
+    return f"n.{name}[r.w + 1]"
+
+
+def _of_offer(name: str) -> str:
+    place = f"(r.model * {_PROVIDERS_OF_MODEL} + r.provider) * {MONTHS} + r.month"
+    return f"n.{name}[{place} + 1]"
+
+
+def _of_tag(name: str) -> str:
+    return f"n.{name}[(r.task + 1) * {_TAGS_OF_TASK} + r.tag + 1]"
+
+
+_TASK = _of_tag("task_name")
 
 GENERATIONS = f"""
-    SELECT {_GENERATION} AS id, r.created_ms, w.key_id, o.model_id AS model,
-        o.model_id AS model_served, o.endpoint, o.provider_id AS provider,
+    SELECT {_GENERATION} AS id, r.created_ms, {_of_workload("key_id")} AS key_id,
+        {_of_offer("model_id")} AS model, {_of_offer("model_id")} AS model_served,
+        {_of_offer("endpoint")} AS endpoint, {_of_offer("provider_id")} AS provider,
         ['ok', 'error', 'cancelled'][r.status + 1] AS status, true AS streamed,
         ['stop', 'length', 'tool_calls', NULL][r.finish + 1] AS finish_reason,
         CASE WHEN r.status = 1 THEN 'upstream_failed' END AS error,
         CASE WHEN r.status <> 1 THEN r.first_token_ms END AS first_token_ms, r.duration_ms,
-        r.billed + r.wasted AS billed_nanousd, o.price_id,
+        r.billed + r.wasted AS billed_nanousd, {_of_offer("price_id")} AS price_id,
         'up-' || r.tail || '-' || r.number AS upstream_id,
         'ses-' || r.w || '-' || r.day || '-' || r.session AS session_id,
-        'user-' || r.w || '-' || r.user AS "user", w.app, w.system_print,
+        'user-' || r.w || '-' || r.user AS "user", {_of_workload("app")} AS app,
+        {_of_workload("system_print")} AS system_print,
         r.prompt - r.cache_read AS usage_input, r.cache_read AS usage_cache_read,
-        r.output AS usage_output, r.reasoning AS usage_reasoning, w.labels,
+        r.output AS usage_output, r.reasoning AS usage_reasoning,
+        {_of_workload("labels")} AS labels,
         r.turn + 1 AS turns, r.tools_offered, r.tools_called,
-        t.task_name AS task, t.tag_name AS tag, w.language,
-        CASE WHEN t.task_name IS NOT NULL THEN 'demo-1' END AS classifier,
-        CASE WHEN t.task_name IS NOT NULL THEN 0.8 END AS task_confidence,
+        {_TASK} AS task, {_of_tag("tag_name")} AS tag, {_of_workload("language")} AS language,
+        CASE WHEN r.task >= 0 THEN 'demo-1' END AS classifier,
+        CASE WHEN r.task >= 0 THEN 0.8 END AS task_confidence,
         r.retried = 0 AS plain
-    {_FROM} ORDER BY r.created_ms"""
+    {_FROM}"""
 
 _TRIES = f"""
     SELECT {_GENERATION} AS generation_id, tries.number,
         {_id("att", "r.created_ms", "r.number * 4 + r.copy * 2 + tries.number")} AS id,
-        o.endpoint, o.provider_id AS provider, o.model_id AS model,
+        {_of_offer("endpoint")} AS endpoint, {_of_offer("provider_id")} AS provider,
+        {_of_offer("model_id")} AS model,
         CASE WHEN tries.number = 0 THEN 'error' ELSE 'ok' END AS status,
         CASE WHEN tries.number = 0 THEN 'upstream_failed' END AS error,
         r.created_ms + tries.number * 400 AS started_ms,
@@ -109,34 +133,32 @@ _TRIES = f"""
 
 _FACTS = f"""
     SELECT {_id("fact", "r.true_ms + r.duration_ms + r.reply_ms", "r.number * 2")} AS id,
-        'feedback' AS kind, r.true_ms + r.duration_ms + r.reply_ms AS noted_ms, w.key_id,
+        'feedback' AS kind, r.true_ms + r.duration_ms + r.reply_ms AS noted_ms,
+        {_of_workload("key_id")} AS key_id,
         {_GENERATION} AS generation_id, '{{"reward":' || r.reward || '}}' AS body
     {_FROM} WHERE r.reward >= 0
     UNION ALL
     SELECT {_id("fact", "r.true_ms + 60000", "r.number * 2 + 1")} AS id, 'judged' AS kind,
-        r.true_ms + 60000 AS noted_ms, w.key_id, {_GENERATION} AS generation_id,
-        '{{"task":"' || w.task || '","language":"' || w.language
+        r.true_ms + 60000 AS noted_ms, {_of_workload("key_id")} AS key_id,
+        {_GENERATION} AS generation_id,
+        '{{"task":"' || {_of_workload("task")} || '","language":"' || {_of_workload("language")}
             || '","confidence":1,"classifier":"judge/demo"}}' AS body
     {_FROM} WHERE r.judged = 1"""
 
 
 def prepare(writer: Writer, world: World) -> None:
     """Make the small tables of names."""
-    writer.load("demo_workloads", _workloads(world))
-    writer.load("demo_offers", _offers(world))
-    names = [(-1, index, None, None) for index in range(8)]
-    for task, name in enumerate(TASKS):
-        names += [(task, index, name, tag) for index, tag in enumerate(TAGS[name])]
-    columns = list(zip(*names, strict=True))
-    writer.load(
-        "demo_tags",
-        {
-            "task": np.array(columns[0]),
-            "tag": np.array(columns[1]),
-            "task_name": np.array(columns[2], dtype=object),
-            "tag_name": np.array(columns[3], dtype=object),
-        },
+    lists = {"pair": _PAIRS} | _workloads(world) | _offers(world) | _tags()
+    for name, texts in lists.items():
+        places = np.arange(len(texts))
+        writer.load(f"demo_{name}", {"place": places, "name": np.array(texts, dtype=object)})
+    chosen = ", ".join(
+        f"(SELECT list(name ORDER BY place) FROM demo_{name}) AS {name}"  # noqa: S608 - ours
+        for name in lists
     )
+    writer.run(f"CREATE OR REPLACE TABLE demo_names AS SELECT {chosen}")
+    for name in lists:
+        writer.run(f"DROP TABLE demo_{name}")
 
 
 def write(writer: Writer, name: str, rows: requests.Rows) -> None:
@@ -160,21 +182,27 @@ def workload_name(world: World, workload: int) -> str:
     return f"{key_name(world, workload)}/{app}/{_print(world.seed, workload)}"
 
 
-def _workloads(world: World) -> dict[str, Column]:
+def _workloads(world: World) -> dict[str, list[str | None]]:
     everyone = range(world.size)
-
-    def text(values: list[str]) -> Column:
-        return np.array(values, dtype=object)
-
     return {
-        "w": np.arange(world.size),
-        "key_id": text([key_name(world, w) for w in everyone]),
-        "app": text([APPS[app] for app in world.app]),
-        "system_print": text([_print(world.seed, w) for w in everyone]),
-        "task": text([TASKS[task] for task in world.task]),
-        "language": text([LANGUAGES[language] for language in world.language]),
-        "labels": text([f'{{"country":"{COUNTRIES[country]}"}}' for country in world.country]),
+        "key_id": [key_name(world, w) for w in everyone],
+        "app": [APPS[app] for app in world.app],
+        "system_print": [_print(world.seed, w) for w in everyone],
+        "task": [TASKS[task] for task in world.task],
+        "language": [LANGUAGES[language] for language in world.language],
+        "labels": [f'{{"country":"{COUNTRIES[country]}"}}' for country in world.country],
     }
+
+
+def _tags() -> dict[str, list[str | None]]:
+    """Return the names of tasks and tags; the first task is none."""
+    tasks: list[str | None] = [None] * _TAGS_OF_TASK
+    tags: list[str | None] = [None] * _TAGS_OF_TASK
+    for name in TASKS:
+        more = len(TAGS[name])
+        tasks += [name] * _TAGS_OF_TASK
+        tags += [*TAGS[name], *[None] * (_TAGS_OF_TASK - more)]
+    return {"task_name": tasks, "tag_name": tags}
 
 
 class Offer(NamedTuple):
@@ -206,21 +234,15 @@ def offers(world: World) -> list[Offer]:
     return found
 
 
-def _offers(world: World) -> dict[str, Column]:
-    rows = offers(world)
-
-    def whole(place: int) -> Column:
-        return np.array([row[place] for row in rows], dtype=np.int64)
-
-    def text(place: int) -> Column:
-        return np.array([row[place] for row in rows], dtype=object)
-
-    return {
-        "model": whole(0),
-        "provider": whole(1),
-        "month": whole(2),
-        "endpoint": text(3),
-        "provider_id": text(4),
-        "price_id": text(5),
-        "model_id": np.array([MODELS[row[0]].id for row in rows], dtype=object),
+def _offers(world: World) -> dict[str, list[str | None]]:
+    names: dict[str, list[str | None]] = {
+        name: [None] * (len(MODELS) * _PROVIDERS_OF_MODEL * MONTHS)
+        for name in ("model_id", "endpoint", "provider_id", "price_id")
     }
+    for one in offers(world):
+        place = (one.model * _PROVIDERS_OF_MODEL + one.provider) * MONTHS + one.month
+        names["model_id"][place] = MODELS[one.model].id
+        names["endpoint"][place] = one.endpoint
+        names["provider_id"][place] = one.provider_name
+        names["price_id"][place] = one.price_id
+    return names

@@ -133,7 +133,7 @@ def draw(seed: int, planted: Planted, *, workloads: int = 600) -> World:
     )
     start = np.where(late, rng.integers(14, DAYS - 42, workloads), 0)
     country = rng.choice(len(COUNTRIES), workloads, p=_COUNTRY_WEIGHTS / _COUNTRY_WEIGHTS.sum())
-    dear = (task == TASKS.index("translation")) & ~late
+    dear = task == TASKS.index("translation")
     main = _main_models(rng, planted, task, dear)
     adopted, beside = _taken_up(rng, planted, late)
     offer, weight = _offers(rng, planted)

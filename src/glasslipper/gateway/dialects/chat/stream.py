@@ -158,9 +158,13 @@ class ChunkEncoder:
                 choice.delta.content = ""
         return self._frame(Content([choice]))
 
-    def text(self, words: bytes) -> bytes:
-        """Return the frame of words that stand in JSON as they are, after the first frame."""
-        return b'%b"%b"%b' % (self._before_text, words, _AFTER_TEXT)
+    @property
+    def around_text(self) -> tuple[bytes, bytes]:
+        """What a frame has before and after words that stand in JSON as they are.
+
+        Of frames after the first.
+        """
+        return self._before_text + b'"', b'"' + _AFTER_TEXT
 
     def finish(self, bill: Bill | None) -> bytes:
         """Return the last frames: usage and cost, where there is a bill, and the end mark."""
