@@ -62,10 +62,10 @@ class Known(Struct, frozen=True, kw_only=True):
                 f"{words.percent(self.told)} over the whole span."
             )
         return (
-            "All shares are the classifier's own, not corrected by a judge. Of these tokens "
-            f"{words.percent(self.unlabelled)} have no label: whatever they are, "
-            f"{words.percent(self.told)} of the labelled ones is between "
-            f"{words.percent(self.low)} and {words.percent(self.high)} of all."
+            "All shares are the classifier's own, not corrected by a judge. "
+            f"{words.percent(self.unlabelled)} of tokens have no label: whatever they are about, "
+            f"the {words.percent(self.told)} of the labelled ones may be "
+            f"{words.percent(self.low)} to {words.percent(self.high)} of all."
         )
 
 
@@ -103,7 +103,9 @@ class Judged:
             corrected=self._corrected(part, whole, own, tokens[in_whole].sum()),
             low=_ratio(own, labelled + open_rest),
             high=_ratio(own + open_part, labelled + open_part),
-            unlabelled=_ratio(tokens[may_be_whole].sum(), labelled + tokens[may_be_whole].sum()),
+            unlabelled=_ratio(
+                tokens[may_be_whole].sum(), tokens[_chosen(rows, _anywhere(whole))].sum()
+            ),
         )
 
     def _corrected(

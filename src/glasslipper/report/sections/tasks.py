@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from glasslipper.report import words
@@ -167,6 +168,8 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
     table: list[list[str | float | int | None]] = []
     findings: dict[str, Finding] = {}
     largest: tuple[float, str, str] = (0.0, "", "")
+    tags = Counter(row["task"] for row in rows)
+    leading = next((task for task in chosen if tags[task] > 1), chosen[0])
     for task in chosen:
         inside = [row for row in rows if row["task"] == task]
         shares = [float(row["t"]) / sums[task] for row in inside]
@@ -182,7 +185,7 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
         for row, share in zip(inside, shares, strict=True):
             table.append([task, row["tag"] or "untagged", int(row["t"]), round(share, 4)])
             findings[f"share/{task}/{row['tag']}"] = share
-            if task == chosen[0]:
+            if task == leading:
                 largest = max(largest, (share, task, row["tag"]))
     _, task, tag = largest
     known = Judged(study).share(Members(task=task, tag=tag), Members(task=task))
