@@ -312,21 +312,20 @@ def dataset(name: str, options: argparse.Namespace) -> dict[str, object]:
     data = Path(os.environ.get("GLASSLIPPER_DATA", "../shared/data"))
     outcomes = read(data / folder, without=frozenset(without))
     train = outcomes.rows(split(outcomes.kinds, seed=SEED))
-    if options.quick:
-        train = train.rows(np.arange(600))
+    count = min(600 if options.quick else options.tasks, len(train))
+    train = train.rows(np.random.default_rng(1).permutation(len(train))[:count])
     vectors = puppeteering.vectors()
     plan = QUICK if options.quick else Plan.for_tasks(len(train))
-    path = options.work / f"bakeoff-{name}{'-quick' if options.quick else ''}.npz"
+    path = options.work / f"bakeoff-{name}-{count}{'-quick' if options.quick else ''}.npz"
     if not path.exists():
         looks = look(train.tasks, train.candidates, vectors)
         with puppeteering.told(quiet=not sys.stderr.isatty()) as tell:
             artefact.save(Policy.train(train, looks, seed=SEED, plan=plan, tell=tell), path)
     policy, _ = artefact.load(path)
     folds = np.random.default_rng(SEED).integers(0, plan.folds, len(train))
-    some = np.random.default_rng(1).permutation(len(train))[: options.tasks]
     began_s = time.monotonic()
-    game = Game(policy, train.rows(some), folds[some], vectors)
-    mention(f"{name}: {len(some)} tasks, {game.size} puppets, {time.monotonic() - began_s:.0f} s")
+    game = Game(policy, train, folds, vectors)
+    mention(f"{name}: {count} tasks, {game.size} puppets, {time.monotonic() - began_s:.0f} s")
     found: dict[str, object] = {}
     prices = [policy.named[dial] for dial in (("even",) if options.quick else ("saving", "even"))]
     for price in prices:
@@ -334,7 +333,7 @@ def dataset(name: str, options: argparse.Namespace) -> dict[str, object]:
         found[f"{price:.4f}"] = one
         rows = [(key, *map(str, value.values())) for key, value in one.items()]  # type: ignore[attr-defined]
         table(("contender", "right %", "cost", "net", "net gain", "interval"), rows)
-    return {"tasks": len(some), "puppets": [policy.models[m] for m in policy.pool], "prices": found}
+    return {"tasks": count, "puppets": [policy.models[m] for m in policy.pool], "prices": found}
 
 
 def main() -> None:
