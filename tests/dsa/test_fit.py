@@ -112,7 +112,7 @@ def test_the_report_has_every_part_and_its_page_needs_no_scripts(
     shown = page.render(report)
     assert "<script" not in shown
     assert "help &lt;b&gt;" in shown
-    assert shown.count("<svg") == 3
+    assert shown.count("<svg") == 4
 
 
 def test_needles_lie_where_they_are_said_to(tokenizer: Any) -> None:

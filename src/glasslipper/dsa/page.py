@@ -31,6 +31,7 @@ def render(report: Report) -> str:
         *(_perplexity(name, found) for name, found in report["perplexity"].items()),
         *(_recall(name, found) for name, found in report["recall"].items()),
         _needles(report["needles"]),
+        _speed(report["speed"]),
         _plan(report),
     ]
     return (
@@ -172,6 +173,33 @@ def _needles(found: Report) -> str:
         + table(["attention", "tokens", *(f"{depth} %" for depth in depths)], rows)
         + f"<p>{found['count']} texts a row, a needle at each depth. Where the dense model finds "
         f"90 % or more ({good['cells']} cells): {html.escape(means) or 'nowhere'}.</p>"
+    )
+
+
+def _speed(found: Report) -> str:
+    lines = {
+        way: [(int(length), times[way]) for length, times in found["ms"].items()]
+        for way in ("dense", "sparse")
+    }
+    rows = [
+        [
+            f"{int(length):,}",
+            *(f"{times[way]:.2f}" for way in lines),
+            f"{times['dense'] / times['sparse']:.1f} \N{MULTIPLICATION SIGN}",
+        ]
+        for length, times in found["ms"].items()
+    ]
+    return (
+        "<h2>Speed</h2>"
+        + chart(
+            lines,
+            title=f"Attention of one token in one layer, {found['k']} tokens kept",
+            x="tokens seen",
+            y="ms",
+        )
+        + table(["tokens", "dense, ms", "sparse, ms", "faster"], rows)
+        + f"<p class='note'>On this machine's CPU, {found['threads']} threads, bfloat16; choosing "
+        "is part of the sparse time.</p>"
     )
 
 
