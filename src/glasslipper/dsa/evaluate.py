@@ -14,6 +14,7 @@ from torch import Tensor
 
 from glasslipper.dsa import looks, quality, speed, teacher, warmup
 from glasslipper.dsa.adapter import Adapter
+from glasslipper.dsa.cache import Layout
 from glasslipper.dsa.host import Host, Look, Seen
 from glasslipper.dsa.looks import Indexed, Selecting
 from glasslipper.dsa.memo import Memo
@@ -53,8 +54,11 @@ def evaluate(
         "budgets": list(budgets),
         "made_with": dict(adapter.made_with),
         "extra_params_share": adapter.parameters / sum(p.numel() for p in host.model.parameters()),
-        "extra_kv_share": (adapter.index.width + 4)
-        / (4 * adapter.model.groups * adapter.model.width),
+        "extra_kv_share": Layout(
+            key_heads=adapter.model.groups,
+            head_dim=adapter.model.width,
+            index_dim=adapter.index.width,
+        ).extra_share,
         "texts": {name: len(some) for name, some in texts.items()},
     }
     report["recall"] = recall(host, adapter, texts, known, on_progress=on_progress)
