@@ -560,7 +560,7 @@ class Exchange:
             if self._attempts and self._attempts[-1].status == "unknown":
                 self._end_attempt(status, error, outcome.billed_nanousd - self._wasted_nanousd)
             record = self._generation(status, error, outcome)
-            self._desk.tally.note(record)
+            self._desk.tally.note(record, outcome.details)
             position = self._desk.ledger.recorder.write_generation(record)
             if self._desk.on_settled is not None:
                 self._desk.on_settled(record, self.request)
@@ -586,6 +586,7 @@ class Exchange:
             billed_nanousd=billed,
             is_byok=self.is_byok,
             price=row.price if row else None,
+            details=self._try.attempted.details if self._try else None,
         )
 
     def _bill(self, usage: Usage) -> int:
