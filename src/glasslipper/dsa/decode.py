@@ -105,10 +105,9 @@ def _native(
     if steps is None:
         steps = native.Steps(arrays(store, layer), heads=heads, index_heads=index_heads)
         store.prepared[layer, heads, index_heads] = steps
-    index_q, index_w = _plain(sought.q_TJI), _plain(sought.w_TJ)
-    q, table = q_HD.contiguous(), table_P.to(torch.int32).contiguous()
-    if q.dtype not in _KINDS:
-        q = q.float()
+    index_q, index_w = (_plain(x, torch.float32) for x in sought)
+    q = _plain(q_HD, q_HD.dtype if q_HD.dtype in _KINDS else torch.float32)
+    table = _plain(table_P, torch.int32)
     if index_q.shape[-1] != store.layout.index_dim or width != store.layout.head_dim or k < 1:
         raise ValueError(f"a query of {width}, {index_q.shape[-1]} wide, or a budget of {k}")
     room = min(k, length)
@@ -131,8 +130,8 @@ def _native(
     return Step(Selection(chosen, score), Attended(out, lse))
 
 
-def _plain(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float32 and x.is_contiguous() else x.float().contiguous()
+def _plain(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x if x.dtype == dtype and x.is_contiguous() else x.to(dtype).contiguous()
 
 
 @cache

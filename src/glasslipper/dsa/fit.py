@@ -123,7 +123,8 @@ def fit(
         dense = choose.dense_layers(measured, judged_at)
         able = {layer: indexer for layer, indexer in indexers.items() if layer not in dense}
         shared = choose.sharing(able, written, k=k, tolerance=share_tolerance)
-        given = choose.budgets({layer: measured[layer] for layer in able}, mean=k)
+        kept = choose.by_source({n: measured[n] for n in able}, able, written, shared)
+        given = choose.budgets(kept, mean=k, sources=shared)
     adapter = Adapter(
         model=host.shape,
         index=shape,
