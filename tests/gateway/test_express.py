@@ -214,9 +214,17 @@ def raw_request(client: Client, words: bytes, more: bytes = b"", member: bytes =
 
 
 def answer_of(connection: socket.socket) -> dict[str, Any]:
-    with http.client.HTTPResponse(connection) as reply:
-        reply.begin()
-        return json.loads(reply.read())
+    """Read one answer and no byte more: the next one may have come with it."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = connection.recv(1)
+        assert byte, "the connection was closed"
+        head += byte
+    _, _, rest = head.lower().partition(b"content-length:")
+    left, body = int(rest.partition(b"\r\n")[0]), b""
+    while len(body) < left:
+        body += connection.recv(left - len(body))
+    return json.loads(body)
 
 
 def connect(gateway: Served) -> socket.socket:

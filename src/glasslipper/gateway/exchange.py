@@ -407,6 +407,24 @@ class Exchange:
             self._count(event)
         self._desk.ledger.recorder.relayed[cell] = self._relayed.size_bytes
 
+    def take_over(
+        self,
+        attempted: Attempted,
+        events: Iterable[Event],
+        *,
+        passed_bytes: int,
+        first_token_ms: float | None,
+    ) -> None:
+        """Take in what came of an adopted attempt so far; `attempted` goes on being filled."""
+        current = self._attempts.under_way
+        attempted.request = self.request
+        current.attempted = attempted
+        self.take_in(events)
+        self.count_text(passed_bytes)
+        if first_token_ms is not None:
+            current.first_token_ms = first_token_ms
+            self._first_token_ms = int(first_token_ms)
+
     def count_text(self, size_bytes: int) -> None:
         """Count text that is passed on as it came."""
         self._relayed.size_bytes += size_bytes

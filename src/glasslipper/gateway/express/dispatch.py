@@ -83,9 +83,6 @@ class Express:
             ruled = house.suppliers.rerouting.keys
             if ruled and house.gatekeeper.admit(asker.authorization).key.id in ruled:
                 return None
-            if ask.stream:
-                caller = house.gatekeeper.admit(asker.authorization)
-                return self._begin_exchange(connection, asker, caller, ask, body)
             lane = asker.lanes.get(ask.model)
             if lane is None or lane.until_ms <= house.clock.ticks_ms():
                 caller = house.gatekeeper.admit(asker.authorization)
@@ -119,7 +116,8 @@ class Express:
             if taken is None:
                 return None
             hold = taken
-        errand = Errand(self, connection, body)
+        kind = StreamErrand if ask.stream else Errand
+        errand = kind(self, connection, body)
         errand.ride(lane, hold, lane.upstream)
         try:
             errand.intend(ask, units)

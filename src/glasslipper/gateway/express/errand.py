@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -61,6 +61,14 @@ class Beginning(Struct, frozen=True, gc=False):
 
     generation_id: str
     number: int = 1
+
+
+class Cost(NamedTuple):
+    """What an exchange costs, in nano-USD: in all, for the prompt, and as charged."""
+
+    billed: int
+    for_prompt: int
+    charged: int
 
 
 class Errand:
@@ -129,7 +137,8 @@ class Errand:
         recorder = self._express.recorder
         self._user = _NULL if ask.user is None else as_json(ask.user)
         cell = self._cell = recorder.take_cell()
-        line = lane.whole_intent % (
+        form = lane.stream_intent if self.streams else lane.whole_intent
+        line = form % (
             self.id.encode(),
             self._attempt_id.encode(),
             self._created_ms,
@@ -233,25 +242,48 @@ class Errand:
 
     def _settle(self, lane: Lane, said: Said, form: bytes) -> None:
         """Record and answer."""
-        desk = self._express.desk
+        cost = self._record(lane, said, lane.whole_generation, None)
+        reason = native = _REASONS[said.finish]
+        if said.native != said.finish:
+            native = as_json(said.native)
+        self._write(
+            form
+            % (
+                self.id.encode(),
+                self._created_ms // 1000,
+                as_json(said.text),
+                reason,
+                native,
+                said.prompt,
+                said.completion,
+                said.prompt + said.completion,
+                *divmod(cost.charged, NANO),
+                cost.charged,
+                *divmod(cost.billed, NANO),
+                *divmod(cost.for_prompt, NANO),
+                *divmod(cost.billed - cost.for_prompt, NANO),
+            )
+        )
+
+    def _record(self, lane: Lane, said: Said, form: bytes, first_token_ms: float | None) -> Cost:
+        """Record that all went well; `first_token_ms` is that of a stream."""
+        desk, recorder = self._express.desk, self._express.recorder
         ticks_ms = desk.clock.ticks_ms()
         duration_ms = int(ticks_ms - self._ticks_ms)
+        first_ms = duration_ms if first_token_ms is None else int(first_token_ms)
         billed, for_prompt = lane.cost_nanousd(said.prompt, said.completion)
         hold = self._hold
         charged = billed
         if lane.budgets and billed > hold.nanousd:
             charged = hold.nanousd
             _log.warning("%s was billed %d nano-USD above its hold", self.id, billed - charged)
-        identity, upstream_id = self.id.encode(), as_json(said.upstream_id)
-        reason = native = _REASONS[said.finish]
-        if said.native != said.finish:
-            native = as_json(said.native)
-        line = lane.whole_generation % (
-            identity,
+        upstream_id = as_json(said.upstream_id)
+        line = form % (
+            self.id.encode(),
             self._created_ms,
-            reason,
-            native,
-            duration_ms,
+            _REASONS[said.finish],
+            as_json(said.native),
+            first_ms,
             duration_ms,
             said.prompt,
             said.completion,
@@ -263,42 +295,26 @@ class Errand:
             self._attempt_id.encode(),
             self._created_ms,
             duration_ms,
-            duration_ms,
+            first_ms,
             upstream_id,
             billed,
             *self._likeness,
         )
-        recorder = self._express.recorder
         key_id = lane.caller.account.key_id
         charge = Charge(self.id, key_id, self._created_ms, lane.accounts, charged, billed)
         recorder.write_generation_line(charge, line)
         recorder.give_cell(self._cell)
         desk.running.discard(self)
         desk.tally.note_plain(
-            lane.served, said.prompt, said.completion, charged, duration_ms, duration_ms
+            lane.served, said.prompt, said.completion, charged, duration_ms, first_ms
         )
         desk.router.report_plain(
             lane.endpoint,
-            Plain(ticks_ms, ticks_ms - self._ticks_ms, said.prompt, said.completion),
+            Plain(
+                ticks_ms, ticks_ms - self._ticks_ms, said.prompt, said.completion, first_token_ms
+            ),
         )
-        self._write(
-            form
-            % (
-                identity,
-                self._created_ms // 1000,
-                as_json(said.text),
-                reason,
-                native,
-                said.prompt,
-                said.completion,
-                said.prompt + said.completion,
-                *divmod(charged, NANO),
-                charged,
-                *divmod(billed, NANO),
-                *divmod(for_prompt, NANO),
-                *divmod(billed - for_prompt, NANO),
-            )
-        )
+        return Cost(billed, for_prompt, charged)
 
     # any other answer
 
@@ -390,12 +406,6 @@ class Errand:
         if self._reply is None:
             raise RuntimeError("nobody has been asked yet")
         return self._reply
-
-    @property
-    def _exchange_here(self) -> Exchange:
-        if self._exchange is None:
-            raise RuntimeError("this errand goes on a lane")
-        return self._exchange
 
     def _as_exchange(self) -> Exchange:
         """Return the exchange that this is; the one begun on a lane is made up now."""

@@ -23,6 +23,7 @@ from glasslipper.gateway.house import House
 from glasslipper.gateway.providers.openai import OpenAICompatible
 from glasslipper.gateway.tally import Served
 from glasslipper.kernel.events import Answer
+from glasslipper.kernel.messages import Request
 from glasslipper.kernel.money import PER, Price, amount_nanousd, split_nanousd, usd
 from glasslipper.kernel.record import PriceRow
 from glasslipper.kernel.usage import Usage
@@ -104,6 +105,20 @@ class Lane:
         per_input, per_output, each = self._rates
         prompt_rate = prompt * per_input
         return -(-(prompt_rate + completion * per_output + each) // PER), prompt_rate // PER
+
+    @cached_property
+    def asked(self) -> Request:
+        """Stands for a request where nothing of it matters but the model."""
+        return Request(model=self.endpoint.model, messages=(), stream=True)
+
+    def head(self, generation_id: str, created_ms: int) -> Head:
+        """Return what every frame of an answer says."""
+        return Head(
+            id=generation_id,
+            model=self.endpoint.model,
+            created_s=created_ms // 1000,
+            provider=self.endpoint.provider,
+        )
 
     @cached_property
     def whole_intent(self) -> bytes:

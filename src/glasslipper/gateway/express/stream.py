@@ -1,9 +1,9 @@
 """A plain request that is answered in a stream.
 
-The exchange counts what passes; frames of text pass by their edges, all others are decoded and
-encoded as on the usual way. The header goes out with the first word, so that everything that
-fails before it can still be served by somebody else. A client that reads slowly slows the
-provider down; one that leaves ends the call.
+Frames of text pass by their edges, all others are decoded and encoded as on the usual way. A
+stream on a lane becomes an exchange as soon as it says more than words. The header goes out with
+the first word, so that everything that fails before it can still be served by somebody else. A
+client that reads slowly slows the provider down; one that leaves ends the call.
 """
 
 from __future__ import annotations
@@ -14,28 +14,48 @@ from collections.abc import Callable
 from glasslipper.gateway.answering import bill_of_outcome, head_of
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.dialects import chat as dialect
+from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.ending import is_semantic
 from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.express.errand import Errand
 from glasslipper.gateway.express.frames import Edges
+from glasslipper.gateway.express.lane import Lane
+from glasslipper.gateway.express.told import Told
 from glasslipper.gateway.http import EVENTS
 from glasslipper.gateway.providers.openai import LINGER_S, OpenAICompatible, is_stream
 from glasslipper.kernel.errors import GlasslipperError, StreamBroken
 from glasslipper.kernel.events import Event
+from glasslipper.kernel.ports import Attempted
+from glasslipper.kernel.usage import Usage
+from glasslipper.ledger.write.purse import BudgetHold
 
 
 class StreamErrand(Errand):
     """One streamed answer on the short way."""
 
-    __slots__ = ("_edges", "_encoder", "_has_begun", "_held", "_reading", "_timer")
+    __slots__ = ("_edges", "_encoder", "_has_begun", "_held", "_reading", "_timer", "_told")
 
     streams = True
+
+    def ride(self, lane: Lane, hold: BudgetHold, upstream: OpenAICompatible) -> None:
+        """Go on a lane, under a hold."""
+        super().ride(lane, hold, upstream)
+        attempted = Attempted(
+            id=self._attempt_id,
+            request=lane.asked,
+            upstream_model=lane.endpoint.upstream_model,
+        )
+        self._told = Told(attempted)
+        self._prepare(attempted, lane.head(self.id, self._created_ms))
 
     def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
         """Go with an exchange whose first attempt is written down."""
         super().walk(exchange, caller, upstream)
-        self._reading = upstream.reading(exchange.attempted)
-        self._encoder = dialect.ChunkEncoder(head_of(exchange))
+        self._prepare(exchange.attempted, head_of(exchange))
+
+    def _prepare(self, attempted: Attempted, head: Head) -> None:
+        self._reading = self._upstream.reading(attempted)
+        self._encoder = dialect.ChunkEncoder(head)
         self._edges = Edges()
         self._held: list[bytes] = []
         self._has_begun = False
@@ -57,7 +77,7 @@ class StreamErrand(Errand):
         """
         edges, chunks = self._edges, self._heard_reply.chunks
         flow, write = self._connection.flow, self._connection.write_now
-        count = self._exchange_here.count_text
+        count = self._count_text if self._exchange is None else self._exchange.count_text
         before, after = self._encoder.around_text
         around_bytes = len(before) + len(after)
 
@@ -130,7 +150,10 @@ class StreamErrand(Errand):
         self._heard_reply.tap = self._tap() if passes else None
 
     def _pass_on(self, events: list[Event]) -> None:
-        self._exchange_here.take_in(events)
+        if self._exchange is None and self._told.takes(events):
+            self._take_in(events)
+        else:
+            self._as_exchange().take_in(events)
         frames = b"".join(map(self._encoder.encode, events))
         if self._has_begun:
             self._send(frames)
@@ -138,6 +161,30 @@ class StreamErrand(Errand):
         self._held.append(frames)
         if any(map(is_semantic, events)):
             self._begin()
+
+    def _take_in(self, events: list[Event]) -> None:
+        told = self._told
+        if told.first_token_ms is None and any(map(is_semantic, events)):
+            told.first_token_ms = self._express.desk.clock.ticks_ms() - self._ticks_ms
+        told.add(events)
+        self._express.recorder.relayed[self._cell] = told.size_bytes
+
+    def _count_text(self, size_bytes: int) -> None:
+        self._told.pass_by(size_bytes)
+        self._express.recorder.relayed[self._cell] = self._told.size_bytes
+
+    def _as_exchange(self) -> Exchange:
+        exchange = self._exchange
+        if exchange is None:
+            told = self._told
+            exchange = super()._as_exchange()
+            exchange.take_over(
+                told.attempted,
+                told.events,
+                passed_bytes=told.passed_bytes,
+                first_token_ms=told.first_token_ms,
+            )
+        return exchange
 
     def _begin(self) -> None:
         """Send the header with all that was held back."""
@@ -160,28 +207,42 @@ class StreamErrand(Errand):
             StreamBroken: The provider never said so.
         """
         self._heard_reply.tap = None
-        exchange = self._exchange_here
         if not self._reading.has_finished:
             what = "broke off before the answer ended"
             if not self._has_begun:
                 what = "ended the stream before it said anything"
-            raise StreamBroken(f"{exchange.provider} {what}.")
+            raise StreamBroken(f"{self._as_exchange().provider} {what}.")
         self._pass_on(list(self._reading.end()))
         self._is_over = True
-        outcome = exchange.settle_now()
-        self._forget()
-        last = self._encoder.finish(bill_of_outcome(outcome))
+        last = self._encoder.finish(self._settled())
         self._connection.answer(_chunk(last) + _LAST)
         reply = self._heard_reply
         if reply.source is not None:
             self._timer = self._express.loop.call_later(LINGER_S, reply.close)
+
+    def _settled(self) -> Bill:
+        """Record that all went well, and return what it cost."""
+        lane, said = self._lane, None
+        if lane is not None and self._exchange is None:
+            said = self._told.plain_end()
+        if lane is None or said is None:
+            outcome = self._as_exchange().settle_now()
+            self._forget()
+            return bill_of_outcome(outcome)
+        cost = self._record(lane, said, lane.stream_generation, self._told.first_token_ms)
+        return Bill(
+            usage=Usage(input=said.prompt, output=said.completion, requests=1),
+            cost_nanousd=cost.charged,
+            upstream_nanousd=cost.billed,
+            price=lane.row.price,
+        )
 
     def _go_on_after(self, error: GlasslipperError) -> None:
         if not self._has_begun:
             super()._go_on_after(error)
             return
         self._hang_up()
-        self._exchange_here.fail_now(error)
+        self._as_exchange().fail_now(error)
         self._forget()
         self._connection.answer(_chunk(self._encoder.error(error)) + _LAST)
 

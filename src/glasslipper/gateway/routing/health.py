@@ -60,12 +60,13 @@ MOST_PLAIN = 64
 
 
 class Plain(NamedTuple):
-    """A good end of an attempt without tools, cache or stream."""
+    """A good end of an attempt without tools or cache; streamed, if its first token has a time."""
 
     now_ms: float
     duration_ms: float
     prompt: int
     completion: int
+    first_token_ms: float | None = None
 
 
 class Health:
@@ -113,6 +114,16 @@ class Health:
                 one.completion * 1000 / one.duration_ms
                 for one in later
                 if one.completion > 0 and one.duration_ms > 0
+            ],
+            now_ms,
+        )
+        waits = [(one.first_token_ms, one) for one in later if one.first_token_ms is not None]
+        self._waits.add_all([wait_ms for wait_ms, _ in waits], now_ms)
+        self._gaps.add_all(
+            [
+                (one.duration_ms - wait_ms) / (one.completion - 1)
+                for wait_ms, one in waits
+                if one.completion > 1
             ],
             now_ms,
         )
