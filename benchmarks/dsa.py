@@ -41,7 +41,8 @@ from torch import Tensor
 
 from glasslipper.dsa import codes, decode, select
 from glasslipper.dsa.cache import RUN, Layout, Store
-from glasslipper.dsa.codes import Queries
+from glasslipper.dsa.codes import Queries, Runs
+from glasslipper.dsa.indexer import IndexQuery
 from glasslipper.dsa.kernels import native
 from glasslipper.dsa.pages import PAGE
 from outcome import Progress, conclude, mention, table
@@ -151,7 +152,7 @@ class Text:
             0,
             self.table,
             self.length,
-            decode.encode_query(ask.index_q_JI[None], ask.weight_J[None]),
+            IndexQuery(ask.index_q_JI[None], ask.weight_J[None]),
             ask.q_HD,
             k=BUDGET,
             candidates=candidates,
@@ -211,10 +212,10 @@ def check(text: Text) -> None:
     ask = text.ask()
     queries = codes.encode_queries(ask.index_q_JI[None], ask.weight_J[None])
     keys, at = text.store.keys(0, text.table, text.length), torch.tensor([text.length - 1])
-    pooled = text.store.pooled_keys(0, text.table, text.length)
+    runs = text.store.runs(0, text.table, text.length)
     for candidates, theirs in (
         (0, select.top_k(queries, keys, BUDGET, at)),
-        (CANDIDATES, _by_runs(queries, keys, pooled, at)),
+        (CANDIDATES, _by_runs(queries, keys, runs, at)),
     ):
         ours = text.sparse(ask, candidates)
         if not torch.equal(ours.selection.index_TK, theirs.index_TK):
@@ -224,9 +225,9 @@ def check(text: Text) -> None:
         raise RuntimeError("the dense kernel and the two products disagree")
 
 
-def _by_runs(queries: Queries, keys: codes.Keys, pooled: codes.Keys, at: Tensor):
+def _by_runs(queries: Queries, keys: codes.Keys, runs: Runs, at: Tensor):
     return select.hierarchical_top_k(
-        queries, keys, pooled, BUDGET, at, pool_tokens=RUN, candidates=CANDIDATES
+        queries, keys, runs, BUDGET, at, pool_tokens=RUN, candidates=CANDIDATES
     )
 
 

@@ -45,15 +45,16 @@ def main() -> None:
     opened = open_model(path, threads=options.threads)
     host = Host(opened.model)
     learned, judged = dsa_texts.learned(), dsa_texts.judged(options.split)
-    effort = QUICK if options.quick else EFFORTS["long" if options.long else "normal"]
+    name = "quick" if options.quick else "long" if options.long else "normal"
+    effort = QUICK if options.quick else EFFORTS[name]
     with tempfile.TemporaryDirectory(prefix="glasslipper-dsa-") as made:
         folder = options.work or Path(made)
-        spent = Spent(folder / "spent.json")
+        spent = Spent(folder / f"spent-{name}.json")
         fitted = fit.fit(
             opened,
             host,
             [text for some in learned.values() for text in some],
-            folder / "work",
+            folder / f"work-{name}",
             effort=effort,
             k=k,
             length=length,
@@ -75,10 +76,11 @@ def main() -> None:
             needle_lengths=(length,) if options.quick else (length // 2, length),
             haystacks=1 if options.quick else options.haystacks,
             tokenizer=opened.tokenizer,
-            memo=Memo(folder / f"judged-{options.split}"),
+            # Another adapter or other texts must not find these figures.
+            memo=Memo(folder / f"judged-{name}-{options.split}-{options.texts}"),
             on_progress=tell,
         )
-        shown = folder / "report.html"
+        shown = folder / f"report-{name}.html"
         shown.write_text(page.render(report), encoding="utf-8")
         tell(f"page: {shown}", 1, 1)
         answered = ask_through_gateway(path, folder)
@@ -95,7 +97,7 @@ def main() -> None:
                 "total_minutes": round((time.monotonic() - began_s) / 60, 2),
                 "threads": torch.get_num_threads(),
                 "load_average": round(os.getloadavg()[0], 1),
-                "effort": "quick" if options.quick else "long" if options.long else "normal",
+                "effort": name,
                 "split": options.split,
                 "gateway_answered": answered,
             }

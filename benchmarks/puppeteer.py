@@ -2,7 +2,8 @@
 
 `--only mmlu_pro_outcomes --seeds 42,999` runs a part; what is done lies in `--work` and is not
 done again, so an interrupted run goes on where it was. `--unread` adds the ablation that does not
-read the options. `--partial` adds the proof of learning from partial logs.
+read the options. `--partial` adds the proof of learning from partial logs. `--quick` takes a
+sample of the tasks, one split and a plan of seconds: the same keys, worse figures.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from glasslipper.puppeteer import bench, partial
 from glasslipper.puppeteer.encode import Looks, Scale, look
 from glasslipper.puppeteer.folder import read
 from glasslipper.puppeteer.outcomes import Outcomes, split
+from glasslipper.puppeteer.policy import QUICK
 from outcome import conclude, mention, table
 
 O1 = "o1-mini-2024-09-12"
@@ -35,8 +37,14 @@ SETS: dict[str, tuple[str, tuple[str, ...]]] = {
 DATA = Path(os.environ.get("GLASSLIPPER_DATA", "../shared/data"))
 
 
+QUICK_TASKS = 700
+QUICK_QUERIES = 1500
+
+
 def main() -> None:
     options = _options()
+    if options.quick:
+        options.work, options.seeds = options.work / "quick", options.seeds[:1]
     options.work.mkdir(parents=True, exist_ok=True)
     figures: dict[str, object] = {}
     for name in options.only:
@@ -51,7 +59,7 @@ def _dataset(name: str, options: argparse.Namespace) -> dict[str, object]:
     folder, without = SETS[name]
     todo = [seed for seed in options.seeds if not _path(options.work, name, seed).exists()]
     if todo:
-        outcomes, looks = _read(folder, without)
+        outcomes, looks = _read(folder, without, quick=options.quick)
         for seed in todo:
             _split(name, seed, outcomes, looks, options)
     runs = [bench.load_run(_path(options.work, name, seed)) for seed in options.seeds]
@@ -78,13 +86,15 @@ def _split(
             seed=seed,
             tell=tell,
             unread=options.unread and name.startswith("mmlu"),
+            plan=QUICK if options.quick else None,
         )
     bench.save_run(done, _path(options.work, name, seed))
 
 
 def _partial(options: argparse.Namespace) -> dict[str, object]:
     """Learn from one chosen action a task on the first split of MMLU-Pro."""
-    outcomes, looks = _read("mmlu_pro_outcomes", ())
+    outcomes, looks = _read("mmlu_pro_outcomes", (), quick=options.quick)
+    queries, logs = (QUICK_QUERIES, 2) if options.quick else (partial.QUERIES, partial.LOGS)
     is_train = split(outcomes.kinds, seed=options.seeds[0])
     train, test = outcomes.rows(is_train), outcomes.rows(~is_train)
     unit = float(train.usd[:, int(train.right.mean(0).argmax())].mean())
@@ -98,12 +108,14 @@ def _partial(options: argparse.Namespace) -> dict[str, object]:
     )
     with puppeteering.told(quiet=not sys.stderr.isatty()) as tell:
         ways = {
-            way: partial.learned(one, other, way=way, seed=options.seeds[0], tell=tell)
+            way: partial.learned(
+                one, other, way=way, seed=options.seeds[0], tell=tell, queries=queries
+            )
             for way in ("thompson", "linucb")
         }
-        judged = partial.coverage(one, seed=options.seeds[0], tell=tell)
+        judged = partial.coverage(one, seed=options.seeds[0], tell=tell, queries=queries, logs=logs)
     return {
-        "queries": partial.QUERIES,
+        "queries": queries,
         **{
             way: {
                 "gap_points": round(100 * (told["full"] - told["partial"]), 3),
@@ -115,8 +127,11 @@ def _partial(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def _read(folder: str, without: tuple[str, ...]) -> tuple[Outcomes, Looks]:
+def _read(folder: str, without: tuple[str, ...], *, quick: bool) -> tuple[Outcomes, Looks]:
     outcomes = read(DATA / folder, without=frozenset(without))
+    if quick:
+        some = np.random.default_rng(0).permutation(len(outcomes))[:QUICK_TASKS]
+        outcomes = outcomes.rows(np.sort(some))
     return outcomes, look(outcomes.tasks, outcomes.candidates, puppeteering.vectors())
 
 
@@ -144,6 +159,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--unread", action="store_true")
     parser.add_argument("--partial", action="store_true")
+    parser.add_argument("--quick", action="store_true")
     return parser.parse_args()
 
 

@@ -289,22 +289,47 @@ def contest(game: Game, price: float, quick: bool) -> dict[str, Played]:
     return {name: Played(right, cost, []) for name, (right, cost) in ended.items()}
 
 
-def figures(played: dict[str, Played], price: float) -> dict[str, object]:
+def figures(
+    played: dict[str, Played], price: float, front: list[Played]
+) -> dict[str, dict[str, object]]:
+    """What each gave at a price, and its right answers above the present policy's front.
+
+    The front are the present policy's own dials: at a contender's cost it is what one would get
+    by turning the dial instead.
+    """
     draw = np.random.default_rng(SEED)
-    own = played["present"].reward(price)
-    found: dict[str, object] = {}
+    count = len(played["present"].right)
+    weights = np.ones((1001, count)) / count
+    for row in range(1, 1001):
+        weights[row] = np.bincount(draw.integers(count, size=count), minlength=count) / count
+    costs = np.stack([weights @ one.cost for one in front], axis=1)
+    rights = np.stack([weights @ one.right for one in front], axis=1)
+    found: dict[str, dict[str, object]] = {}
     for name, one in played.items():
-        gain = one.reward(price) - own
-        means = gain[draw.integers(0, len(gain), (2000, len(gain)))].mean(1)
-        low, high = np.quantile(means, [0.025, 0.975])
+        cost, right = weights @ one.cost, weights @ one.right
+        above = 100 * np.array(
+            [
+                right[row] - np.interp(cost[row], costs[row], np.maximum.accumulate(rights[row]))
+                for row in range(len(weights))
+            ]
+        )
+        low, high = np.quantile(above[1:], [0.025, 0.975])
         found[name] = {
-            "right": round(100 * float(one.right.mean()), 3),
-            "cost": round(float(one.cost.mean()), 4),
-            "net": round(100 * float(one.reward(price).mean()), 3),
-            "net_gain_points": round(100 * float(gain.mean()), 3),
-            "net_gain_ci": [round(100 * float(low), 3), round(100 * float(high), 3)],
+            "right": round(100 * float(right[0]), 3),
+            "cost": round(float(cost[0]), 4),
+            "net": round(100 * float(right[0] - price * cost[0]), 3),
+            "above_front_points": round(float(above[0]), 3),
+            "above_front_ci": [round(float(low), 3), round(float(high), 3)],
         }
     return found
+
+
+def front_of(game: Game, policy: Policy) -> list[Played]:
+    """The present policy at each of its dials, the cheapest first."""
+    rows = np.arange(len(game.rules.right))
+    prices = [dial.price for dial in policy.dials]
+    played = [game.rules.play(base(game, price), rows, None) for price in prices]
+    return sorted(played, key=lambda one: float(one.cost.mean()))
 
 
 def dataset(name: str, options: argparse.Namespace) -> dict[str, object]:
@@ -312,29 +337,29 @@ def dataset(name: str, options: argparse.Namespace) -> dict[str, object]:
     data = Path(os.environ.get("GLASSLIPPER_DATA", "../shared/data"))
     outcomes = read(data / folder, without=frozenset(without))
     train = outcomes.rows(split(outcomes.kinds, seed=SEED))
-    if options.quick:
-        train = train.rows(np.arange(600))
+    count = min(600 if options.quick else options.tasks, len(train))
+    train = train.rows(np.sort(np.random.default_rng(1).permutation(len(train))[:count]))
     vectors = puppeteering.vectors()
     plan = QUICK if options.quick else Plan.for_tasks(len(train))
-    path = options.work / f"bakeoff-{name}{'-quick' if options.quick else ''}.npz"
+    path = options.work / f"bakeoff-{name}-{count}{'-quick' if options.quick else ''}.npz"
     if not path.exists():
         looks = look(train.tasks, train.candidates, vectors)
         with puppeteering.told(quiet=not sys.stderr.isatty()) as tell:
             artefact.save(Policy.train(train, looks, seed=SEED, plan=plan, tell=tell), path)
     policy, _ = artefact.load(path)
     folds = np.random.default_rng(SEED).integers(0, plan.folds, len(train))
-    some = np.random.default_rng(1).permutation(len(train))[: options.tasks]
     began_s = time.monotonic()
-    game = Game(policy, train.rows(some), folds[some], vectors)
-    mention(f"{name}: {len(some)} tasks, {game.size} puppets, {time.monotonic() - began_s:.0f} s")
+    game = Game(policy, train, folds, vectors)
+    mention(f"{name}: {count} tasks, {game.size} puppets, {time.monotonic() - began_s:.0f} s")
     found: dict[str, object] = {}
     prices = [policy.named[dial] for dial in (("even",) if options.quick else ("saving", "even"))]
+    front = front_of(game, policy)
     for price in prices:
-        one = figures(contest(game, price, options.quick), price)
+        one = figures(contest(game, price, options.quick), price, front)
         found[f"{price:.4f}"] = one
-        rows = [(key, *map(str, value.values())) for key, value in one.items()]  # type: ignore[attr-defined]
-        table(("contender", "right %", "cost", "net", "net gain", "interval"), rows)
-    return {"tasks": len(some), "puppets": [policy.models[m] for m in policy.pool], "prices": found}
+        rows = [(key, *map(str, value.values())) for key, value in one.items()]
+        table(("contender", "right %", "cost", "net", "above the front", "interval"), rows)
+    return {"tasks": count, "puppets": [policy.models[m] for m in policy.pool], "prices": found}
 
 
 def main() -> None:

@@ -237,7 +237,8 @@ def compare(truth: Json, found: Json) -> dict[str, list[bool]]:
     for section, numbers in truth["parameters"].items():
         held = [holds(mine.get(section, {}).get(name), value) for name, value in numbers.items()]
         told = [one for one in held if one is not None]
-        checks[section] = [bool(told) and sum(told) >= 0.9 * len(told)]
+        most = bool(told) and sum(told) >= 0.9 * len(told)
+        checks[section] = [*checks.get(section, []), most]
     return checks
 
 
@@ -249,7 +250,7 @@ def _equal(finding: object, truth: float) -> bool:
 def misses(truth: Json, found: Json, section: str) -> list[str]:
     """Return the numbers of a section that were not found, for people."""
     mine = findings_of(found).get(section, {})
-    numbers = truth["sums"].get(section) or truth["parameters"][section]
+    numbers = truth["sums"].get(section, {}) | truth["parameters"].get(section, {})
     return [
         f"{name} = {value:.6g}, found {mine.get(name)}"
         for name, value in numbers.items()

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from glasslipper.classify.shares import FEWEST_JUDGED, Share, share, share_of_counts
+from glasslipper.classify.shares import (
+    FEWEST_JUDGED,
+    Cell,
+    Share,
+    share,
+    share_of_counts,
+    share_of_sums,
+)
 
 TRIALS = 400
 
@@ -146,3 +153,36 @@ def test_what_is_no_sample_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"\w+"):
         share([1.0, 0.0, 1.0], sample, judged, weights=weights)
+
+
+def test_shares_of_sums_hold_the_true_ratio_nineteen_times_in_twenty() -> None:
+    rng = np.random.default_rng(11)
+    held, width, tries, of = 0, 0.0, 400, 20_000
+    for _ in range(tries):
+        mine = rng.random(of) < 0.4  # of the whole: whose model serves
+        truth = rng.random(of) < np.where(mine, 0.35, 0.15)
+        told = np.where(rng.random(of) < 0.2, rng.random(of) < 0.2, truth)
+        weight = rng.lognormal(7, 1.0, of) * np.where(truth, 2.0, 1.0)
+        sample = rng.permutation(of)[:400]
+        cells = [
+            Cell(
+                1,
+                weight[i],
+                weight[i] ** 2,
+                truth[i] & mine[i],
+                truth[i],
+                told[i] & mine[i],
+                told[i],
+            )
+            for i in sample
+        ]
+        share = share_of_sums(weight[told & mine].sum(), weight[told].sum(), of, cells)
+        width += share.high - share.low
+        held += share.low <= weight[truth & mine].sum() / weight[truth].sum() <= share.high
+    assert held / tries >= 0.93
+    assert width / tries < 0.25
+
+
+def test_a_share_of_sums_of_which_nothing_was_judged_may_be_anything() -> None:
+    share = share_of_sums(10.0, 40.0, 100, [])
+    assert (share.value, share.low, share.high) == (0.25, 0.0, 1.0)

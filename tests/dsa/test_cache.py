@@ -54,7 +54,9 @@ def test_every_byte_lies_where_the_layout_says() -> None:
     assert (found == v[3, 1].view(torch.int16).numpy()).all()
     pooled = np.frombuffer(store.pooled[1, 0].numpy().tobytes(), np.int8)
     runs = codes.pool(keys, RUN)
-    assert pooled[(6 // 4) * 16 + 2 * 4 + 6 % 4] == runs.codes_SI[4 + 2, 6]
+    assert pooled[(6 // 4) * 16 + 2 * 4 + 6 % 4] == runs.codes_RI[4 + 2, 6]
+    numbers = np.frombuffer(store.pooled[1, 0].numpy().tobytes(), "<f4", 8, 64)
+    assert numbers.tolist() == [*runs.scale_R[4:8].tolist(), *runs.spread_R[4:8].tolist()]
 
 
 def test_an_8b_layer_pays_less_than_two_percent_for_its_index() -> None:
@@ -78,9 +80,8 @@ def test_no_cutting_and_no_order_of_pages_changes_what_is_read(
     keys = store.keys(1, table, count)
     assert torch.equal(keys.codes_SI, text[2].codes_SI)
     assert torch.equal(keys.scale_S, text[2].scale_S)
-    pooled, runs = store.pooled_keys(1, table, count), codes.pool(text[2], RUN)
-    assert torch.equal(pooled.codes_SI, runs.codes_SI)
-    assert torch.equal(pooled.scale_S, runs.scale_S)
+    for held, pooled in zip(store.runs(1, table, count), codes.pool(text[2], RUN), strict=True):
+        assert torch.equal(held, pooled)
     k, v = store.rows(1, table, torch.arange(count))
     assert torch.equal(k, text[0])
     assert torch.equal(v, text[1])

@@ -7,7 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openai import OpenAI
@@ -60,16 +65,49 @@ def _let_all_layers_select(folder: Path) -> None:
     adapters.save(dataclasses.replace(known, plan=plan, indexers=indexers), folder / "dsa")
 
 
-def test_a_fitted_model_answers_through_the_gateway(fitted: Path, environ: dict[str, str]) -> None:
+@contextmanager
+def served(
+    fitted: Path, environ: dict[str, str], *words: str
+) -> Generator[tuple[OpenAI, Callable[[], dict[str, float]]]]:
     command = [GLASSLIPPER, "dsa", "serve", "--model", str(fitted), "--port", "0", "--json"]
-    server = subprocess.Popen(
-        [*command, "--as", "local/tiny"], env=environ, stdout=subprocess.PIPE, text=True
-    )
+    command += ["--as", "local/tiny", *words]
+    with tempfile.TemporaryDirectory() as home:  # a server tells its key only where it makes one
+        env = environ | {"GLASSLIPPER_HOME": home}
+        yield from _served(command, env)
+
+
+def _served(
+    command: list[Any], env: dict[str, str]
+) -> Generator[tuple[OpenAI, Callable[[], dict[str, float]]]]:
+    server = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         ready = json.loads(server.stdout.readline())
         assert "local/tiny" in ready["models"]
         client = OpenAI(base_url=ready["url"], api_key=ready["key"], max_retries=0)
+        yield client, lambda: metrics(ready, env)
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+
+
+def metrics(ready: dict[str, Any], environ: dict[str, str]) -> dict[str, float]:
+    """What `/metrics` says of the details, by name."""
+    key = (Path(environ["GLASSLIPPER_HOME"]) / "admin.key").read_text(encoding="utf-8").strip()
+    url = ready["url"].removesuffix("/v1").removesuffix("/api") + "/metrics"
+    asked = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    found = [line.partition("glasslipper_upstream_details_sum")[2] for line in lines]
+    return {
+        line.partition('detail="')[2].partition('"')[0]: float(line.rpartition(" ")[2])
+        for line in found
+        if line
+    }
+
+
+def test_a_fitted_model_answers_through_the_gateway(fitted: Path, environ: dict[str, str]) -> None:
+    with served(fitted, environ) as (client, measured):
         stream = client.chat.completions.create(
             model="local/tiny",
             messages=[{"role": "user", "content": "word " * 150}],
@@ -94,9 +132,30 @@ def test_a_fitted_model_answers_through_the_gateway(fitted: Path, environ: dict[
                 messages=[{"role": "user", "content": "word"}],
                 frequency_penalty=1,
             )
-    finally:
-        server.terminate()
-        server.communicate(timeout=60)
+        details = usage.model_extra["upstream_details"]
+        assert 0 <= details["attention_missed"] <= details["attention_missed_at_most"] <= 1
+        assert details["attention_looks"] > 0
+        assert measured()["attention_missed"] == details["attention_missed"]
+
+
+def test_an_answer_that_misses_too_much_goes_on_densely_and_says_so(
+    fitted: Path, environ: dict[str, str]
+) -> None:
+    ask = {"model": "local/tiny", "max_tokens": 5, "temperature": 0}
+    ask["messages"] = [{"role": "user", "content": "word " * 150}]
+
+    def asked(*words: str) -> tuple[str, dict[str, float], dict[str, float]]:
+        with served(fitted, environ, *words) as (client, measured):
+            answer = client.chat.completions.create(**ask)
+            details = answer.usage.model_extra["upstream_details"]
+            return answer.choices[0].message.content, details, measured()
+
+    _, patient, counted = asked("--budget", "4", "--threshold", "1")
+    assert patient["dense_fallbacks"] == counted["dense_fallbacks"] == 0
+    assert patient["attention_missed"] > 0.01
+    _, strict, counted = asked("--budget", "4", "--threshold", "0.001")
+    assert strict["dense_fallbacks"] == counted["dense_fallbacks"] == 1
+    assert strict["attention_looks"] < patient["attention_looks"]
 
 
 def test_a_long_text_is_answered_both_ways_and_the_work_is_drawn(

@@ -10,6 +10,8 @@ torch = pytest.importorskip("torch")
 from glasslipper.dsa import attend, codes, decode, select  # noqa: E402
 from glasslipper.dsa.cache import Layout, Store  # noqa: E402
 from glasslipper.dsa.errors import NotANumber  # noqa: E402
+from glasslipper.dsa.indexer import IndexQuery  # noqa: E402
+from glasslipper.dsa.kernels import native  # noqa: E402
 
 
 def sequence(length: int):
@@ -20,10 +22,10 @@ def sequence(length: int):
     keys = codes.encode_keys(torch.tensor(rng.normal(size=(length, 32))))
     store.write(1, table, 0, k, v, keys)
     q = torch.tensor(rng.normal(size=(6, 64)), dtype=torch.float32)
-    queries = codes.encode_queries(
-        torch.tensor(rng.normal(size=(1, 4, 32))), torch.tensor(rng.normal(size=(1, 4)))
+    sought = IndexQuery(
+        torch.tensor(rng.normal(size=(1, 4, 32))).float(), torch.tensor(rng.normal(size=(1, 4)))
     )
-    return store, table, (k, v, keys), queries, q
+    return store, table, (k, v, keys), sought, q
 
 
 @pytest.mark.parametrize("candidates", [0, 1, 4])
@@ -32,10 +34,11 @@ def sequence(length: int):
 def test_a_step_is_that_of_a_sequence_without_a_cache(
     length: int, candidates: int, is_native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, table, (k, v, keys), queries, q = sequence(length)
+    store, table, (k, v, keys), sought, q = sequence(length)
     if not is_native:
         monkeypatch.setattr(decode, "_is_native_there", lambda: False)
-    ours = decode.step(store, 1, table, length, queries, q, k=48, candidates=candidates)
+    ours = decode.step(store, 1, table, length, sought, q, k=48, candidates=candidates)
+    queries = codes.encode_queries(*sought)
     at = torch.tensor([length - 1])
     if candidates:
         pooled = codes.pool(keys, 16)
@@ -57,9 +60,9 @@ def test_without_a_compiler_the_torch_path_says_that_it_runs(
     monkeypatch.delenv("CXX", raising=False)
     decode._is_native_there.cache_clear()
     decode.native.load.cache_clear()
-    store, table, _, queries, q = sequence(70)
+    store, table, _, sought, q = sequence(70)
     with pytest.warns(UserWarning, match="plain torch"):
-        decode.step(store, 1, table, 70, queries, q, k=8)
+        decode.step(store, 1, table, 70, sought, q, k=8)
     decode._is_native_there.cache_clear()
 
 
@@ -67,11 +70,49 @@ def test_without_a_compiler_the_torch_path_says_that_it_runs(
 def test_a_query_is_encoded_to_the_same_bits_by_either_path(width: int) -> None:
     rng = np.random.default_rng(width)
     for spread in (1e-20, 1.0, 1e20):
-        q = torch.tensor(spread * rng.normal(size=(1, 5, width)), dtype=torch.float32)
-        q[0, 0] = 0.0
-        w = torch.tensor(rng.normal(size=(1, 5)), dtype=torch.float32)
-        ours, theirs = decode.encode_query(q, w), codes.encode_queries(q, w)
-        assert torch.equal(ours.codes_TJI, theirs.codes_TJI)
-        assert torch.equal(ours.weight_TJ, theirs.weight_TJ)
+        q = (spread * rng.normal(size=(5, width))).astype(np.float32)
+        q[0] = 0.0
+        w = rng.normal(size=5).astype(np.float32)
+        theirs = codes.encode_queries(torch.from_numpy(q)[None], torch.from_numpy(w)[None])
+        for one, other in zip(native.encode(q, w), theirs, strict=True):
+            assert (one == other[0].numpy()).all()
     with pytest.raises(NotANumber):
-        decode.encode_query(torch.full((1, 2, width), float("nan")), torch.ones(1, 2))
+        native.encode(np.full((2, width), np.nan, np.float32), np.ones(2, np.float32))
+
+
+def test_a_bfloat16_query_is_answered_in_bfloat16() -> None:
+    store, table, _, sought, q = sequence(700)
+    ours = decode.step(store, 1, table, 700, sought, q.bfloat16(), k=48)
+    theirs = decode.step(store, 1, table, 700, sought, q.bfloat16().float(), k=48)
+    assert torch.equal(ours.attended.out_THV, theirs.attended.out_THV.bfloat16())
+    assert torch.equal(ours.attended.lse_TH, theirs.attended.lse_TH)
+
+
+@pytest.mark.parametrize("candidates", [0, 4])
+def test_any_number_of_threads_gives_the_same_bits(candidates: int) -> None:
+    store, table, _, sought, q = sequence(1217)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3, 5) * 5:
+            torch.set_num_threads(threads)
+            found.append(
+                decode.step(store, 1, table, 1217, sought, q, k=600, candidates=candidates)
+            )
+    finally:
+        torch.set_num_threads(before)
+    for step in found[1:]:
+        assert torch.equal(step.selection.index_TK, found[0].selection.index_TK)
+        assert torch.equal(step.attended.out_THV, found[0].attended.out_THV)
+
+
+def test_a_query_or_table_that_cannot_be_is_refused() -> None:
+    store, table, _, sought, q = sequence(700)
+    with pytest.raises(NotANumber, match="query"):
+        decode.step(store, 1, table, 700, sought._replace(w_TJ=sought.w_TJ * torch.nan), q, k=8)
+    with pytest.raises(ValueError, match="pages"):
+        decode.step(store, 1, table[:3], 700, sought, q, k=8)
+    with pytest.raises(ValueError, match="pages"):
+        decode.step(store, 1, table + 20, 700, sought, q, k=8)
+    with pytest.raises(ValueError, match="wide"):
+        decode.step(store, 1, table, 700, sought, q[:, :32], k=8)

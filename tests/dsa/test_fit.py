@@ -112,7 +112,7 @@ def test_the_report_has_every_part_and_its_page_needs_no_scripts(
     shown = page.render(report)
     assert "<script" not in shown
     assert "help &lt;b&gt;" in shown
-    assert shown.count("<svg") == 3
+    assert shown.count("<figure") == 4
 
 
 def test_needles_lie_where_they_are_said_to(tokenizer: Any) -> None:
@@ -132,6 +132,37 @@ def test_budgets_go_where_they_gain_most_and_keep_to_their_mean() -> None:
     steep = [Recall(k, 1.0, k / 1024, 0.0) for k in warmup.BUDGETS]
     given = choose.budgets({0: flat, 1: steep}, mean=256)
     assert given == {0: 64, 1: 448}
+
+
+def test_layers_that_share_have_one_budget_and_the_mean_holds() -> None:
+    flat = [Recall(k, 1.0, 0.99, 0.5) for k in warmup.BUDGETS]
+    steep = [Recall(k, 1.0, k / 1024, 0.0) for k in warmup.BUDGETS]
+    given = choose.budgets({0: flat, 1: flat, 2: steep, 3: steep}, mean=256, sources={1: 0, 3: 2})
+    assert given == {0: 64, 1: 64, 2: 448, 3: 448}
+    mixed = choose.budgets({0: flat, 1: steep, 2: steep}, mean=128, sources={1: 0})
+    assert mixed[0] == mixed[1]
+    assert sum(mixed.values()) <= 3 * 128
+
+
+def test_what_a_sharing_layer_keeps_is_judged_by_its_own_attention() -> None:
+    shape = warmup.Shape(layers=2, heads=2, groups=1, width=32, rope_base=1e4)
+    torch.manual_seed(0)
+    indexer = warmup.new_indexer(shape, warmup.index_shape(shape))
+    at = torch.arange(120, 128)
+    raw = teacher.Rows(at, torch.randn(8, 64), torch.randn(128, 32), torch.rand(8, 128))
+    with torch.no_grad():
+        scores = warmup.row_scores(indexer, raw)
+    hidden = ~warmup.row_visible(raw)
+
+    def attending(to: torch.Tensor) -> list[teacher.Rows]:
+        weights = torch.softmax(to.masked_fill(hidden, -torch.inf), -1)
+        return [raw._replace(teacher_TS=weights)]
+
+    written = {0: attending(scores * 50), 1: attending(scores * -50)}
+    known = {n: [Recall(64, 1.0, 0.9, 0.5)] for n in range(2)}
+    found = choose.by_source(known, {0: indexer, 1: indexer}, written, {1: 0})
+    assert found[0] == known[0]
+    assert found[1][0].indexer < 0.5 < found[1][0].oracle
 
 
 def test_a_layer_that_does_not_beat_a_window_stays_dense() -> None:

@@ -23,6 +23,14 @@ pytestmark = pytest.mark.skipif(
 )
 
 SEEDS = st.integers(0, 2**32 - 1)
+CPU = Path("/proc/cpuinfo")
+OLDER = (
+    [("-march=x86-64-v3",), ("-march=alderlake",), ("-march=x86-64-v2",)]
+    if CPU.exists() and {"avx512_vnni", "avx_vnni"} <= set(CPU.read_text(encoding="utf-8").split())
+    else []
+)
+"""Processors that this one can stand for."""
+
 PAGE, RUN, G, D, I = 64, 16, 2, 32, 16  # noqa: E741
 
 
@@ -35,6 +43,7 @@ class Text(NamedTuple):
     scale_S: np.ndarray
     pooled_RI: np.ndarray
     pooled_scale_R: np.ndarray
+    spread_R: np.ndarray
 
 
 def bf16(x: np.ndarray) -> np.ndarray:
@@ -57,6 +66,7 @@ def text(rng: np.random.Generator, length: int, *, coarse: bool) -> Text:
         scales(length),
         rng.integers(-most, most + 1, size=(runs, I)).astype(np.int8),
         scales(runs),
+        scales(runs),
     )
 
 
@@ -65,7 +75,7 @@ def lay_out(words: Text, table: np.ndarray, pages: int, rng: np.random.Generator
     length = len(words.k_SGD)
     kv = rng.integers(0, 2**15, size=(pages, PAGE, 2, G, D)).astype(np.uint16)
     index = rng.integers(0, 256, size=(pages, PAGE * (I + 4))).astype(np.uint8)
-    pooled = rng.integers(0, 256, size=(pages, 4 * (I + 4))).astype(np.uint8)
+    pooled = rng.integers(0, 256, size=(pages, 4 * (I + 8))).astype(np.uint8)
     for s in range(length):
         page, place = table[s // PAGE], s % PAGE
         kv[page, place, 0] = words.k_SGD[s].view(np.uint32) >> 16
@@ -82,6 +92,7 @@ def lay_out(words: Text, table: np.ndarray, pages: int, rng: np.random.Generator
             pooled[page, (i // 4) * 16 + run * 4 + i % 4] = words.pooled_RI[r, i].view(np.uint8)
         at = 4 * I + 4 * run
         pooled[page, at : at + 4] = words.pooled_scale_R[r : r + 1].view(np.uint8)
+        pooled[page, at + 16 : at + 20] = words.spread_R[r : r + 1].view(np.uint8)
     return Layer(kv, index, pooled)
 
 
@@ -102,6 +113,17 @@ def scores(query: Query, codes: np.ndarray, scale: np.ndarray) -> np.ndarray:
         dot = codes.astype(np.int32) @ query.codes_JI[j].astype(np.int32)
         total = total + weight * np.maximum(dot, 0).astype(np.float32)
     return total * scale
+
+
+def run_scores(query: Query, words: Text) -> np.ndarray:
+    """Scores of runs in float32: how far a head sees beyond the mean depends on its length."""
+    total = np.zeros(len(words.pooled_RI), np.float32)
+    for codes_I, weight in zip(query.codes_JI.astype(np.int32), query.weight_J, strict=True):
+        dot = (words.pooled_RI.astype(np.int32) @ codes_I).astype(np.float32)
+        reach = np.float32(0.5) * np.sqrt(np.float64(codes_I @ codes_I)).astype(np.float32)
+        seen = dot * words.pooled_scale_R + reach * words.spread_R
+        total = total + weight * np.maximum(seen, np.float32(0))
+    return total
 
 
 def case(seed: int, length: int, *, coarse: bool, **shape: int):
@@ -142,7 +164,7 @@ def test_the_hierarchy_chooses_runs_first(
         layer, table, length, query, k=k, scale=0.2, candidates=candidates, threads=2
     )
     full = length // RUN
-    pooled = scores(query, words.pooled_RI, words.pooled_scale_R)[None].astype(np.float64)
+    pooled = run_scores(query, words)[None].astype(np.float64)
     runs = reference.select(pooled, np.array([full - 1]), max(1, candidates * k // RUN))[0]
     allowed = np.isin(np.arange(length) // RUN, [*runs[runs >= 0], full])
     score = scores(query, words.codes_SI, words.scale_S).astype(np.float64)
@@ -166,7 +188,7 @@ def test_any_group_and_width_attends_as_specified(heads: int, width: int) -> Non
     length = 130
     kv = rng.normal(size=(3, PAGE, 2, G, width)).astype(np.float32)
     kv = (bf16(kv).view(np.uint32) >> 16).astype(np.uint16)
-    noise = np.zeros((3, PAGE * (I + 4)), np.uint8), np.zeros((3, 4 * (I + 4)), np.uint8)
+    noise = np.zeros((3, PAGE * (I + 4)), np.uint8), np.zeros((3, 4 * (I + 8)), np.uint8)
     layer, table = Layer(kv, *noise), np.array([1, 0, 2], np.int32)
     query = ask(rng, coarse=True)._replace(
         q_HD=(5 * rng.normal(size=(heads, width))).astype(np.float32)
@@ -220,15 +242,19 @@ def test_a_thousand_replays_in_other_pages_and_threads_choose_the_same() -> None
     assert differences == 0
 
 
-def test_the_plain_build_equals_the_one_for_this_processor(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [("-DDSA_PLAIN",), *OLDER])
+def test_builds_for_other_processors_equal_the_one_for_this(
+    flags: tuple[str, ...], tmp_path: Path
+) -> None:
     _, layer, table, query = case(3, 500, coarse=False)
-    plain = native.load(library(extra=("-DDSA_PLAIN",), folder=tmp_path))
+    plain = native.load(library(extra=flags, folder=tmp_path))
     for candidates in (0, 2):
         options = {"k": 50, "scale": 0.2, "candidates": candidates}
         ours = native.decode(layer, table, 500, query, **options)
         theirs = native.decode(layer, table, 500, query, **options, built=plain)
         assert (ours.index_K == theirs.index_K).all()
         assert (ours.score_K == theirs.score_K).all()
+        assert ours.out_HD == pytest.approx(theirs.out_HD, abs=2e-5)
 
 
 def test_what_does_not_fit_is_refused() -> None:

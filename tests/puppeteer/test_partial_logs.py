@@ -201,6 +201,16 @@ def test_a_dear_model_must_be_worth_its_price(tmp_path: Path) -> None:
     assert policy.chances({**seen, "thrift": 0.0}, dear)["good"] > 0.9
 
 
+def test_a_model_whose_rewards_fall_is_named(tmp_path: Path) -> None:
+    rows = judged(better=0.3, count=2000)
+    assert learning.learn(rows, tmp_path / "calm").alarms == ()
+    fallen = [
+        structs.replace(one, reward=0.0) if one.opening.chosen == "plain" else one
+        for one in rows[1300:]
+    ]
+    assert learning.learn(rows[:1300] + fallen, tmp_path / "fallen").alarms == ("plain",)
+
+
 def test_what_is_no_better_is_watched_and_hardly_ever_runs(tmp_path: Path) -> None:
     promoted = 0
     for seed in range(20):

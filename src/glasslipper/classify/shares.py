@@ -40,6 +40,9 @@ FEWEST_JUDGED = 10
 _CELLS = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
 """Imagined observations: judged, predicted."""
 
+_IMAGINED = 0.5
+"""How much of each of them is imagined inside the whole where sums are shared."""
+
 
 class Share(Struct, frozen=True, kw_only=True):
     """A share of `of` requests, its interval, and what it rests on.
@@ -119,6 +122,90 @@ def share_of_counts(
     times = np.array([both, only_judge, only_classifier, neither], dtype=np.float64)
     sample = _Sample(pairs=_CELLS, times=times, sizes=np.ones(len(_CELLS)))
     return _corrected(everything, sample, typical=1.0, of=of, level=LEVEL)
+
+
+class Cell(NamedTuple):
+    """Judged requests that are alike: how many, their weights' sum and sum of squares.
+
+    Of each: whether the judge puts it into the part and into the whole, and the classifier.
+    """
+
+    times: float
+    weight: float
+    squares: float
+    judged_part: float
+    judged_whole: float
+    told_part: float
+    told_whole: float
+
+
+def share_of_sums(
+    part: float, whole: float, of: int, cells: Sequence[Cell], *, level: float = LEVEL
+) -> Share:
+    """Return which share of a whole's weight is in a part of it, by sums instead of requests.
+
+    Both may be a matter of labels: what open models serve of all programming, say. The
+    classifier puts requests of the weight `part` and `whole` there, of `of` requests in all;
+    `cells` are the judged ones. The interval is that of a ratio, linearised (Cochran 1977,
+    section 6.5; doi 10.1126/science.adi6000).
+
+    Raises:
+        ValueError: More were judged than there are.
+    """
+    rows = np.array(cells, dtype=np.float64).reshape(-1, len(Cell._fields))
+    times, inside = rows[:, 0], np.maximum(rows[:, 4], rows[:, 6]) > 0
+    judged, seen = round(float(times.sum())), round(float(times[inside].sum()))
+    if judged > of:
+        raise ValueError("More were judged than there are.")
+    told = part / whole if whole else 0.0
+    if seen < FEWEST_JUDGED:
+        return _unsure(told, judged=seen, of=of)
+    heavy = rows[inside, 2].sum() / rows[inside, 1].sum()  # of whoever owns a unit of weight
+    sums = _IMAGINED, _IMAGINED * heavy, _IMAGINED * heavy**2
+    imagined = [Cell(*sums, a, 1.0, b, 1.0) for a, b in _CELLS.tolist()]
+    rows = np.vstack([rows, np.array(imagined)])
+    value, power, half = _ratio(rows, part, whole, of=of, left=1.0 - judged / of, level=level)
+    return Share(
+        value=_within(value),
+        low=_within(value - half),
+        high=_within(value + half),
+        predicted=told,
+        power=power,
+        judged=seen,
+        of=of,
+    )
+
+
+def _ratio(
+    rows: Floats, part: float, whole: float, *, of: int, left: float, level: float
+) -> tuple[float, float, float]:
+    """Return the ratio, how much the predictions were relied on, and half its interval."""
+    times, weight, squares = rows[:, 0], rows[:, 1], rows[:, 2]
+    count = float(times.sum())
+    scale = of / count
+    power, value = 1.0, part / whole if whole else 0.5
+    below = whole
+    for _ in range(2):  # the power depends on the ratio a little, and the ratio on the power
+        above = power * part + scale * float((weight * (rows[:, 3] - power * rows[:, 5])).sum())
+        below = power * whole + scale * float((weight * (rows[:, 4] - power * rows[:, 6])).sum())
+        value = above / below if below > 0 else 0.5
+        judged, told = _beyond(rows, value)
+        spread = float((squares * told**2).sum())
+        power = min(max(float((squares * judged * told).sum()) / spread, 0.0), 1.0) if spread else 0
+    judged, told = _beyond(rows, value)
+    rest = judged - power * told
+    middle = float((weight * rest).sum()) / count
+    variance = (float((squares * rest**2).sum()) - count * middle**2) / max(count - 1, 1)
+    inside = np.maximum(rows[:, 4], rows[:, 6]) > 0
+    effective = float(weight[inside].sum()) ** 2 / max(float(squares[inside].sum()), 1e-12)
+    freedom = max(effective - 1.0, 2.0)
+    error = scale * math.sqrt(max(left * count * variance, 0.0)) / max(below, 1e-12)
+    return value, power, error * _student(0.5 + level / 2, freedom)
+
+
+def _beyond(rows: Floats, ratio: float) -> tuple[Floats, Floats]:
+    """Return how far a request of each cell is above its share of the whole: judged, and told."""
+    return rows[:, 3] - ratio * rows[:, 4], rows[:, 5] - ratio * rows[:, 6]
 
 
 class _Sample(NamedTuple):

@@ -6,7 +6,8 @@ The model runs in this process, so that what each token cost is known exactly.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from glasslipper.dsa.paged import Work
 
 _ROWS = 12
+_MARGIN = 9
 _BAR = " ▁▂▃▄▅▆▇█"
 
 
@@ -107,28 +109,44 @@ def per_token(work: Sequence[Work]) -> list[tuple[int, float]]:
 
 def draw(ways: Sequence[Way], *, width: int | None = None) -> str:
     """Return a picture of the work of each token of the text, for the ways that were asked."""
-    columns = min(width or shutil.get_terminal_size().columns, 100) - 12
+    columns = max(20, min(width or shutil.get_terminal_size().columns, 100) - _MARGIN - 1)
     curves = {way.name: per_token(way.work) for way in ways}
+    totals = {way.name: sum(w.attention + w.index for w in way.work) for way in ways}
     last = max((at for curve in curves.values() for at, _ in curve), default=1) or 1
     most = max((cost for curve in curves.values() for _, cost in curve), default=1.0) or 1.0
-    lines = [f"Work of each token ({most / 1e6:,.0f} million multiply-adds at the top)"]
+    lines = ["Work of each token of attention, in million multiply-adds"]
     for name, curve in curves.items():
         heights = [_at(curve, (n + 0.5) * last / columns) / most for n in range(columns)]
-        lines.append("")
-        for row in range(_ROWS // len(curves), 0, -1):
-            share = [h * (_ROWS // len(curves)) - (row - 1) for h in heights]
-            bar = "".join(_BAR[max(0, min(8, round(s * 8)))] for s in share)
-            lines.append(f"{name if row == 1 else '':>8} │{bar}")
-        lines.append(f"{'':>8} └{'─' * columns}")
-    lines.append(f"{'':>10}token 0{f'token {last}':>{columns - 7}}")
-    totals = {way.name: sum(w.attention + w.index for w in way.work) for way in ways}
-    told = ", ".join(f"{name} {total / 1e9:,.1f}" for name, total in totals.items())
-    lines.append(f"In all, in thousand million: {told}")
+        lines += ["", f"{'':{_MARGIN}}{name}: {_said(name, totals)}"]
+        rows = _ROWS // len(curves)
+        for row in range(rows, 0, -1):
+            shares = [height * rows - (row - 1) for height in heights]
+            bar = "".join(_BAR[max(0, min(8, round(share * 8)))] for share in shares)
+            mark = f"{most / 1e6:,.3g} ┤" if row == rows else "│"
+            lines.append(f"{mark:>{_MARGIN}}{bar}".rstrip())
+        lines.append(f"{'0 └':>{_MARGIN}}{'─' * columns}")
+    ends = f"{'0':<{columns // 3}}{f'token {last // 2:,}':^{columns // 3}}"
+    lines.append(f"{'':{_MARGIN}}{ends}{f'{last:,}':>{columns - 2 * (columns // 3)}}")
     return "\n".join(lines)
 
 
+def _said(name: str, totals: Mapping[str, int]) -> str:
+    """Return what a way took in all, and how that compares."""
+    told = f"{totals[name] / 1e9:,.1f} thousand million in all"
+    dense = totals.get("dense", 0)
+    if name == "dense" or not dense or not totals[name]:
+        return told
+    return f"{told}, {totals[name] / dense:.0%} of dense"
+
+
 def _at(curve: Sequence[tuple[int, float]], position: float) -> float:
-    return next((cost for at, cost in curve if at >= position), curve[-1][1] if curve else 0.0)
+    """Return the cost at a position, on the line between the chunks around it."""
+    places, costs = [at for at, _ in curve], [cost for _, cost in curve]
+    after = bisect_left(places, position)
+    if not 0 < after < len(places):
+        return costs[min(after, len(costs) - 1)] if costs else 0.0
+    share = (position - places[after - 1]) / (places[after] - places[after - 1])
+    return costs[after - 1] + share * (costs[after] - costs[after - 1])
 
 
 def _as_json(way: Way) -> dict[str, object]:

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -67,6 +67,13 @@ def _common(command: Command) -> Command:
     default=0.0,
     help="Mass that a layer may lose by sharing another's choice.  [0]",
 )
+@click.option(
+    "--sparse-stage",
+    "stage",
+    type=click.Choice(["lora", "full"]),
+    help="Then let the model learn too, by small changes beside its weights.",
+)
+@click.option("--stage-steps", type=click.IntRange(1), default=60, help="Its steps.  [60]")
 @click.option("--work", type=HERE, help="Where to keep what is done so far.  [in --out]")
 @click.option("--no-report", is_flag=True, help="Do not judge the adapter afterwards.")
 @_common
@@ -79,6 +86,8 @@ def fit(
     effort: str,
     budget: int,
     share: float,
+    stage: Literal["lora", "full"] | None,
+    stage_steps: int,
     length: int,
     work: Path | None,
     no_report: bool,
@@ -97,6 +106,7 @@ def fit(
         from glasslipper.dsa import adapter as adapters
         from glasslipper.dsa import fit as fitting
         from glasslipper.dsa import texts
+        from glasslipper.dsa.sparse_stage import Stage
 
         path = sparse.find_model(model, quiet=quiet)
         folder = out or sparse.beside(path)
@@ -112,6 +122,7 @@ def fit(
             k=budget,
             length=length,
             share_tolerance=share,
+            stage=Stage(kind=stage, steps=stage_steps) if stage else None,
             on_progress=tell,
         )
         file = adapters.save(fitted.adapter, folder)
@@ -119,6 +130,7 @@ def fit(
             "adapter": str(file),
             "bytes": file.stat().st_size,
             "seconds": round(fitted.seconds, 1),
+            "sparse_stage": fitted.adapter.made_with.get("sparse_stage"),
             "dense_layers": [n for n, p in enumerate(fitted.adapter.plan) if p.kind == "dense"],
         }
         if not no_report:
@@ -137,12 +149,20 @@ def fit(
 @click.command("eval")
 @click.option("--test", type=HERE, multiple=True, required=True, help="Files to judge by.")
 @click.option("--budget", type=click.IntRange(64), multiple=True, help="Budgets.  [256 and 512]")
+@click.option(
+    "--prefill-block",
+    "block",
+    type=click.IntRange(0, 256),
+    default=0,
+    help="Also judge a prefill in which so many tokens share one choice.",
+)
 @_common
 def evaluate(
     *,
     model: str,
     test: tuple[Path, ...],
     budget: tuple[int, ...],
+    block: int,
     out: Path | None,
     length: int,
     threads: int | None,
@@ -159,7 +179,7 @@ def evaluate(
         loaded = sparse.load(path, threads=threads, dtype=dtype)
         adapter = sparse.load_adapter(loaded, folder)
         judged = _sequences(loaded, test, length)
-        told = _report(loaded, adapter, judged, folder, budget or (256, 512), tell)
+        told = _report(loaded, adapter, judged, folder, budget or (256, 512), tell, block=block)
     _tell(told, as_json=as_json)
 
 
@@ -184,6 +204,8 @@ def _report(
     folder: Path,
     budgets: tuple[int, ...],
     tell: Callable[[str, int, int], None],
+    *,
+    block: int = 0,
 ) -> dict[str, Any]:
     from glasslipper.dsa import evaluate, page
 
@@ -194,6 +216,7 @@ def _report(
         judged,
         budgets=budgets,
         needle_lengths=(length // 2, length),
+        block=block,
         tokenizer=loaded.opened.tokenizer,
         on_progress=tell,
     )
@@ -209,6 +232,10 @@ def _tell(told: dict[str, Any], *, as_json: bool) -> None:
         return
     if "adapter" in told:
         say(f"The adapter is {told['adapter']} ({told['bytes'] / 1e6:.1f} MB).")
+        if stage := told["sparse_stage"]:
+            before, after = stage["held_before"], stage["held_after"]
+            kept = "kept" if after < before else "no better, so the model stays as it is"
+            say(f"The sparse stage: {before:.4f} to {after:.4f} nats a token; {kept}.")
     report = told.get("report", told)
     for name, text in report.get("perplexity", {}).items():
         say(f"{name}, perplexity against dense in the later half:")

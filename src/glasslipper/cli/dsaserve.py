@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     default=0.2,
     help="Attend densely where more of the attention than this may be missed.  [0.2]",
 )
+@click.option(
+    "--prefill-block",
+    "block",
+    type=click.IntRange(0, 256),
+    default=0,
+    help="So many neighbouring tokens of a prompt share one choice: quicker.  [0]",
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads to compute with.")
 @click.option("--host", help="Address to listen on.  [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for any.  [7331]")
@@ -43,6 +50,7 @@ def serve(
     budget: int | None,
     context: int | None,
     threshold: float,
+    block: int,
     threads: int | None,
     host: str | None,
     port: int | None,
@@ -70,6 +78,7 @@ def serve(
         context_tokens=context,
         budget=budget,
         threshold=threshold,
+        block=block,
         on_end=_mention,
     )
 

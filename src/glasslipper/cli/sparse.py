@@ -141,6 +141,7 @@ def open_engine(
     context_tokens: int | None = None,
     budget: int | None = None,
     threshold: float | None = None,
+    block: int = 0,
     on_end: Callable[[Told], None] = lambda told: None,
 ) -> SparseEngine:
     """Open the model with its adapter as an engine."""
@@ -156,6 +157,7 @@ def open_engine(
             budget=budget,
             is_sparse=is_sparse,
             threshold=THRESHOLD if threshold is None else threshold,
+            block=block,
             on_end=on_end,
         )
 

@@ -19,9 +19,11 @@ from safetensors.torch import save_file
 from glasslipper.dsa.errors import AdapterUnfit
 from glasslipper.dsa.host import Shape
 from glasslipper.dsa.indexer import DropIn, IndexShape
+from glasslipper.dsa.tuning import Tuning
 
 VERSION = 1
 FILE = "adapter.safetensors"
+_CHANGE = "change."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,15 @@ class Adapter:
     plan: tuple[LayerPlan, ...]
     indexers: Mapping[int, DropIn]
     made_with: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Tuning = field(default_factory=dict)
+    """Changes to the model, from the sparse stage; empty where it was not run."""
 
     @property
     def parameters(self) -> int:
         """How many numbers it adds to the model."""
-        return sum(p.numel() for indexer in self.indexers.values() for p in indexer.parameters())
+        changes = (matrix for change in self.tuning.values() for matrix in change)
+        indexers = (p for indexer in self.indexers.values() for p in indexer.parameters())
+        return sum(p.numel() for p in (*indexers, *changes))
 
 
 def save(adapter: Adapter, folder: Path) -> Path:
@@ -69,6 +75,9 @@ def save(adapter: Adapter, folder: Path) -> Path:
         for layer, indexer in adapter.indexers.items()
         for name, weight in indexer.state_dict().items()
     }
+    for name, change in adapter.tuning.items():
+        for place, matrix in enumerate(change):
+            weights[f"{_CHANGE}{name}.{place}"] = matrix.to(torch.float16).contiguous()
     path = folder / FILE
     new = path.with_suffix(".new")
     save_file(weights, new, metadata={"glasslipper_dsa": json.dumps(head)})
@@ -95,6 +104,8 @@ def load(folder: Path, *, fingerprint: str | None = None) -> Adapter:
             raise AdapterUnfit(f"{path} has version {head['version']}; this reads {VERSION}.")
         model, index = Shape(**head["model"]), IndexShape(**head["index"])
         plan = tuple(LayerPlan(**layer) for layer in head["plan"])
+        tuning = _tuning({n: w for n, w in weights.items() if n.startswith(_CHANGE)})
+        weights = {n: w for n, w in weights.items() if not n.startswith(_CHANGE)}
         indexers = {
             layer: _indexer(model, index, layer, weights)
             for layer in sorted({int(name.partition(".")[0]) for name in weights})
@@ -108,6 +119,7 @@ def load(folder: Path, *, fingerprint: str | None = None) -> Adapter:
             plan=plan,
             indexers=indexers,
             made_with=head["made_with"],
+            tuning=tuning,
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise AdapterUnfit(
@@ -130,6 +142,14 @@ def _indexer(
         {name.removeprefix(mark): w for name, w in weights.items() if name.startswith(mark)}
     )
     return indexer.requires_grad_(requires_grad=False)
+
+
+def _tuning(weights: Mapping[str, torch.Tensor]) -> Tuning:
+    found: dict[str, dict[int, torch.Tensor]] = {}
+    for name, matrix in weights.items():
+        of, _, place = name.removeprefix(_CHANGE).rpartition(".")
+        found.setdefault(of, {})[int(place)] = matrix
+    return {of: tuple(m for _, m in sorted(some.items())) for of, some in found.items()}
 
 
 def _check(plan: tuple[LayerPlan, ...], model: Shape, indexers: Mapping[int, DropIn]) -> None:

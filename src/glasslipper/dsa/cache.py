@@ -5,12 +5,12 @@ little-endian:
 
     kv      [64 tokens][key, value][G][D] bfloat16               a token's row is contiguous
     index   [4 runs][I/4][16 tokens][4 dimensions] int8 codes, then [64] float32 scales
-    pooled  [I/4][4 runs][4 dimensions] int8 codes, then [4] float32 scales
+    pooled  [I/4][4 runs][4 dimensions] int8 codes, then [4] float32 scales, [4] float32 spreads
 
 Codes are interleaved by fours so that one integer dot instruction (VNNI, sdot, dp4a) serves
 sixteen tokens, and a run of sixteen, the candidate of the hierarchical selection, is contiguous.
 A run's pooled key stands once its sixteen tokens are written. With I = 64 the index takes
-72.25 bytes a token beside the 4096 of an 8B model's layer (8 key heads of 128).
+72.5 bytes a token beside the 4096 of an 8B model's layer (8 key heads of 128).
 
 Knows nothing of who owns a page (`pages`), nor of what is selected.
 Letters: S tokens, G key heads, D their width, I index dimensions, P pages.
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from . import codes
-from .codes import Keys
+from .codes import Keys, Runs
 from .pages import PAGE
 
 RUN = 16
@@ -57,7 +57,7 @@ class Layout:
     @property
     def pooled_page_bytes(self) -> int:
         """Bytes of pooled index keys in a page."""
-        return RUNS * (self.index_dim + 4)
+        return RUNS * (self.index_dim + 8)
 
     @property
     def kv_token_bytes(self) -> int:
@@ -84,6 +84,8 @@ class Store:
         self.kv = _zeros(math.prod(shape) * 2, device).view(torch.bfloat16).view(shape)
         self.index = _zeros(layers * pages * index, device).view(layers, pages, index)
         self.pooled = _zeros(layers * pages * pooled, device).view(layers, pages, pooled)
+        self.prepared: dict[tuple[int, int, int], object] = {}
+        """What kernels prepare once for a layer."""
 
     def write(
         self, layer: int, table_P: Tensor, start: int, k_SGD: Tensor, v_SGD: Tensor, keys: Keys
@@ -118,12 +120,13 @@ class Store:
         found = parts.reshape(-1, self.layout.index_dim)[:length]
         return Keys(found, self._scales(layer)[used].reshape(-1)[:length])
 
-    def pooled_keys(self, layer: int, table_P: Tensor, length: int) -> Keys:
-        """Read the pooled index keys of the full runs in a sequence's first `length` tokens."""
-        used = table_P[: -(-length // PAGE)].long()
-        codes_PCRF, scale_PR = self._pooled(layer)
-        found = codes_PCRF[used].transpose(1, 2).reshape(-1, self.layout.index_dim)
-        return Keys(found[: length // RUN], scale_PR[used].reshape(-1)[: length // RUN])
+    def runs(self, layer: int, table_P: Tensor, length: int) -> Runs:
+        """Read the full runs in a sequence's first `length` tokens."""
+        used, full = table_P[: -(-length // PAGE)].long(), length // RUN
+        codes_PCRF, numbers_P2R = self._pooled(layer)
+        found = codes_PCRF[used].transpose(1, 2).reshape(-1, self.layout.index_dim)[:full]
+        scale_R, spread_R = numbers_P2R[used].transpose(0, 1).flatten(1)[:, :full]
+        return Runs(found, scale_R, spread_R)
 
     def rows(self, layer: int, table_P: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         """Read keys and values at positions; each has the shape of `at`, then (G, D)."""
@@ -137,9 +140,9 @@ class Store:
         scales = self._scales(layer).view(-1, RUNS, RUN)[page, run]
         runs = Keys(found.reshape(-1, self.layout.index_dim), scales.reshape(-1))
         pooled = codes.pool(runs, RUN)
-        codes_PCRF, scale_PR = self._pooled(layer)
-        codes_PCRF[page, :, run] = pooled.codes_SI.reshape(len(at), -1, 4)
-        scale_PR[page, run] = pooled.scale_S
+        codes_PCRF, numbers_P2R = self._pooled(layer)
+        codes_PCRF[page, :, run] = pooled.codes_RI.reshape(len(at), -1, 4)
+        numbers_P2R[page, 0, run], numbers_P2R[page, 1, run] = pooled.scale_R, pooled.spread_R
 
     def _codes(self, layer: int) -> Tensor:
         head = self.index[layer, :, : PAGE * self.layout.index_dim].view(torch.int8)
@@ -151,8 +154,8 @@ class Store:
     def _pooled(self, layer: int) -> tuple[Tensor, Tensor]:
         width = RUNS * self.layout.index_dim
         head = self.pooled[layer, :, :width].view(torch.int8)
-        scales = self.pooled[layer, :, width:].view(torch.float32)
-        return head.view(-1, self.layout.index_dim // 4, RUNS, 4), scales
+        numbers = self.pooled[layer, :, width:].view(torch.float32)
+        return head.view(-1, self.layout.index_dim // 4, RUNS, 4), numbers.view(-1, 2, RUNS)
 
 
 def _zeros(size_bytes: int, device: torch.device | str) -> Tensor:

@@ -1,14 +1,15 @@
 """Decides on calibration text which layers stay dense, which share, and with which budget.
 
 Layers differ: some need three times the tokens of others for the same share of their attention.
-Budgets are handed out in steps, each to the layer that gains most by it, until their mean is the
-budget that was asked for. Knows recalls; knows nothing of models.
+Budgets are handed out in steps, each to the layer that gains most by it, or the layers that share
+one choice, until their mean is the budget that was asked for. Knows recalls, no models.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from glasslipper.dsa.adapter import LayerPlan
 from glasslipper.dsa.indexer import DropIn
 from glasslipper.dsa.looks import top_mask
 from glasslipper.dsa.teacher import Rows
-from glasslipper.dsa.warmup import Recall, later, row_scores, row_visible
+from glasslipper.dsa.warmup import Recall, later, recalls, row_scores, row_visible
 
 LEAST_OF_ORACLE = 0.85
 """A layer whose indexer keeps less of what the oracle keeps is left dense."""
@@ -28,8 +29,8 @@ _STEP = 64
 def dense_layers(measured: Mapping[int, Sequence[Recall]], k: int) -> dict[int, str]:
     """Return the layers that must stay dense, and why, judged at a budget that was measured."""
     reasons: dict[int, str] = {}
-    for layer, recalls in measured.items():
-        at = next(recall for recall in recalls if recall.k == k)
+    for layer, known in measured.items():
+        at = next(recall for recall in known if recall.k == k)
         if at.indexer <= at.window:
             reasons[layer] = (
                 f"its indexer ({at.indexer:.3f}) does not beat a window ({at.window:.3f})"
@@ -40,26 +41,53 @@ def dense_layers(measured: Mapping[int, Sequence[Recall]], k: int) -> dict[int, 
 
 
 def budgets(
-    measured: Mapping[int, Sequence[Recall]], *, mean: int, least: int = 64
+    measured: Mapping[int, Sequence[Recall]],
+    *,
+    mean: int,
+    least: int = 64,
+    sources: Mapping[int, int] = MappingProxyType({}),
 ) -> dict[int, int]:
     """Return a budget for each layer such that their mean is at most `mean`.
 
-    What a layer keeps at a budget between two measured ones is interpolated.
+    What a layer keeps at a budget between two measured ones is interpolated. Layers that share
+    (`sources`: layer → source) have their source's budget, which must serve all of them.
     """
-    given = dict.fromkeys(measured, min(least, mean))
-    room = mean * len(given) - sum(given.values())
-    most = {layer: recalls[-1].k for layer, recalls in measured.items()}
-    while room >= _STEP:
+    groups: dict[int, list[int]] = {}
+    for layer in measured:
+        groups.setdefault(sources.get(layer, layer), []).append(layer)
+    given = dict.fromkeys(groups, min(least, mean))
+    room = mean * len(measured) - sum(given[s] * len(some) for s, some in groups.items())
+    while True:
         gains = {
-            layer: _kept(measured[layer], k + _STEP) - _kept(measured[layer], k)
-            for layer, k in given.items()
-            if k + _STEP <= most[layer]
+            source: sum(
+                _kept(measured[layer], k + _STEP) - _kept(measured[layer], k)
+                for layer in groups[source]
+            )
+            / len(groups[source])
+            for source, k in given.items()
+            if k + _STEP <= measured[source][-1].k and _STEP * len(groups[source]) <= room
         }
         if not gains:
             break
-        given[max(gains, key=lambda layer: gains[layer])] += _STEP
-        room -= _STEP
-    return given
+        best = max(gains, key=lambda source: gains[source])
+        given[best] += _STEP
+        room -= _STEP * len(groups[best])
+    return {layer: given[sources.get(layer, layer)] for layer in measured}
+
+
+def by_source(
+    measured: Mapping[int, Sequence[Recall]],
+    indexers: Mapping[int, DropIn],
+    written: Mapping[int, Sequence[Rows]],
+    sources: Mapping[int, int],
+) -> dict[int, Sequence[Recall]]:
+    """Return what each layer keeps by what is chosen for it: by its source, where it shares."""
+    return {
+        layer: recalls(indexers[sources[layer]], written[layer], own=written[sources[layer]])
+        if layer in sources
+        else known
+        for layer, known in measured.items()
+    }
 
 
 def _kept(recalls: Sequence[Recall], k: int) -> float:
@@ -118,7 +146,7 @@ def plan(
             made.append(LayerPlan("dense", why=dense.get(layer, "it was not fitted")))
         elif layer in shared:
             source = shared[layer]
-            made.append(LayerPlan("shared", k=given[source], source=source))
+            made.append(LayerPlan("shared", k=given[layer], source=source))
         else:
             made.append(LayerPlan("full", k=given[layer], source=layer))
     return tuple(made)

@@ -8,8 +8,12 @@ kernels therefore agree to the last bit, for any tiling, and so do the sets they
 
     score = (((w₀·d₀ + w₁·d₁) + w₂·d₂) + …) · scale,   dⱼ = max(0, qⱼ·k)      float32, no FMA
 
+A run of keys is scored by its mean and by its spread, the root mean square of the distances to
+the mean: d'ⱼ = max(0, (qⱼ·mean) · scale + ½‖qⱼ‖ · spread) instead, and nothing is multiplied at
+the end. So a run is not overlooked for one key in it that lies off the mean.
+
 Knows nothing of where vectors come from, nor of which keys a query may see.
-Letters: T queries, S keys, J index heads, I index dimensions.
+Letters: T queries, S keys, R runs, J index heads, I index dimensions.
 """
 
 from __future__ import annotations
@@ -31,6 +35,14 @@ class Keys(NamedTuple):
 
     codes_SI: Tensor  # int8
     scale_S: Tensor  # float32
+
+
+class Runs(NamedTuple):
+    """Runs of neighbouring keys, each by its mean."""
+
+    codes_RI: Tensor  # int8
+    scale_R: Tensor  # float32
+    spread_R: Tensor  # float32, of the length that decoded keys have
 
 
 class Queries(NamedTuple):
@@ -103,18 +115,20 @@ def decode(keys: Keys) -> Tensor:
     return keys.codes_SI.float() * keys.scale_S[..., None]
 
 
-def pool(keys: Keys, tokens: int) -> Keys:
-    """Return one key for each full run of `tokens` keys: their mean, encoded anew."""
+def pool(keys: Keys, tokens: int) -> Runs:
+    """Return the full runs of `tokens` keys."""
     full = keys.codes_SI.shape[0] // tokens
     if not full:
-        return Keys(keys.codes_SI[:0], keys.scale_S[:0])
+        return Runs(keys.codes_SI[:0], keys.scale_S[:0], keys.scale_S[:0])
     runs = decode(Keys(keys.codes_SI[: full * tokens], keys.scale_S[: full * tokens]))
     # One addition after the other: the order, and so the last bit, is part of the format.
     runs = runs.reshape(full, tokens, -1)
-    total = runs[:, 0]
+    total, square = runs[:, 0], runs[:, 0] ** 2
     for i in range(1, tokens):
-        total = total + runs[:, i]
-    return Keys(*encode(total / tokens))
+        total, square = total + runs[:, i], square + runs[:, i] ** 2
+    mean = total / tokens
+    distance = (square / tokens - mean**2).clamp(min=0).double().sum(-1)
+    return Runs(*encode(mean), distance.sqrt().float())
 
 
 def score(queries: Queries, keys: Keys) -> Tensor:
@@ -122,6 +136,14 @@ def score(queries: Queries, keys: Keys) -> Tensor:
     count, heads, width = queries.codes_TJI.shape
     dots = queries.codes_TJI.reshape(-1, width).float() @ keys.codes_SI.float().T
     return _weigh(queries, dots.reshape(count, heads, -1)) * keys.scale_S
+
+
+def score_runs(queries: Queries, runs: Runs) -> Tensor:
+    """Return the scores (T, R) of runs, by the order of operations stated above."""
+    dots_TJR = queries.codes_TJI.float() @ runs.codes_RI.float().T
+    length_TJ = queries.codes_TJI.double().square().sum(-1).sqrt().float()
+    reach = (0.5 * length_TJ)[..., None] * runs.spread_R
+    return _weigh(queries, dots_TJR * runs.scale_R + reach)
 
 
 def score_gathered(queries: Queries, codes_TCI: Tensor, scale_TC: Tensor) -> Tensor:

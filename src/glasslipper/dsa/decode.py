@@ -1,6 +1,6 @@
 """One decoding step of one layer over the paged cache, by the best path that there is.
 
-C++ on a CPU with a compiler, Triton on a GPU, plain torch otherwise. All choose the same keys.
+C++ on a CPU with a compiler, plain torch otherwise. Both choose the same keys.
 Knows one query of one sequence; letters as in `cache`, `select` and `attend`.
 """
 
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from .attend import Attended, attend
 from .cache import RUN, Store
-from .codes import Queries, encode_queries
+from .codes import encode_queries
 from .errors import NoCompiler
+from .indexer import IndexQuery
 from .kernels import native
 from .select import Selection, hierarchical_top_k, top_k
+
+_KINDS = {torch.float32: False, torch.bfloat16: True}
 
 
 class Step(NamedTuple):
@@ -33,7 +36,7 @@ def step(
     layer: int,
     table_P: Tensor,
     length: int,
-    queries: Queries,
+    sought: IndexQuery,
     q_HD: Tensor,
     *,
     k: int,
@@ -47,21 +50,26 @@ def step(
         layer: Which layer.
         table_P: The sequence's pages, int32.
         length: How many tokens the query sees, its own among them.
-        queries: One encoded index query.
+        sought: What the indexer gives for the query (T = 1).
         q_HD: The query of the main attention, after RoPE.
         k: The budget.
         candidates: 0 scores every token; otherwise see `select.hierarchical_top_k`.
         scale: Factor of the logits; by default 1/√D.
+
+    Raises:
+        NotANumber: The index query or a score is NaN.
+        ValueError: The table does not hold so many tokens.
     """
     factor = q_HD.shape[-1] ** -0.5 if scale is None else scale
     if q_HD.device.type == "cpu" and q_HD.shape[-1] % 32 == 0 and _is_native_there():
-        return _native(store, layer, table_P, length, queries, q_HD, k, candidates, factor)
+        return _native(store, layer, table_P, length, sought, q_HD, k, candidates, factor)
+    queries = encode_queries(*sought)
     at_T = torch.tensor([length - 1], device=table_P.device)
     keys = store.keys(layer, table_P, length)
     if candidates:
-        pooled = store.pooled_keys(layer, table_P, length)
+        runs = store.runs(layer, table_P, length)
         chosen = hierarchical_top_k(
-            queries, keys, pooled, k, at_T, pool_tokens=RUN, candidates=candidates
+            queries, keys, runs, k, at_T, pool_tokens=RUN, candidates=candidates
         )
     else:
         chosen = top_k(queries, keys, k, at_T)
@@ -69,15 +77,6 @@ def step(
     k_KGD, v_KGD = store.rows(layer, table_P, found)
     places = torch.arange(len(found), device=found.device)[None]
     return Step(chosen, attend(q_HD[None], k_KGD, v_KGD, places, scale=factor))
-
-
-def encode_query(q_TJI: Tensor, weight_TJ: Tensor) -> Queries:
-    """Return `codes.encode_queries` of one query (T = 1), by the best path that there is."""
-    if q_TJI.device.type != "cpu" or not _is_native_there():
-        return encode_queries(q_TJI, weight_TJ)
-    q_JI, weight_J = (x[0].detach().float().numpy() for x in (q_TJI, weight_TJ))
-    codes_JI, folded_J = native.encode(q_JI, weight_J)
-    return Queries(torch.from_numpy(codes_JI)[None], torch.from_numpy(folded_J)[None])
 
 
 def arrays(store: Store, layer: int) -> native.Layer:
@@ -94,31 +93,45 @@ def _native(
     layer: int,
     table_P: Tensor,
     length: int,
-    queries: Queries,
+    sought: IndexQuery,
     q_HD: Tensor,
     k: int,
     candidates: int,
     scale: float,
 ) -> Step:
-    query = native.Query(
-        queries.codes_TJI[0].numpy(), queries.weight_TJ[0].numpy(), q_HD.float().numpy()
-    )
-    found = native.decode(
-        arrays(store, layer),
-        table_P.to(torch.int32).numpy(),
+    """Take a step in C++. Lean: what it touches is cold, and counts."""
+    (heads, width), index_heads = q_HD.shape, sought.w_TJ.shape[1]
+    steps = cast("native.Steps | None", store.prepared.get((layer, heads, index_heads)))
+    if steps is None:
+        steps = native.Steps(arrays(store, layer), heads=heads, index_heads=index_heads)
+        store.prepared[layer, heads, index_heads] = steps
+    index_q, index_w = (_plain(x, torch.float32) for x in sought)
+    q = _plain(q_HD, q_HD.dtype if q_HD.dtype in _KINDS else torch.float32)
+    table = _plain(table_P, torch.int32)
+    if index_q.shape[-1] != store.layout.index_dim or width != store.layout.head_dim or k < 1:
+        raise ValueError(f"a query of {width}, {index_q.shape[-1]} wide, or a budget of {k}")
+    room = min(k, length)
+    chosen, score = torch.empty(1, room, dtype=torch.int32), torch.empty(1, room)
+    out, lse = torch.empty(1, heads, width, dtype=q.dtype), torch.empty(1, heads)
+    count = steps(
+        table.data_ptr(),
+        len(table),
         length,
-        query,
+        (index_q.data_ptr(), index_w.data_ptr()),
+        (q.data_ptr(), _KINDS[q.dtype]),
+        (chosen.data_ptr(), score.data_ptr(), out.data_ptr(), lse.data_ptr()),
         k=k,
-        scale=scale,
         candidates=candidates,
+        scale=scale,
         threads=torch.get_num_threads(),
     )
-    return Step(
-        Selection(torch.from_numpy(found.index_K)[None], torch.from_numpy(found.score_K)[None]),
-        Attended(
-            torch.from_numpy(found.out_HD).to(q_HD.dtype)[None], torch.from_numpy(found.lse_H)[None]
-        ),
-    )
+    if count < room:  # the candidates were fewer than the budget
+        chosen, score = chosen[:, :count], score[:, :count]
+    return Step(Selection(chosen, score), Attended(out, lse))
+
+
+def _plain(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x if x.dtype == dtype and x.is_contiguous() else x.to(dtype).contiguous()
 
 
 @cache

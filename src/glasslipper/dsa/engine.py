@@ -21,7 +21,6 @@ from glasslipper.dsa.adapter import Adapter
 from glasslipper.dsa.cache import Layout, Store
 from glasslipper.dsa.errors import ContextExceeded, DsaError, NotANumber
 from glasslipper.dsa.host import Host
-from glasslipper.dsa.meter import Meter
 from glasslipper.dsa.models import Opened
 from glasslipper.dsa.paged import Paged, Work
 from glasslipper.dsa.pages import PAGE, Book, Lease
@@ -67,6 +66,18 @@ class Told:
     prompt_s: float = 0.0
     output_s: float = 0.0
 
+    @property
+    def details(self) -> dict[str, float]:
+        """What the meter says, for whoever serves the answer."""
+        if self.missed is None:
+            return {}
+        return {
+            "attention_missed": round(self.missed, 4),
+            "attention_missed_at_most": round(self.missed_at_most, 4),
+            "attention_looks": self.looks,
+            "dense_fallbacks": int(self.fell_back_at is not None),
+        }
+
 
 class Answer:
     """An answer on its way: iterate over it, close it, and read what is `told`."""
@@ -105,11 +116,13 @@ class SparseEngine:
         budget: int | None = None,
         is_sparse: bool = True,
         threshold: float = THRESHOLD,
+        block: int = 0,
         on_end: Callable[[Told], None] = lambda told: None,
     ) -> None:
         """Make room for two sequences of `context_tokens`.
 
-        `budget` changes the plan's budgets in proportion, to that mean. `on_end` hears about
+        `budget` changes the plan's budgets in proportion, to that mean. With `block`, so many
+        neighbouring tokens of a prompt share one choice, which is quicker. `on_end` hears about
         every answer when it has ended.
 
         Raises:
@@ -125,9 +138,11 @@ class SparseEngine:
         planned = [layer.k for layer in adapter.plan if layer.kind != "dense"]
         mean = sum(planned) / len(planned) if planned else 1.0
         self._opened, self._host, self._adapter = opened, host, adapter
+        host.tune(adapter.tuning)
         self._scale = budget / mean if budget else 1.0
         self._is_sparse = is_sparse
         self._threshold = threshold
+        self._block = block
         self._on_end = on_end
         pages = 2 * -(-self.context_tokens // PAGE) + 1
         layout = Layout(
@@ -165,7 +180,7 @@ class SparseEngine:
                 hint="Send less text.",
             )
         told = Told(prompt_tokens=len(ids))
-        look = Paged(self._store, self._adapter, self._scale, self._is_sparse, Meter())
+        look = Paged(self._store, self._adapter, self._scale, self._is_sparse, self._block)
         return Answer(self._run(ids, sampling, told, look), told, look.work)
 
     def close(self) -> None:
@@ -187,7 +202,7 @@ class SparseEngine:
     ) -> Iterator[Token]:
         with self._one_at_a_time:
             salt = "sparse" if self._is_sparse else "dense"
-            salt = f"{salt} {self._scale}"
+            salt = f"{salt} {self._scale} {self._block}"
             reusable = ids if sampling.get("reuse_prompt", True) else []
             lease = self._book.open(reusable, salt=salt)
             try:

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glasslipper.dsa import looks, quality, teacher, warmup
+from glasslipper.dsa import looks, quality, speed, teacher, warmup
 from glasslipper.dsa.adapter import Adapter
+from glasslipper.dsa.cache import Layout
 from glasslipper.dsa.host import Host, Look, Seen
 from glasslipper.dsa.looks import Indexed, Selecting
 from glasslipper.dsa.memo import Memo
@@ -33,15 +34,18 @@ def evaluate(
     budgets: Sequence[int] = (256, 512),
     needle_lengths: Sequence[int] = (1024, 2048),
     haystacks: int = 10,
+    block: int = 0,
     tokenizer: Any = None,
     memo: Memo | None = None,
     on_progress: Progress = lambda what, done, total: None,
 ) -> Report:
     """Return the report on a retrofit, judged on sequences of named texts.
 
-    What `memo` knows is not measured again.
+    With `block`, the plan is judged a second time, as a prefill by such blocks of queries. What
+    `memo` knows is not measured again.
     """
     known = memo or Memo()
+    host.tune(adapter.tuning)
     report: Report = {
         "plan": [
             {"layer": n, "kind": p.kind, "k": p.k, "source": p.source, "why": p.why}
@@ -50,14 +54,24 @@ def evaluate(
         "budgets": list(budgets),
         "made_with": dict(adapter.made_with),
         "extra_params_share": adapter.parameters / sum(p.numel() for p in host.model.parameters()),
-        "extra_kv_share": (adapter.index.width + 4)
-        / (4 * adapter.model.groups * adapter.model.width),
+        "extra_kv_share": Layout(
+            key_heads=adapter.model.groups,
+            head_dim=adapter.model.width,
+            index_dim=adapter.index.width,
+        ).extra_share,
         "texts": {name: len(some) for name, some in texts.items()},
     }
     report["recall"] = recall(host, adapter, texts, known, on_progress=on_progress)
     report["perplexity"] = {
         name: perplexity(
-            host, adapter, some, budgets, name=name, memo=known, on_progress=on_progress
+            host,
+            adapter,
+            some,
+            budgets,
+            block=block,
+            name=name,
+            memo=known,
+            on_progress=on_progress,
         )
         for name, some in texts.items()
     }
@@ -72,6 +86,11 @@ def evaluate(
         memo=known,
         on_progress=on_progress,
     )
+    report["speed"] = speed.measure(
+        adapter,
+        k=budgets[0],
+        on_progress=lambda done, total: on_progress("speed", done, total),
+    )
     return report
 
 
@@ -79,7 +98,12 @@ def uniform(adapter: Adapter, k: int) -> Selecting:
     """Return the look by which every layer that is not dense attends to k tokens."""
     layers = {n: layer for n, layer in enumerate(adapter.plan) if layer.kind != "dense"}
     sources = {n: layer.source for n, layer in layers.items() if layer.kind == "shared"}
-    return Selecting(Indexed(adapter.indexers), dict.fromkeys(layers, k), sources)
+    return Selecting(
+        Indexed(adapter.indexers),
+        dict.fromkeys(layers, k),
+        sources,
+        is_tuned=bool(adapter.tuning),
+    )
 
 
 def recall(
@@ -120,6 +144,7 @@ class _Watching:
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
+        self.is_tuned = bool(adapter.tuning)
         self.found: dict[str, list[list[float]]] = {}
 
     def __call__(self, seen: Seen) -> Tensor:
@@ -147,6 +172,7 @@ def perplexity(
     sequences: Sequence[Tensor],
     budgets: Sequence[int],
     *,
+    block: int,
     name: str,
     memo: Memo,
     on_progress: Progress,
@@ -154,6 +180,8 @@ def perplexity(
     """Return perplexities and their ratios to the dense one, by look and by position."""
     bucket = max(1, len(sequences[0]) // 8)
     ways: dict[str, Look] = {"dense": looks.dense, "plan": looks.planned(adapter)}
+    if block:
+        ways[f"plan, blocks of {block}"] = looks.planned(adapter, block=block)
     for k in budgets:
         everywhere = dict.fromkeys(range(adapter.model.layers), k)
         ways[f"sparse {k}"] = uniform(adapter, k)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from glasslipper.dsa import choose, teacher, texts, warmup
+from glasslipper.dsa import choose, sparse_stage, teacher, texts, warmup
 from glasslipper.dsa.adapter import Adapter
 from glasslipper.dsa.errors import ContextExceeded, TextTooShort
 from glasslipper.dsa.host import Host
 from glasslipper.dsa.models import Opened
+from glasslipper.dsa.sparse_stage import Stage
 
 Progress = Callable[[str, int, int], None]
 """Hears what is being done, how much of it is done, and how much there is."""
@@ -65,11 +66,13 @@ def fit(
     k: int,
     length: int,
     share_tolerance: float = 0.0,
+    stage: Stage | None = None,
     on_progress: Progress = lambda what, done, total: None,
 ) -> Fitted:
     """Return a retrofit of the model for sequences of `length` tokens and a mean budget of `k`.
 
     Of the text, `effort.calibration` sequences are kept for decisions and not learned from.
+    With a `stage`, the model learns too, through small changes beside its weights.
 
     Raises:
         ContextExceeded: `length` is more than the model was trained for.
@@ -120,8 +123,8 @@ def fit(
         dense = choose.dense_layers(measured, judged_at)
         able = {layer: indexer for layer, indexer in indexers.items() if layer not in dense}
         shared = choose.sharing(able, written, k=k, tolerance=share_tolerance)
-        given = choose.budgets({layer: measured[layer] for layer in able}, mean=k)
-    seconds = time.monotonic() - began_s
+        kept = choose.by_source({n: measured[n] for n in able}, able, written, shared)
+        given = choose.budgets(kept, mean=k, sources=shared)
     adapter = Adapter(
         model=host.shape,
         index=shape,
@@ -134,10 +137,21 @@ def fit(
             "k": k,
             "length": length,
             "sequences": len(learned),
-            "seconds": round(seconds, 1),
         },
     )
-    return Fitted(adapter, measured, seconds)
+    if stage is not None:
+        adapter = sparse_stage.train(
+            host,
+            adapter,
+            learned,
+            held,
+            stage,
+            work,
+            on_progress=lambda done, total: on_progress("sparse stage", done, total),
+        )
+    seconds = time.monotonic() - began_s
+    made_with = {**adapter.made_with, "seconds": round(seconds, 1)}
+    return Fitted(replace(adapter, made_with=made_with), measured, seconds)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from glasslipper.dsa.errors import ModelUnfit
+from glasslipper.dsa.tuning import PROJECTIONS, Tuning, changed
 
 NAME = "glasslipper_dsa"
 
@@ -80,23 +81,39 @@ class Host:
         self._layers = _attention_layers(model)
         self._raw: dict[int, tuple[Tensor | None, Tensor | None]] = {}
         self._look: Look | None = None
+        self._tuning: Tuning = {}
+        self._is_tuned = False
         for number, layer in enumerate(self._layers):
             layer.glasslipper_host = (self, number)
             layer.q_proj.register_forward_hook(self._keep(number, 0))
             layer.k_proj.register_forward_hook(self._keep(number, 1))
+            for name in PROJECTIONS:
+                if hasattr(layer, name):
+                    hook = self._tuned(f"{number}.{name}")
+                    getattr(layer, name).register_forward_hook(hook, prepend=True)
         self.shape = _shape(self.model.config, self._layers)
         AttentionInterface.register(NAME, _attend)
         AttentionMaskInterface.register(NAME, _no_mask)
         self.model.set_attn_implementation(NAME)
 
+    @property
+    def layers(self) -> list[Any]:
+        """The attention modules, in order."""
+        return self._layers
+
+    def tune(self, tuning: Tuning) -> None:
+        """Hold changes ready for looks that are made for them (`is_tuned`)."""
+        self._tuning = tuning
+
     @contextmanager
     def looking(self, look: Look) -> Generator[None]:
         """Let all layers attend by `look` for as long as the context lasts."""
-        before, self._look = self._look, look
+        before = self._look, self._is_tuned
+        self._look, self._is_tuned = look, bool(getattr(look, "is_tuned", False))
         try:
             yield
         finally:
-            self._look = before
+            self._look, self._is_tuned = before
             self._raw.clear()
 
     def hidden(self, tokens_T: Tensor, **more: Any) -> Any:
@@ -124,6 +141,15 @@ class Host:
             scale=scale,
         )
         return self._look(seen)
+
+    def _tuned(self, name: str) -> Callable[[nn.Module, Any, Tensor], Tensor | None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
+            del module
+            if not self._is_tuned or name not in self._tuning:
+                return None
+            return changed(output, inputs[0], self._tuning[name])
+
+        return hook
 
     def _keep(self, layer: int, slot: int) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:

@@ -29,9 +29,9 @@ Scorer = Callable[[Seen, slice], Tensor]
 def dense(seen: Seen) -> Tensor:
     """Attend to everything."""
     if seen.first == 0:
-        return _sdpa(seen, slice(None), None)
+        return attend_masked(seen, slice(None), None)
     if seen.q_THD.shape[0] == 1:
-        return _sdpa(seen, slice(None), torch.ones(1, 1, dtype=torch.bool))
+        return attend_masked(seen, slice(None), torch.ones(1, 1, dtype=torch.bool))
     return _in_chunks(seen, lambda rows: visible(seen, rows))
 
 
@@ -61,6 +61,20 @@ def top_mask(scores_TS: Tensor, seen_TS: Tensor, k: int) -> Tensor:
     level = ranked == threshold
     room = k - above.sum(-1, keepdim=True)
     return (above | (level & (level.cumsum(-1) <= room))) & seen_TS
+
+
+def block_budget(k: int, block: int) -> int:
+    """Return what a block of queries may choose: a query's budget, and its own neighbours."""
+    return k + block
+
+
+def block_mask(scores_TS: Tensor, seen_TS: Tensor, k: int, block: int) -> Tensor:
+    """Return the mask of what blocks of queries choose together: `select.block_top_k`.  (T, S)."""
+    parts: list[Tensor] = []
+    for given, may in zip(scores_TS.split(block), seen_TS.split(block), strict=True):
+        best = given.masked_fill(~may, -torch.inf).amax(0, keepdim=True)
+        parts.append(top_mask(best, may.any(0, keepdim=True), k) & may)
+    return torch.cat(parts)
 
 
 def oracle(seen: Seen, rows: slice) -> Tensor:
@@ -101,8 +115,17 @@ class Selecting:
         scorer: Scorer,
         budgets: Mapping[int, int],
         sources: Mapping[int, int] = MappingProxyType({}),
+        *,
+        is_tuned: bool = False,
+        block: int = 0,
     ) -> None:
-        """Take a scorer, each layer's budget of tokens, and whose choice layers share."""
+        """Take a scorer, each layer's budget of tokens, and whose choice layers share.
+
+        `is_tuned`: the model is to have the changes that it learned for this. `block`: so many
+        neighbouring queries share one choice, as in a prefill by blocks.
+        """
+        self.is_tuned = is_tuned
+        self._block = block
         self._scorer = scorer
         self._budgets = budgets
         self._sources = sources
@@ -117,32 +140,40 @@ class Selecting:
     def _choose(self, seen: Seen, rows: slice) -> Tensor:
         source = self._sources.get(seen.layer, seen.layer)
         if source == seen.layer:
-            k = self._budgets[seen.layer]
-            chosen = top_mask(self._scorer(seen, rows), visible(seen, rows), k)
+            k, may = self._budgets[seen.layer], visible(seen, rows)
+            given = self._scorer(seen, rows)
+            chosen = (
+                block_mask(given, may, block_budget(k, self._block), self._block)
+                if self._block
+                else top_mask(given, may, k)
+            )
             if source in self._sources.values():
                 self._chosen[source, rows.start] = chosen
             return chosen
         return self._chosen[source, rows.start]
 
 
-def planned(adapter: Adapter) -> Selecting:
-    """Return the look that follows an adapter's plan."""
+def planned(adapter: Adapter, *, block: int = 0) -> Selecting:
+    """Return the look that follows an adapter's plan; with `block`, as a prefill by blocks."""
     layers = dict(enumerate(adapter.plan))
     return Selecting(
         Indexed(adapter.indexers),
         {number: layer.k for number, layer in layers.items() if layer.kind != "dense"},
         {number: layer.source for number, layer in layers.items() if layer.kind == "shared"},
+        is_tuned=bool(adapter.tuning),
+        block=block,
     )
 
 
 def _in_chunks(seen: Seen, mask: Callable[[slice], Tensor]) -> Tensor:
     starts = range(0, seen.q_THD.shape[0], CHUNK)
     return torch.cat(
-        [_sdpa(seen, rows, mask(rows)) for rows in (slice(at, at + CHUNK) for at in starts)]
+        [attend_masked(seen, rows, mask(rows)) for rows in (slice(at, at + CHUNK) for at in starts)]
     )
 
 
-def _sdpa(seen: Seen, rows: slice, may_TS: Tensor | None) -> Tensor:
+def attend_masked(seen: Seen, rows: slice, may_TS: Tensor | None) -> Tensor:
+    """Attend to what the mask allows, or causally without one.  (T, H, D)."""
     q, k, v = (x.transpose(0, 1)[None] for x in (seen.q_THD[rows], seen.k_SGD, seen.v_SGD))
     repeat = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)

@@ -19,6 +19,7 @@ from glasslipper.dsa.adapter import Adapter
 from glasslipper.dsa.cache import Store
 from glasslipper.dsa.codes import Keys
 from glasslipper.dsa.host import Seen
+from glasslipper.dsa.looks import block_budget
 from glasslipper.dsa.meter import Meter
 from glasslipper.dsa.pages import PAGE
 
@@ -27,6 +28,11 @@ _HIERARCHICAL_FROM = 1 << 15
 
 _CANDIDATES = 8
 _LOOKS_A_CHUNK = 2
+
+
+def candidates_for(length: int) -> int:
+    """Return how many candidates a step over `length` tokens takes; 0: all."""
+    return _CANDIDATES if length >= _HIERARCHICAL_FROM else 0
 
 
 @dataclass(slots=True)
@@ -41,12 +47,16 @@ class Work:
 
 @dataclass(slots=True)
 class Paged:
-    """The look of one sequence; set `start` before each run of the model."""
+    """The look of one sequence; call `begin` before each run of the model.
+
+    With `block`, so many neighbouring queries of a prompt share one choice.
+    """
 
     store: Store
     adapter: Adapter
     budget_scale: float = 1.0
     is_sparse: bool = True
+    block: int = 0
     meter: Meter = field(default_factory=Meter)
     start: int = 0
     table_P: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32))
@@ -54,6 +64,11 @@ class Paged:
     _chosen: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
     _draw: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
     _looked_at: int = -1
+    is_tuned: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        """Let the model have its changes for as long as the sequence lasts, once it began so."""
+        self.is_tuned = self.is_sparse and bool(self.adapter.tuning)
 
     def begin(self, start: int, tokens: int) -> None:
         """Say that the model is about to run over some tokens from `start` on."""
@@ -75,12 +90,17 @@ class Paged:
         self.store.write(layer, self.table_P, self.start, seen.k_SGD, seen.v_SGD, index_keys)
         plan = self.adapter.plan[layer]
         k = max(1, round(plan.k * self.budget_scale))
+        in_blocks = bool(self.block) and tokens > 1
+        if in_blocks:
+            k = block_budget(k, self.block)
         if not self.is_sparse or plan.kind == "dense" or length <= k:
             if plan.kind != "dense" and self.is_sparse and indexer is not None:
                 self._chosen[layer] = torch.arange(length)[None].expand(tokens, -1)
             return self._dense(seen, at_T, length)
         if tokens == 1 and plan.kind == "full":
             return self._step(seen, k, length)
+        if in_blocks:
+            return self._gather_blocks(seen, at_T, k, length)
         return self._gather(seen, at_T, k, length)
 
     def _step(self, seen: Seen, k: int, length: int) -> Tensor:
@@ -92,10 +112,10 @@ class Paged:
             seen.layer,
             self.table_P,
             length,
-            decode.encode_query(*query),
+            query,
             seen.q_THD[0],
             k=k,
-            candidates=_CANDIDATES if length >= _HIERARCHICAL_FROM else 0,
+            candidates=candidates_for(length),
             scale=seen.scale,
         )
         self._chosen[seen.layer] = step.selection.index_TK
@@ -118,6 +138,33 @@ class Paged:
         chosen_TK = self._chosen[plan.source if plan.kind == "shared" else seen.layer]
         found = attend.attend(seen.q_THD, k_SGD, v_SGD, chosen_TK, scale=seen.scale)
         self._count(seen, k, int(at_T[0]), len(at_T), scored=scored)
+        return self._looked(seen, at_T, found)
+
+    def _gather_blocks(self, seen: Seen, at_T: Tensor, k: int, length: int) -> Tensor:
+        """Attend many queries, neighbours to one selection."""
+        plan = self.adapter.plan[seen.layer]
+        if plan.kind == "full":
+            indexer = self.adapter.indexers[seen.layer]
+            query = codes.encode_queries(*indexer.queries(seen.raw_q_TE, at_T))
+            keys = self.store.keys(seen.layer, self.table_P, length)
+            chosen = select.block_top_k(query, keys, k, at_T, block=self.block)
+            self._chosen[seen.layer] = chosen.index_TK
+        k_SGD, v_SGD = self._rows(seen.layer, length)
+        found = attend.attend_blocks(
+            seen.q_THD,
+            k_SGD,
+            v_SGD,
+            self._chosen[plan.source],
+            at_T,
+            block=self.block,
+            scale=seen.scale,
+        )
+        scored = length if plan.kind == "full" else 0
+        self._count(seen, k, int(at_T[0]), len(at_T), scored=scored)
+        return self._looked(seen, at_T, found)
+
+    def _looked(self, seen: Seen, at_T: Tensor, found: attend.Attended) -> Tensor:
+        """Let the meter look at some of the queries, and return what they saw."""
         for _ in range(_LOOKS_A_CHUNK if len(at_T) > 1 else int(seen.layer == self._looked_at)):
             row = self._draw.randrange(len(at_T))
             self._look(seen, row, int(at_T[row]), found.lse_TH[row])

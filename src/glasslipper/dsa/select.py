@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from . import codes
-from .codes import Keys, Queries
+from .codes import Keys, Queries, Runs
 
 _LOW = 0xFFFF_FFFF
 _EMPTY = -(1 << 63)  # below every packed candidate
@@ -136,7 +136,7 @@ def block_top_k(
 def hierarchical_top_k(
     queries: Queries,
     keys: Keys,
-    pooled: Keys,
+    pooled: Runs,
     k: int,
     at_T: Tensor,
     *,
@@ -144,7 +144,7 @@ def hierarchical_top_k(
     candidates: int = 4,
     rows: int = 16,
 ) -> Selection:
-    """Select in two steps: the best runs of keys by their pooled key, then the best keys in them.
+    """Select in two steps: the best runs of keys (`codes.score_runs`), then the best keys in them.
 
     Args:
         queries: Index queries.
@@ -162,7 +162,13 @@ def hierarchical_top_k(
     parts: list[Selection] = []
     for first, some in _rows(queries, rows):
         seen_T = at_T[first : first + rows]
-        chosen = top_k(some, pooled, runs, (seen_T + 1) // pool_tokens - 1).index_TK.long()
+        chosen = stream(
+            lambda start, end, some=some: codes.score_runs(
+                some, Runs(*(x[start:end] for x in pooled))
+            ),
+            (seen_T + 1) // pool_tokens - 1,
+            runs,
+        ).index_TK.long()
         own = ((seen_T + 1) // pool_tokens)[:, None]
         run_TR = torch.cat((torch.where(chosen < 0, own + 1, chosen), own), dim=-1)
         within = torch.arange(pool_tokens, device=run_TR.device)

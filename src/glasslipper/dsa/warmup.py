@@ -158,13 +158,21 @@ def _loss(indexer: DropIn, rows: Rows) -> Tensor:
 
 @torch.no_grad()
 def recalls(
-    indexer: DropIn, written: Sequence[Rows], budgets: Sequence[int] = BUDGETS
+    indexer: DropIn,
+    written: Sequence[Rows],
+    budgets: Sequence[int] = BUDGETS,
+    *,
+    own: Sequence[Rows] | None = None,
 ) -> list[Recall]:
-    """Return how well an indexer chooses, at each budget, for queries in the later halves."""
+    """Return how well an indexer chooses, at each budget, for queries in the later halves.
+
+    Where it chooses for another layer, `written` is that layer's, and `own` the same queries at
+    its own layer.
+    """
     sums = torch.zeros(len(budgets), 3)
     count = 0
-    for rows in map(later, written):
-        given, seen = row_scores(indexer, rows), row_visible(rows)
+    for rows, read in zip(map(later, written), map(later, own or written), strict=True):
+        given, seen = row_scores(indexer, read), row_visible(rows)
         target = rows.teacher_TS.float()
         count += len(target)
         for number, k in enumerate(budgets):

@@ -228,6 +228,7 @@ def bill_of_outcome(outcome: Outcome) -> Bill:
         upstream_nanousd=outcome.billed_nanousd,
         is_byok=outcome.is_byok,
         price=outcome.price,
+        details=outcome.details,
     )
 
 

@@ -209,6 +209,7 @@ class Attempts:
             billed_nanousd=billed,
             is_byok=current is not None and current.endpoint.is_byok,
             price=row.price if row else None,
+            details=current.attempted.details if current else None,
         )
 
     def _bill(self, usage: Usage, created_ms: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -30,13 +30,17 @@ class Caption(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What an exchange used and cost, in nano-USD, and the price of the endpoint that served."""
+    """What an exchange used and cost, in nano-USD, and the price of the endpoint that served.
+
+    `details` are what the upstream measured of its own work.
+    """
 
     usage: Usage
     charged_nanousd: int
     billed_nanousd: int
     is_byok: bool = False
     price: Price | None = None
+    details: Mapping[str, float] | None = None
 
 
 class Begun(Struct, frozen=True, kw_only=True, gc=False):

@@ -477,7 +477,7 @@ class Exchange:
                 outcome=outcome,
             )
             record = self._generation(status, error, outcome)
-            self._desk.tally.note(record)
+            self._desk.tally.note(record, outcome.details)
             position = self._desk.ledger.recorder.write_generation(record)
             if self._desk.on_settled is not None:
                 self._desk.on_settled(record, self.request)

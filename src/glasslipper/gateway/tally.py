@@ -7,6 +7,7 @@ record; these are for watching.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from glasslipper.kernel.record import Generation
@@ -42,6 +43,16 @@ class Spread:
         self.total_ms += value_ms
 
 
+class Sum:
+    """How often something was measured, and the sum."""
+
+    __slots__ = ("count", "total")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.0
+
+
 class Tally:
     """The counts of one process."""
 
@@ -54,6 +65,8 @@ class Tally:
         self.duration: dict[str, Spread] = {}
         self.refused: dict[str, int] = {}
         self.skipped: dict[str, int] = {}
+        self.details: dict[tuple[str, str], Sum] = {}
+        """What upstreams measured of their own work, by model and name."""
         self._plain: list[tuple[Served, int, int, int, int, int | None]] = []
 
     def note_plain(
@@ -85,8 +98,12 @@ class Tally:
         self.completion_tokens[who] = self.completion_tokens.get(who, 0) + completion
         self.charged_nanousd[who] = self.charged_nanousd.get(who, 0) + charged
 
-    def note(self, record: Generation) -> None:
+    def note(self, record: Generation, details: Mapping[str, float] | None = None) -> None:
         """Count an exchange that has been recorded."""
+        for name, value in (details or {}).items():
+            found = self.details.setdefault((record.model_served or record.model, name), Sum())
+            found.count += 1
+            found.total += value
         who = Served(
             record.model_served or record.model,
             record.provider or "",

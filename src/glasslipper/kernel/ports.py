@@ -46,13 +46,15 @@ class Attempted(Struct, kw_only=True):
     """What an upstream is asked to do: the request, and the id by which the ledger knows it.
 
     `usage` is the last that the upstream knows to be spent; it sets it before it ends, also
-    when it is cancelled, and leaves `None` when it cannot know.
+    when it is cancelled, and leaves `None` when it cannot know. `details` are what it measured
+    of its own work, by name, where it measures something.
     """
 
     id: str
     request: Request
     upstream_model: str
     usage: Usage | None = None
+    details: Mapping[str, float] | None = None
 
 
 class Upstream(Protocol):

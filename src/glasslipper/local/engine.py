@@ -53,7 +53,8 @@ class Piece(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Tally(Struct, kw_only=True):
     """What a run has used so far, and how it ended once it has.
 
-    `prompt_tokens` were worked on for this run, `cached_tokens` reused from another.
+    `prompt_tokens` were worked on for this run, `cached_tokens` reused from another; `details`
+    are what the engine measured of its work, by name.
     """
 
     prompt_tokens: int = 0
@@ -61,6 +62,7 @@ class Tally(Struct, kw_only=True):
     output_tokens: int = 0
     cpu_us: int = 0
     finish: Literal["stop", "length"] | None = None
+    details: dict[str, float] = {}
 
     def usage(self) -> Usage:
         """Return it as the ledger counts."""

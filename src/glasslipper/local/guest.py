@@ -25,6 +25,11 @@ class GuestTold(Protocol):
     output_tokens: int
     finish: Literal["stop", "length"] | None
 
+    @property
+    def details(self) -> Mapping[str, float]:
+        """What it measured of its work, by name."""
+        ...
+
 
 class GuestAnswer(Protocol):
     """An answer of a guest; worked on while it is iterated over."""
@@ -123,3 +128,4 @@ class GuestEngine:
             tally.prompt_tokens = told.prompt_tokens - told.cached_tokens
             tally.output_tokens = told.output_tokens
             tally.finish = None if run.is_unwanted else told.finish
+            tally.details = dict(told.details)

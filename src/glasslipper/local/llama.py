@@ -69,6 +69,8 @@ class _Server(Protocol):
         self, body: Mapping[str, object], on_chunk: Callable[[Chunk], bool]
     ) -> object: ...
 
+    def handle_embeddings(self, body: Mapping[str, object]) -> object: ...
+
 
 class LlamaEngine:
     """One loaded model."""
@@ -196,6 +198,36 @@ class LlamaEngine:
             return found
 
 
+class LlamaStates:
+    """A loaded chat model that is asked what it makes of texts, not for answers."""
+
+    def __init__(self, options: Options) -> None:
+        """Load the model file.
+
+        Raises:
+            UpstreamFailed: The runtime does not take the file.
+        """
+        self._listener = Path(options.folder) / f"{secrets.token_hex(4)}.sock"
+        try:
+            with _LOADING:
+                self._server = _load(
+                    options, secrets.token_urlsafe(32), self._listener, gives_states=True
+                )
+        except (RuntimeError, ValueError) as error:
+            raise UpstreamFailed(f"The engine cannot load {options.path}.") from error
+
+    def mean(self, text: str) -> list[float]:
+        """Return the mean of the last layer's states over a text's tokens, scaled to length one.
+
+        Raises:
+            UpstreamFailed: The runtime does not do it, for one because the text is too long.
+        """
+        answer = cast("Chunk", self._server.handle_embeddings({"input": text}))
+        if "data" not in answer:
+            raise UpstreamFailed(f"The engine reports: {answer.get('error', answer)}")
+        return cast("list[float]", answer["data"][0]["embedding"])
+
+
 class _Local(http.client.HTTPConnection):
     """HTTP to the runtime's socket."""
 
@@ -248,7 +280,7 @@ class _Ear:
         return tuple(_logprob(entry, top=self._top) for entry in entries)
 
 
-def _load(options: Options, key: str, listener: Path) -> _Server:
+def _load(options: Options, key: str, listener: Path, *, gives_states: bool = False) -> _Server:
     import xllamacpp  # a hundred megabytes that only this function needs
 
     runtime = cast("Any", xllamacpp)  # it has no types
@@ -268,6 +300,9 @@ def _load(options: Options, key: str, listener: Path) -> _Server:
     params.cache_ram_mib = 0
     params.force_pure_content_parser = True
     params.verbosity = -1
+    if gives_states:
+        params.embedding = True
+        params.pooling_type = runtime.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     return cast("_Server", runtime.Server(params))
 
 

@@ -235,6 +235,7 @@ class LocalModels:
         finally:
             await stream.aclose()
             attempt.usage = stream.tally.usage()
+            attempt.details = stream.tally.details or None
         tally = stream.tally
         if tally.finish is None:
             return

@@ -22,7 +22,7 @@ Numbers = NDArray[np.float64]
 QUERIES = 8000
 POLICIES = 50
 _BATCH = 100
-_LOGS = 10
+LOGS = 10
 _FLOOR = 0.02
 
 
@@ -34,12 +34,14 @@ class World:
     reward: Numbers
 
 
-def learned(train: World, test: World, *, way: Way, seed: int, tell: Tell) -> dict[str, float]:
-    """Return test rewards after `QUERIES` partial rewards, and with all of them."""
+def learned(
+    train: World, test: World, *, way: Way, seed: int, tell: Tell, queries: int = QUERIES
+) -> dict[str, float]:
+    """Return test rewards after so many partial rewards, and with all of them."""
     draw = np.random.default_rng((seed, 31))
     models, wide = train.reward.shape[1], train.contexts.shape[1]
     partial, full = Bandit(models, wide, way=way), Bandit(models, wide)
-    for done in range(0, QUERIES, _BATCH):
+    for done in range(0, queries, _BATCH):
         rows = draw.integers(len(train.contexts), size=_BATCH)
         told = train.contexts[rows]
         chosen, _ = partial.choose(told, draw)
@@ -47,7 +49,7 @@ def learned(train: World, test: World, *, way: Way, seed: int, tell: Tell) -> di
         for model in range(models):
             every = np.full(_BATCH, model, dtype=np.int64)
             full.learn(told, every, train.reward[rows, model])
-        tell(f"partial logs, {way}", done + _BATCH, QUERIES)
+        tell(f"partial logs, {way}", done + _BATCH, queries)
     return {
         "partial": _greedy(partial, test),
         "full": _greedy(full, test),
@@ -55,46 +57,48 @@ def learned(train: World, test: World, *, way: Way, seed: int, tell: Tell) -> di
     }
 
 
-def coverage(world: World, *, seed: int, tell: Tell) -> dict[str, float]:
+def coverage(
+    world: World, *, seed: int, tell: Tell, queries: int = QUERIES, logs: int = LOGS
+) -> dict[str, float]:
     """Return how often each estimator's 95 % interval holds the truth, over logs and policies."""
     draw = np.random.default_rng((seed, 32))
     held = {"ips": 0, "snips": 0, "dr": 0}
     wide = {"ips": 0.0, "snips": 0.0, "dr": 0.0}
     wrong, promoted = 0, 0
-    for log in range(_LOGS):
+    for log in range(logs):
         logger = _soft(world, draw, sharp=2.0)
-        rows = draw.integers(len(world.contexts), size=QUERIES)
+        rows = draw.integers(len(world.contexts), size=queries)
         chances = logger[rows]
-        chosen = (chances.cumsum(1) > draw.random((QUERIES, 1))).argmax(1)
-        at = np.arange(QUERIES)
-        logs = Logs(
+        chosen = (chances.cumsum(1) > draw.random((queries, 1))).argmax(1)
+        at = np.arange(queries)
+        logged = Logs(
             contexts=world.contexts[rows],
             chosen=chosen,
             chance=chances[at, chosen],
             reward=world.reward[rows, chosen],
             models=world.reward.shape[1],
         )
-        expected = reward_model(logs, seed=seed + log)
+        expected = reward_model(logged, seed=seed + log)
         for _ in range(POLICIES):
             policy = _soft(world, draw, sharp=float(draw.uniform(0, 12)))
             truth = float((policy * world.reward).sum(1).mean())
             told = {
-                "ips": ips(logs, policy[rows]),
-                "snips": snips(logs, policy[rows]),
-                "dr": doubly_robust(logs, policy[rows], expected),
+                "ips": ips(logged, policy[rows]),
+                "snips": snips(logged, policy[rows]),
+                "dr": doubly_robust(logged, policy[rows], expected),
             }
             for name, estimate in told.items():
                 held[name] += estimate.low <= truth <= estimate.high
-                wide[name] += (estimate.high - estimate.low) / (_LOGS * POLICIES)
-            better = gain(logs, policy[rows], chances, expected)
+                wide[name] += (estimate.high - estimate.low) / (logs * POLICIES)
+            better = gain(logged, policy[rows], chances, expected)
             if better.low > 0:
                 promoted += 1
                 wrong += truth < float((logger * world.reward).sum(1).mean())
-        tell("off-policy", log + 1, _LOGS)
-    total = _LOGS * POLICIES
+        tell("off-policy", log + 1, logs)
+    total = logs * POLICIES
     return {
         "policies": POLICIES,
-        "logs": _LOGS,
+        "logs": logs,
         **{f"{name}_coverage": round(count / total, 4) for name, count in held.items()},
         **{f"{name}_width": round(size, 5) for name, size in wide.items()},
         "promoted": promoted,

@@ -62,6 +62,7 @@ class Study:
         self.market = market
         self.bill = bill
         self._lake = lake
+        self._asked: dict[str, list[Row]] = {}
         self.models: dict[str, ModelFacts] = {}
         self._make(catalogue)
         self.offers = [*offers, *self._offers_paid()]
@@ -76,8 +77,10 @@ class Study:
         return np.random.default_rng([self.options.seed, *name.encode()])
 
     def ask(self, name: str) -> list[Row]:
-        """Run a section's SQL file and return its rows."""
-        return self.rows(section_sql(name))
+        """Run a section's SQL file and return its rows; a second time they are the same."""
+        if name not in self._asked:
+            self._asked[name] = self.rows(section_sql(name))
+        return self._asked[name]
 
     def rows(self, sql: str) -> list[Row]:
         """Run a query and return its rows; dates become texts."""
@@ -111,7 +114,7 @@ class Study:
                 f" WHERE unit_kind = '{unit}' AND {weeks}"
             )
         for name in tallies.NAMES:
-            where = "true" if name == "gold" else weeks if name in _BY_WEEK else f"day {within}"
+            where = weeks if name in _BY_WEEK else f"day {within}"
             lake.run(f"CREATE VIEW {name} AS SELECT * FROM tally_{name} WHERE {where}")  # noqa: S608
         self._make_models(catalogue)
         for table in TABLES:
@@ -171,7 +174,7 @@ class Study:
         return CONTINENTS.get(country.upper(), "Unknown")
 
 
-_BY_WEEK = {"sessions", "judged", "compared"}
+_BY_WEEK = {"sessions", "judged", "gold", "compared"}
 
 
 def _plain(cell: object) -> object:

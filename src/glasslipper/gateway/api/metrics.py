@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Http
-from glasslipper.gateway.tally import LATENCY_EDGES_MS, Served, Spread
+from glasslipper.gateway.tally import LATENCY_EDGES_MS, Served, Spread, Sum
 from glasslipper.kernel.money import usd
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class _Collector:
         yield _spread("duration_seconds", "Time of a whole exchange", tally.duration)
         yield _by_name("errors", "Requests refused", "code", tally.refused)
         yield _by_name("unlabelled", "Late facts that were not made", "kind", tally.skipped)
+        yield _details(tally.details)
         running = len(self._house.desk.running)
         yield GaugeMetricFamily("glasslipper_running", "Exchanges that run now", value=running)
 
@@ -69,6 +70,16 @@ def _by_name(name: str, words: str, label: str, counts: dict[str, int]) -> Metri
     family = CounterMetricFamily(f"glasslipper_{name}", words, labels=[label])
     for which, number in counts.items():
         family.add_metric([which], number)
+    return family
+
+
+def _details(sums: dict[tuple[str, str], Sum]) -> Metric:
+    from prometheus_client.core import SummaryMetricFamily
+
+    words = "What upstreams measured of their own work"
+    family = SummaryMetricFamily("glasslipper_upstream_details", words, labels=["model", "detail"])
+    for who, found in sums.items():
+        family.add_metric(list(who), found.count, found.total)
     return family
 
 

@@ -5,6 +5,8 @@ Every dialect renders these in its own shape; none adds to them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from glasslipper.kernel.money import Price, split_nanousd
@@ -30,7 +32,8 @@ class Bill(Struct, frozen=True, kw_only=True):
 
     `cost_nanousd` is what the client's budget pays; `upstream_nanousd` what the provider charges
     where that is known; `price` is that of the endpoint, where it has one. `is_byok` says that
-    the provider's key belongs to the client.
+    the provider's key belongs to the client. `details` are what the upstream measured of its
+    own work.
     """
 
     usage: Usage
@@ -38,6 +41,7 @@ class Bill(Struct, frozen=True, kw_only=True):
     upstream_nanousd: int | None = None
     is_byok: bool = False
     price: Price | None = None
+    details: Mapping[str, float] | None = None
 
     @property
     def parts_nanousd(self) -> tuple[int, int] | None:

@@ -87,7 +87,15 @@ def intervals(
         for index, (name, (value, low, high)) in enumerate(zip(names, values, strict=True))
     ]
     y = _names(names)
-    axis: Spec = {"title": title, "grid": True, "tickCount": 6}
+    y["axis"] |= {"labelPadding": 12}
+    axis: Spec = {
+        "title": title,
+        "grid": True,
+        "tickCount": 6,
+        "labelFlush": False,
+        "labelOverlap": "greedy",
+        "labelSeparation": 8,
+    }
     if form:
         axis["format"] = form
     x: Spec = {

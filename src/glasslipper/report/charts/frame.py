@@ -13,6 +13,10 @@ Spec = dict[str, Any]  # a Vega-Lite specification is open JSON
 Datum = dict[str, Any]
 
 WIDTH, HEIGHT = 640, 280
+NARROW = 300
+"""A width below which names of months would touch each other."""
+
+WEEKS_OF_A_YEAR = 52
 INK, MUTED, GRID, PAPER, ACCENT = "#010101", "#010102", "#010103", "#010104", "#010105"
 SERIES = tuple(f"#0102{number:02x}" for number in range(1, 10))
 """Nine series colours; the ninth is the grey of what is neither named nor known."""
@@ -79,6 +83,9 @@ def mark(kind: str, **more: object) -> Spec:
 def time_axis(*, weeks: int, width: int = WIDTH) -> Spec:
     """Return the x channel of a time series with so many weeks."""
     form = "%b %Y" if weeks > 11 else "%d %b"
+    ticks: object = max(2, width // 105)
+    if width < NARROW and weeks > WEEKS_OF_A_YEAR // 2:
+        ticks = {"interval": "month", "step": 6}
     return {
         "field": "x",
         "type": "temporal",
@@ -86,7 +93,7 @@ def time_axis(*, weeks: int, width: int = WIDTH) -> Spec:
             "format": form,
             "title": None,
             "labelFlush": True,
-            "tickCount": max(2, width // 105),
+            "tickCount": ticks,
             "labelOverlap": "greedy",
         },
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from glasslipper.report.charts.areas import FEWEST_WEEKS, end_labels
 from glasslipper.report.charts.frame import (
@@ -28,10 +29,12 @@ def over_weeks(
     form: str = "~s",
     top: float | None = None,
     market: Sequence[Datum] = (),
+    shape: Literal["monotone", "step-after"] = "monotone",
 ) -> Spec | None:
     """Return lines over time from zero up; `None` leaves a gap.
 
-    `market` is a thin dashed line. There is no chart of fewer than three weeks.
+    `market` is a thin dashed line; counts go by a `shape` of steps. There is no chart of fewer
+    than three weeks.
     """
     if len(weeks) < FEWEST_WEEKS:
         return None
@@ -47,7 +50,7 @@ def over_weeks(
     layers: list[Spec] = [
         {
             "data": {"values": data},
-            "mark": mark("line", strokeWidth=2, interpolate="monotone"),
+            "mark": mark("line", strokeWidth=2, interpolate=shape),
             "encoding": {
                 "x": time_axis(weeks=len(weeks)),
                 "y": value_axis(title, form, domain=[0, high], nice=False),

@@ -6,6 +6,7 @@ becomes of that process, what it did not draw is drawn here: the page is the sam
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -61,8 +62,9 @@ class Studio:
         self._pool.shutdown(cancel_futures=True)
         if child is not None:
             for pipe in (child.stdin, child.stdout):
-                if pipe is not None:
-                    pipe.close()
+                with contextlib.suppress(OSError):  # it may have left before it was asked
+                    if pipe is not None:
+                        pipe.close()
             child.wait()
 
     def begin(self, order: Order) -> None:

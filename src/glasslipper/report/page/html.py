@@ -16,6 +16,9 @@ from glasslipper.report.charts.studio import Order, Studio
 from glasslipper.report.page import cells
 from glasslipper.report.section import Missing, Part, Result
 
+MOST_LETTERS = 100
+"""Of a command on one line."""
+
 _TYPED = re.compile(r"`([^`]+)`")
 
 STYLE = resources.files("glasslipper.report") / "page" / "page.css"
@@ -112,7 +115,8 @@ def _section(one: Answered, studio: Studio) -> str:
         )
     notes = "".join(f'<p class="note">{_prose(note)}</p>' for note in result.notes)
     command = (
-        f'<p class="do">To do so: <code>{html.escape(result.command)}</code></p>'
+        f'<p class="do">To do so:</p><pre class="do" tabindex="0"><code>{_broken(result.command)}'
+        "</code></pre>"
         if result.command
         else ""
     )
@@ -121,6 +125,12 @@ def _section(one: Answered, studio: Studio) -> str:
         f"{_figure(one, result, studio)}{command}{notes}"
         f'<p class="method">{_prose(section.method)}</p></article>'
     )
+
+
+def _broken(command: str) -> str:
+    """Return a command, a long one with every option that it repeats on a line of its own."""
+    text = html.escape(command)
+    return text.replace(" --workload ", " \\\n  --workload ") if len(text) > MOST_LETTERS else text
 
 
 def _prose(text: str) -> str:

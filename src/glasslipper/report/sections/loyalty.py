@@ -442,6 +442,12 @@ def multi_homing(study: Study) -> Result | Missing:
     if not rows:
         return forms.NO_ROWS
     total = sum(int(row["n"]) for row in rows)
+    if total < study.least:
+        return Missing(
+            what=f"There are {words.plural(total, study.options.unit)}, too few to tell how many"
+            " models each uses.",
+            how="Cells of few units are hidden; `--least` says how few those are.",
+        )
     several = sum(int(row["n"]) for row in rows if int(row["models_used"]) > 1)
     mean = sum(int(row["n"]) * int(row["models_used"]) for row in rows) / total
     names = [

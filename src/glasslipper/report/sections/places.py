@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from glasslipper.report import words
 from glasslipper.report.charts import areas, bars
 from glasslipper.report.section import Missing, Part, Result, Section, Table
@@ -49,12 +51,24 @@ def _tokens(study: Study, *, by_continent: bool) -> dict[str, float]:
     return sums
 
 
-def _ranking(sums: dict[str, float], what: str) -> Result | Missing:
+LANGUAGES = {
+    "ar": "Arabic", "cs": "Czech", "de": "German", "en": "English", "es": "Spanish",
+    "fr": "French", "hi": "Hindi", "id": "Indonesian", "it": "Italian", "ja": "Japanese",
+    "ko": "Korean", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ru": "Russian",
+    "sv": "Swedish", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese",
+    "zh": "Chinese",
+}  # fmt: skip
+"""Names of languages by their codes (ISO 639-1); others are shown by the code."""
+
+
+def _ranking(
+    sums: dict[str, float], what: str, called: Mapping[str, str] | None = None
+) -> Result | Missing:
     if not sums:
         return NO_PLACES
     total = sum(sums.values()) or 1.0
     ranked = [(name, value / total) for name, value in forms.largest(sums)]
-    names = [name for name, _ in ranked]
+    names = [(called or {}).get(name, name) for name, _ in ranked]
     shares = [share for _, share in ranked]
     return Result(
         claim=f"{names[0]} leads with {words.percent(shares[0])} of tokens, among"
@@ -83,7 +97,7 @@ def languages(study: Study) -> Result | Missing:
     rows = [row for row in study.ask("languages") if row["language"]]
     if not rows:
         return Missing(what="No prompt's language is known.", how=forms.NO_TASKS.how)
-    return _ranking({row["language"]: float(row["t"]) for row in rows}, "language")
+    return _ranking({row["language"]: float(row["t"]) for row in rows}, "language", LANGUAGES)
 
 
 _DECLARED = "Countries are the label `country` of keys; nothing is looked up by address."

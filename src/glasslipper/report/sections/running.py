@@ -31,6 +31,11 @@ def latency(study: Study) -> Result | Missing:
     firsts = {p: h for (m, p), h in histograms.items() if m == "first_token_ms"}
     if not histograms:
         return forms.NO_ROWS
+    if not any(bucket for buckets in histograms.values() for bucket in buckets):
+        return Missing(
+            what="The rows do not say how long answers took.",
+            how="Rows that were imported may lack it; what the gateway serves has it.",
+        )
     measure = "first_token_ms" if firsts else "duration_ms"
     chosen = {p: h for (m, p), h in histograms.items() if m == measure}
     busiest = [p for p, _ in forms.largest({p: sum(h.values()) for p, h in chosen.items()})][:12]
@@ -156,6 +161,11 @@ def rhythm(study: Study) -> Result | Missing:
     rows = study.ask("hours")
     if not rows:
         return forms.NO_ROWS
+    if len({row["weekday"] for row in rows}) < len(WEEKDAYS):
+        return Missing(
+            what="The rhythm of a week needs traffic on all of its days.",
+            how="Study a longer span, with `--from` and `--to` or with more traffic.",
+        )
     grid = [[0.0] * 24 for _ in WEEKDAYS]
     for row in rows:
         grid[int(row["weekday"])][int(row["hour_of_day"])] += float(row["n"])

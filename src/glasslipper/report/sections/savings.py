@@ -115,7 +115,9 @@ def failures(study: Study) -> Result | Missing:
     order = sorted(rates, key=lambda name: (-rates[name].value, name))[:12]
     worst = order[0]
     return Result(
-        claim=f"{words.percent(failed / n)} of {words.count(n)} upstream calls failed; they cost"
+        claim=f"None of {words.count(n)} upstream calls failed"
+        if not failed
+        else f"{words.percent(failed / n)} of {words.count(n)} upstream calls failed; they cost"
         f" {words.usd(wasted)} and {words.count(lost_ms / 3_600_000)} hours of waiting",
         chart=bars.intervals(
             order,

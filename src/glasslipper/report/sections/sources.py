@@ -72,7 +72,9 @@ def weekly_tokens(study: Study) -> Result | Missing:
         for i, week in enumerate(weeks.weeks)
     ]
     return Result(
-        claim=f"Weekly tokens {forms.ratio_moved(before, after)}",
+        claim=f"Weekly tokens {forms.ratio_moved(before, after)}"
+        if len(weeks.weeks) > 1
+        else f"{words.count(sum(totals))} tokens in a single week",
         chart=areas.stacks(
             weeks.weeks,
             weeks.names,
@@ -201,6 +203,7 @@ def models_per_size(study: Study) -> Result | Missing:
         chart=lines.over_weeks(
             weeks.weeks,
             {name: weeks.amounts[name] for name in weeks.names},
+            shape="step-after",
             title="Models in use",
             form="d",
         ),

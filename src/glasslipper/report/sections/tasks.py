@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from glasslipper.report import words
 from glasslipper.report.charts import areas, bars, lines, panels
-from glasslipper.report.section import Missing, Part, Result, Section, Table
+from glasslipper.report.section import Finding, Missing, Part, Result, Section, Table
 from glasslipper.report.sections import forms
+from glasslipper.report.sections.judged import Judged, Known, Members
 from glasslipper.report.sections.sources import ORDER
 from glasslipper.report.study import Row, Study
 
 
-def _mix(rows: Sequence[Row], whose: str) -> Result | Missing:
+def _corrected(known: Mapping[str, Known]) -> dict[str, Finding]:
+    return {
+        f"corrected/{name}" if name else "corrected": one.corrected
+        for name, one in known.items()
+        if one.corrected is not None
+    }
+
+
+def _mix(study: Study, rows: Sequence[Row], whose: str, source: str) -> Result | Missing:
     weeks = forms.by_week(rows, "task", label=words.title)
     if not weeks.weeks:
         return Missing(
@@ -21,26 +31,32 @@ def _mix(rows: Sequence[Row], whose: str) -> Result | Missing:
         )
     named = [name for name in weeks.names if name != "Other"]
     ranked = sorted(named, key=lambda name: -weeks.overall(name))
-    second = (
-        f", {ranked[1].lower()} {words.percent(weeks.overall(ranked[1]))}" if ranked[1:] else ""
-    )
+    tasks = {words.title(row["task"]): row["task"] for row in rows}
+    judged, whole = Judged(study), Members(source=source)
+    known = {
+        tasks[name]: judged.share(Members(task=tasks[name], source=source), whole)
+        for name in ranked
+    }
+    second = f", {ranked[1].lower()} {known[tasks[ranked[1]]].text()}" if ranked[1:] else ""
+    first = known[tasks[ranked[0]]]
     return Result(
-        claim=f"{ranked[0]} makes up {words.percent(weeks.overall(ranked[0]))} of what {whose}"
-        f" are asked{second}",
+        claim=f"{ranked[0]} makes up {first.text()} of what {whose} are asked{second}",
         chart=areas.shares(weeks.weeks, weeks.names, [weeks.share(n) for n in weeks.names]),
         table=forms.share_table(weeks),
-        findings={f"share/{name.lower()}": weeks.overall(name) for name in named},
+        findings=_corrected(known)
+        | {f"share/{name.lower()}": weeks.overall(name) for name in named},
+        notes=(first.note(),),
     )
 
 
 def open_tasks(study: Study) -> Result | Missing:
     """Show what open models are asked."""
-    return _mix(study.ask("open_tasks"), "open models")
+    return _mix(study, study.ask("open_tasks"), "open models", "Open")
 
 
 def china_tasks(study: Study) -> Result | Missing:
     """Show what open models from China are asked."""
-    return _mix(study.ask("china_tasks"), "open models from China")
+    return _mix(study, study.ask("china_tasks"), "open models from China", "Open, China")
 
 
 def _sources_of(study: Study, task: str) -> Result | Missing:
@@ -50,8 +66,11 @@ def _sources_of(study: Study, task: str) -> Result | Missing:
         return Missing(what=f"No generation is labelled {task}.", how=forms.NO_TASKS.how)
     name = max(weeks.names, key=weeks.overall)
     before, after = forms.ends(weeks, name)
+    judged, whole = Judged(study), Members(task=task)
+    known = {one: judged.share(Members(task=task, source=one), whole) for one in weeks.names}
     return Result(
-        claim=f"{name} models serve most of {task}: their share {forms.moved(before, after)}",
+        claim=f"{name} models serve most of {task}, {known[name].text()}: their share"
+        f" {forms.moved(before, after)}",
         chart=areas.shares(
             weeks.weeks,
             weeks.names,
@@ -59,7 +78,8 @@ def _sources_of(study: Study, task: str) -> Result | Missing:
             title=f"Share of {task} tokens",
         ),
         table=forms.share_table(weeks),
-        findings={f"share/{one}": weeks.overall(one) for one in weeks.names},
+        findings=_corrected(known) | {f"share/{one}": weeks.overall(one) for one in weeks.names},
+        notes=(known[name].note(),),
     )
 
 
@@ -81,8 +101,10 @@ def programming_share(study: Study) -> Result | Missing:
         return Missing(what="No generation is labelled programming.", how=forms.NO_TASKS.how)
     shares = everything.share("programming")
     before, after = forms.ends(everything, "programming")
+    known = Judged(study).share(Members(task="programming"), Members())
     return Result(
-        claim=f"Programming {forms.moved(before, after)} of all classified tokens",
+        claim=f"Programming {forms.moved(before, after)} of all classified tokens; over the whole"
+        f" span it is {known.text()}",
         chart=lines.over_weeks(
             everything.weeks,
             {"Programming": shares},
@@ -93,11 +115,13 @@ def programming_share(study: Study) -> Result | Missing:
             headings=("Week", "Programming%"),
             rows=[[w, round(v, 4)] for w, v in zip(everything.weeks, shares, strict=True)],
         ),
-        findings={
+        findings=_corrected({"": known})
+        | {
             "share": everything.overall("programming"),
             "first_weeks": before,
             "last_weeks": after,
         },
+        notes=(known.note(),),
     )
 
 
@@ -107,10 +131,15 @@ def programming_authors(study: Study) -> Result | Missing:
     weeks, everyone = forms.by_week(rows, "author"), forms.by_week(rows, "author", most=400)
     if not weeks.weeks:
         return Missing(what="No generation is labelled programming.", how=forms.NO_TASKS.how)
-    name = max(weeks.names, key=weeks.overall)
+    name = max((one for one in weeks.names if one != "Other"), key=weeks.overall)
     before, after = forms.ends(weeks, name)
+    judged, whole = Judged(study), Members(task="programming")
+    known = {
+        one: judged.share(Members(task="programming", author=one), whole) for one in everyone.names
+    }
     return Result(
-        claim=f"{words.title(name)} {forms.moved(before, after)} of programming",
+        claim=f"{words.title(name)} {forms.moved(before, after)} of programming; over the whole"
+        f" span it is {known[name].text()}",
         chart=areas.shares(
             weeks.weeks,
             weeks.names,
@@ -118,7 +147,9 @@ def programming_authors(study: Study) -> Result | Missing:
             title="Share of programming tokens",
         ),
         table=forms.share_table(weeks),
-        findings={f"share/{one}": everyone.overall(one) for one in everyone.names},
+        findings=_corrected(known)
+        | {f"share/{one}": everyone.overall(one) for one in everyone.names},
+        notes=(known[name].note(),),
     )
 
 
@@ -135,7 +166,10 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
         )
     charts: list[tuple[str, dict[str, object]]] = []
     table: list[list[str | float | int | None]] = []
-    findings: dict[str, float] = {}
+    findings: dict[str, Finding] = {}
+    largest: tuple[float, str, str] = (0.0, "", "")
+    tags = Counter(row["task"] for row in rows)
+    leading = next((task for task in chosen if tags[task] > 1), chosen[0])
     for task in chosen:
         inside = [row for row in rows if row["task"] == task]
         shares = [float(row["t"]) / sums[task] for row in inside]
@@ -151,20 +185,16 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
         for row, share in zip(inside, shares, strict=True):
             table.append([task, row["tag"] or "untagged", int(row["t"]), round(share, 4)])
             findings[f"share/{task}/{row['tag']}"] = share
-    top, most = max(
-        (
-            (row, findings[f"share/{row['task']}/{row['tag']}"])
-            for row in rows
-            if row["task"] == chosen[0]
-        ),
-        key=lambda one: one[1],
-    )
+            if task == leading:
+                largest = max(largest, (share, task, row["tag"]))
+    _, task, tag = largest
+    known = Judged(study).share(Members(task=task, tag=tag), Members(task=task))
     return Result(
-        claim=f"Inside {chosen[0]}, {words.title(top['tag'] or 'untagged').lower()} leads with"
-        f" {words.percent(most)}",
+        claim=f"Inside {task}, {words.title(tag or 'untagged').lower()} leads with {known.text()}",
         chart=panels.grid(charts, columns=2),
         table=Table(headings=("Task", "Tag", "Tokens#", "Share%"), rows=table),
-        findings=dict(findings),
+        findings=findings | _corrected({f"{task}/{tag}": known}),
+        notes=(known.note(),),
     )
 
 
@@ -189,8 +219,10 @@ def author_tasks(study: Study) -> Result | Missing:
         return forms.NO_TASKS
     charts: list[tuple[str, dict[str, object]]] = []
     table: list[list[str | float | int | None]] = []
-    findings: dict[str, float] = {}
+    findings: dict[str, Finding] = {}
     best: list[tuple[float, str, str]] = []
+    judged = Judged(study)
+    known: dict[str, Known] = {}
     for author in authors:
         mine = [row for row in rows if row["author"] == author]
         weeks = forms.by_week(mine, "task", most=4, label=words.title)
@@ -209,17 +241,24 @@ def author_tasks(study: Study) -> Result | Missing:
             table.append([author, task, round(value), round(value / sums[author], 4)])
         task, value = forms.largest(tasks)[0]
         best.append((value / sums[author], author, task))
-    share, author, task = max(best)
+        part = Members(task=task, author=author)
+        known[f"{author}/{task}"] = judged.share(part, Members(author=author))
+    _, author, task = max(best)
+    top = known[f"{author}/{task}"]
     return Result(
         claim=f"{words.title(author or 'unknown')} is the most specialised:"
-        f" {words.percent(share)} of its tokens are {task}",
+        f" {top.text()} of its tokens are {task}",
         chart=panels.grid(charts, columns=2),
         table=Table(headings=("Author", "Task", "Tokens#", "Share%"), rows=table),
-        findings=dict(findings),
+        findings=findings | _corrected(known),
+        notes=(top.note(),),
     )
 
 
-_CLASSIFIED = "Tokens whose prompts have a topic label; who gave it stands under data quality."
+_CLASSIFIED = (
+    "Drawn: tokens whose prompts have a topic label, as the classifier gave it. Claimed: corrected"
+    " by a judge's sample where there is one."
+)
 
 PART = Part(
     name="What for",
@@ -278,7 +317,10 @@ PART = Part(
             id="subtags-large",
             name="Inside the six largest tasks",
             sql="subtags",
-            method="Finer tags as shares of their task's tokens, the whole span; five by name.",
+            method=(
+                "Finer tags as shares of their task's tokens, the whole span, as the classifier "
+                "gave them; five by name. Claimed: corrected where a judge gave tags."
+            ),
             study=subtags_large,
         ),
         Section(
@@ -286,7 +328,10 @@ PART = Part(
             id="subtags-small",
             name="Inside the next six tasks",
             sql="subtags",
-            method="Finer tags as shares of their task's tokens, the whole span; five by name.",
+            method=(
+                "Finer tags as shares of their task's tokens, the whole span, as the classifier "
+                "gave them; five by name. Claimed: corrected where a judge gave tags."
+            ),
             study=subtags_small,
         ),
         Section(

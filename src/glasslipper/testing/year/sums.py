@@ -83,6 +83,7 @@ class Sums:
         self.first_token = np.zeros((len(PROVIDERS), MOST_MS))
         self.dear = np.zeros(3)
         self.truly = np.zeros(len(TASKS))
+        self.about = np.zeros((len(MODELS), len(TASKS)))
         self.counts = dict.fromkeys(
             (
                 "rows",
@@ -150,7 +151,9 @@ class Sums:
         """Add what each workload uses, what each model is sent, and how fast providers are."""
         model, provider = rows["model"], rows["provider"]
         self.homes[rows["w"], model] = True
-        self.truly += np.bincount(self.world.task[rows["w"]], minlength=len(TASKS))
+        about = self.world.task[rows["w"]]
+        self.truly += np.bincount(about, minlength=len(TASKS))
+        self._into(self.about, np.ravel_multi_index((model, about), self.about.shape), tokens)
         fresh = rows["prompt"] - rows["cache_read"]
         came_out = rows["output"] + rows["reasoning"]
         for index, value in enumerate((fresh, rows["cache_read"], came_out)):
@@ -400,6 +403,7 @@ class Sums:
         shares = self.truly / self.truly.sum()
         about = {f"share/{name}": float(v) for name, v in zip(TASKS, shares, strict=True)}
         found = {"task-fit": fit, "latency": middles, "task-shares": about}
+        found |= self._corrected()
         pair = f"{MODELS[0].id}/translation/{MODELS[CHEAP].id}"
         own, others = requests.FALLS_SHORT
         suffices = self.world.planted.cheap_suffices
@@ -409,6 +413,43 @@ class Sums:
             would = self._at_price_of(CHEAP, np.array([prompt, 0.0, came_out]))
             found["overpaying"][pair] = spent - would
         return found
+
+    def _corrected(self) -> dict[str, dict[str, float]]:
+        """Return what the shares of tokens by task are, whatever the labels say."""
+        about = self.about
+        is_open = np.array([model.open_weights for model in MODELS])
+        china = is_open & np.array([model.country == "CN" for model in MODELS])
+        sources = {
+            "Closed": ~is_open,
+            "Open, China": china,
+            "Open, rest of world": is_open & ~china,
+        }
+        authors = {author: self._of(author) for author in sorted({m.author for m in MODELS})}
+
+        def tasks_of(models: NDArray[np.bool_]) -> dict[str, float]:
+            sums = about[models].sum(axis=0)
+            return {f"corrected/{name}": sums[i] / sums.sum() for i, name in enumerate(TASKS)}
+
+        def whose(task: str, groups: dict[str, NDArray[np.bool_]]) -> dict[str, float]:
+            column = about[:, TASKS.index(task)]
+            return {
+                f"corrected/{name}": column[models].sum() / column.sum()
+                for name, models in groups.items()
+            }
+
+        return {
+            "open-tasks": tasks_of(is_open),
+            "china-tasks": tasks_of(china),
+            "programming-sources": whose("programming", sources),
+            "roleplay-sources": whose("roleplay", sources),
+            "programming-share": {"corrected": about[:, 0].sum() / about.sum()},
+            "programming-authors": whose("programming", authors),
+            "author-tasks": {
+                f"corrected/{author}/{name.removeprefix('corrected/')}": value
+                for author, models in authors.items()
+                for name, value in tasks_of(models).items()
+            },
+        }
 
     def _herfindahl(self, weeks: slice) -> float:
         weekly = (self.prompt + self.completion).sum(axis=2)[weeks]

@@ -1,8 +1,9 @@
 """The C++ kernel of a decoding step on the CPU: score, choose and attend in one call.
 
 Built on demand with the system's compiler for this processor, and kept for later. Works on the
-bytes that `cache` defines, given as NumPy arrays; needs no torch. Index scores and chosen sets
-equal those of `codes` and `select` to the last bit. It knows one sequence and one layer.
+bytes that `cache` defines, given as NumPy arrays, or by their addresses where a step is to cost
+little (`Steps`); needs no torch. Index scores and chosen sets equal those of `codes` and `select`
+to the last bit, for any number of threads. It knows one sequence and one layer.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ class Decoded(NamedTuple):
     lse_H: NDArray[np.float32]
 
 
+_NAN_SCORE, _NAN_QUERY, _NO_SUCH_PAGE = -1, -2, -3  # as decode.cpp has them
+
+
 class _Request(ctypes.Structure):
     """`struct Request` of decode.h, field by field."""
 
@@ -68,7 +72,7 @@ class _Request(ctypes.Structure):
         ),
         *(
             (name, ctypes.c_int32)
-            for name in ("length", "k", "candidates", "J", "I", "H", "G", "D", "threads")
+            for name in ("length", "k", "candidates", "J", "I", "H", "G", "D", "threads", "is_half")
         ),
         ("scale", ctypes.c_float),
     ]
@@ -138,7 +142,7 @@ def decode(
     count = (built or load()).dsa_decode(ctypes.byref(request))
     del kept
     if count < 0:
-        raise NotANumber("an index score is NaN", hint=_LOOK)
+        _refuse(count)
     return Decoded(out.index_K[:count], out.score_K[:count], out.out_HD, out.lse_H)
 
 
@@ -180,6 +184,80 @@ def dense(
     load().dsa_dense(ctypes.byref(request))
     del kept
     return out
+
+
+class Steps:
+    """Decoding steps of one layer, by addresses: what stays the same is prepared.
+
+    In a model's step every cache is cold, and Python costs as much as the work itself does.
+    """
+
+    def __init__(self, layer: Layer, *, heads: int, index_heads: int) -> None:
+        """Prepare steps over the layer's pages, which must live as long as this.
+
+        Raises:
+            NoCompiler: The kernel cannot be built here.
+            ValueError: Arrays do not fit each other.
+        """
+        pages, _, _, groups, width = layer.kv.shape
+        index_dim = layer.index_bytes.shape[1] // PAGE - 4
+        nothing = Query(
+            np.zeros((index_heads, index_dim), np.int8),
+            np.zeros(index_heads, np.float32),
+            np.zeros((heads, width), np.float32),
+        )
+        _check(layer, np.zeros(1, np.int32), 1, nothing)
+        same = _Request(J=index_heads, I=index_dim, H=heads, G=groups, D=width)
+        same.kv, same.index, same.pooled = (x.ctypes.data for x in layer)
+        self._layer, self._same, self._pages = layer, same, pages
+        self._at, self._step = ctypes.addressof(same), load().dsa_step
+
+    def __call__(
+        self,
+        table: int,
+        known: int,
+        length: int,
+        index: tuple[int, int],
+        q: tuple[int, bool],
+        out: tuple[int, int, int, int],
+        *,
+        k: int,
+        candidates: int,
+        scale: float,
+        threads: int,
+    ) -> int:
+        """Take a step and return how many tokens it chose.
+
+        Args:
+            table: Where the sequence's pages are listed, int32.
+            known: How many pages are listed.
+            length: How many tokens the query sees.
+            index: Where the index query (J, I) and its weights (J) are, float32, not encoded.
+            q: Where the query (H, D) is, and whether it is bfloat16 instead of float32.
+            out: Where to write chosen tokens and scores (k each), output (as q) and lse (H).
+            k: The budget.
+            candidates: As in `decode`.
+            scale: Factor of the attention's logits.
+            threads: With how many threads.
+
+        Raises:
+            NotANumber: The query or a score is NaN.
+            ValueError: The table names too few pages, or one that there is not.
+        """
+        count = self._step(
+            self._at, self._pages, table, known, length, *index, *q, *out,
+            k, candidates, threads, scale,
+        )  # fmt: skip
+        if count < 0:
+            _refuse(count)
+        return count
+
+
+def _refuse(why: int) -> None:
+    if why == _NO_SUCH_PAGE:
+        raise ValueError("the sequence has too few pages, or one that the cache does not have")
+    of = "score" if why == _NAN_SCORE else "query"
+    raise NotANumber(f"an index {of} is NaN", hint=_LOOK)
 
 
 def _room(k: int, query: Query) -> Decoded:
@@ -228,7 +306,7 @@ def _check(layer: Layer, table_P: NDArray[np.int32], length: int, query: Query) 
     fits = (
         (page, two) == (PAGE, 2)
         and layer.index_bytes.shape == (pages, PAGE * (index_dim + 4))
-        and layer.pooled_bytes.shape == (pages, RUNS * (index_dim + 4))
+        and layer.pooled_bytes.shape == (pages, RUNS * (index_dim + 8))
         and query.weight_J.shape == query.codes_JI.shape[:1]
         and query.q_HD.shape[1] == width
         and heads % groups == width % 32 == index_dim % 4 == 0
@@ -254,6 +332,14 @@ def load(built: Path | None = None) -> ctypes.CDLL:
     """
     found = ctypes.CDLL(str(built or library()))
     found.dsa_decode.restype = found.dsa_encode.restype = ctypes.c_int
+    address, number = ctypes.c_void_p, ctypes.c_int
+    found.dsa_step.argtypes = (
+        *(address, number, address, number, number),  # layer, its pages, table, known, length
+        *(address, address, address, number),  # index query and weights, q and its kind
+        *(address, address, address, address),  # chosen, score, out, lse
+        *(number, number, number, ctypes.c_float),  # k, candidates, threads, scale
+    )
+    found.dsa_step.restype = number
     return found
 
 

@@ -19,7 +19,7 @@ import platformdirs
 from glasslipper.dsa.errors import NoCompiler
 
 _SOURCES = Path(__file__).parent
-_PARTS = {"select.cpp": ("-ffp-contract=off",), "attend.cpp": (), "decode.cpp": ()}
+_PARTS = {"select.cpp": ("-ffp-contract=off",), "attend.cpp": (), "decode.cpp": (), "crew.cpp": ()}
 _IS_ARM = platform.machine() in ("aarch64", "arm64")
 _FLAGS = (
     *("-std=c++20", "-O3", "-fPIC", "-pthread"),

@@ -1,81 +1,165 @@
 // One decoding step of one layer: score, choose, attend, on a few threads.
+//
+// What is added up depends on how the tokens are cut into parts and never on the threads, so the
+// outcome is the same to the last bit for any number of them.
 #include "decode.h"
 
 #include <algorithm>
-#include <barrier>
-#include <exception>
-#include <thread>
+#include <numeric>
+
+#include "crew.h"
 
 namespace {
 
-struct Team {
-  explicit Team(int size) : size(size), meet(size) {}
-  int size;
-  std::barrier<> meet;
+constexpr int NAN_QUERY = -2, NO_SUCH_PAGE = -3;  // best() says -1 where a score is NaN
+constexpr int PAGES_A_PIECE = 32;
+constexpr int POOLED_PAGES_A_PIECE = 128;
+constexpr int RUNS_A_PIECE = 128;
+constexpr int TOKENS_A_PART = 256;  // a multiple of the block in attend.cpp
+constexpr int MOST_PARTS = 64;      // as merge() has room for
 
-  // The part of `count` that a member does, in whole `grain`s.
-  std::pair<int, int> share(int member, int count, int grain) const {
-    const int grains = (count + grain - 1) / grain;
-    const auto edge = [&](int i) { return std::min<int64_t>(int64_t(grains) * i / size * grain, count); };
-    return {int(edge(member)), int(edge(member + 1))};
-  }
-};
+int pieces(int count, int size) { return (count + size - 1) / size; }
 
-struct Work {
-  std::vector<float> score, scratch;
-  std::vector<int32_t> run, place;
+// What a step needs room for. A thread keeps its own: fresh memory costs more than a short step.
+struct Desk {
+  std::vector<int8_t> codes;
+  std::vector<float> weight;
+  Sought sought;
+  Aligned q, score;
+  Chooser chooser;
+  std::vector<int32_t> run, place, all;
+  std::vector<Partial> parts;
+  Part scoring, looking, attending;
   int count = 0;
 };
 
-// Every member calls this; the first one chooses.
-void choose_flat(const Request& r, Team& team, int member, Work& work) {
-  const auto [first, last] = team.share(member, (r.length + RUN - 1) / RUN, 1);
-  score_tokens(r, first, last, work.score.data());
-  team.meet.arrive_and_wait();
-  if (member == 0) {
-    work.count = best(work.score.data(), r.length, r.k, work.scratch, r.chosen);
-    for (int i = 0; i < work.count; i++) r.score[i] = work.score[r.chosen[i]];
-  }
-  team.meet.arrive_and_wait();
+Desk& desk() {
+  thread_local Desk mine;
+  return mine;
 }
 
-void choose_by_runs(const Request& r, Team& team, int member, Work& work) {
-  const int full = r.length / RUN;
-  const auto [first, last] = team.share(member, (full + RUNS - 1) / RUNS, 4);
-  score_pooled(r, first, last, work.score.data());
-  team.meet.arrive_and_wait();
-  if (member == 0) {
-    const int wanted = std::max<int64_t>(1, int64_t(r.candidates) * r.k / RUN);
-    work.run.resize(std::min(wanted, full) + 1);
-    int found = best(work.score.data(), full, wanted, work.scratch, work.run.data());
-    if (found >= 0 && r.length % RUN) work.run[found++] = full;
-    work.count = found;
-    work.score.resize(std::max<size_t>(work.score.size(), size_t(RUN) * std::max(found, 0)));
+class Step {
+ public:
+  Step(const Request& r, Desk& desk) : r(r), desk(desk) {
+    desk.scoring.close(), desk.looking.close(), desk.attending.close();
   }
-  team.meet.arrive_and_wait();
-  if (work.count < 0) return;
-  const auto [from, to] = team.share(member, work.count, 1);
-  score_runs(r, work.run.data() + from, to - from, work.score.data() + size_t(RUN) * from);
-  team.meet.arrive_and_wait();
-  if (member == 0) {
+
+  void choose_and_attend() {
+    seek(r, desk.sought);
+    desk.score.room(size_t(RUN) * pieces(r.length, RUN));
+    if (r.q) spread(r, desk.q);
+    const int full = r.length / RUN;
+    const bool by_runs = r.candidates && full > runs_wanted();
+    if (by_runs) desk.scoring.open(pieces(pieces(full, RUNS), POOLED_PAGES_A_PIECE));
+    else desk.scoring.open(pieces(pieces(r.length, PAGE), PAGES_A_PIECE));
+    Crew::here().together(r.threads, [&, this] {
+      if (by_runs) {
+        desk.scoring.work([&](int i, int) { score_pages_pooled(i); }, [&] { choose_runs(); });
+        desk.looking.work([&](int i, int) { score_chosen_runs(i); }, [&] { choose_in_runs(); });
+      } else {
+        desk.scoring.work([&](int i, int) { score_pages(i); }, [&] { choose(); });
+      }
+      attend_parts();
+    });
+    if (r.q && desk.count > 0) merge(r, desk.parts, parts());
+  }
+
+  void attend_chosen(int count) {
+    desk.count = count;
+    spread(r, desk.q);
+    open_parts();
+    Crew::here().together(r.threads, [&] { attend_parts(); });
+    merge(r, desk.parts, parts());
+  }
+
+ private:
+  int64_t runs_wanted() const {
+    return std::max<int64_t>(1, int64_t(r.candidates) * r.k / RUN);
+  }
+
+  void score_pages(int i) {
+    const int last = std::min((i + 1) * PAGES_A_PIECE * RUNS, pieces(r.length, RUN));
+    score_tokens(r, desk.sought, i * PAGES_A_PIECE * RUNS, last, desk.score.data());
+  }
+
+  void score_pages_pooled(int i) {
+    const int last = std::min((i + 1) * POOLED_PAGES_A_PIECE, pieces(r.length / RUN, RUNS));
+    score_pooled(r, desk.sought, i * POOLED_PAGES_A_PIECE, last, desk.score.data());
+  }
+
+  void choose() {
+    desk.count = desk.chooser.best(desk.score.data(), r.length, r.k, r.chosen);
+    for (int i = 0; i < desk.count; i++) r.score[i] = desk.score.data()[r.chosen[i]];
+    open_parts();
+  }
+
+  void choose_runs() {
+    const int full = r.length / RUN, wanted = int(runs_wanted());
+    desk.run.resize(wanted + 1);
+    int found = desk.chooser.best(desk.score.data(), full, wanted, desk.run.data());
+    if (found < 0) return desk.count = found, desk.looking.open(0), open_parts();
+    if (r.length % RUN) desk.run[found++] = full;
+    desk.run.resize(found);
+    desk.looking.open(pieces(found, RUNS_A_PIECE));
+  }
+
+  void score_chosen_runs(int i) {
+    const int from = i * RUNS_A_PIECE, all = int(desk.run.size());
+    score_runs(r, desk.sought, desk.run.data() + from, std::min(RUNS_A_PIECE, all - from),
+               desk.score.data() + size_t(RUN) * from);
+  }
+
+  void choose_in_runs() {
     const int unseen = r.length % RUN ? RUN - r.length % RUN : 0;
-    const int tokens = RUN * work.count - unseen;
-    work.place.resize(std::min(tokens, r.k));
-    work.count = best(work.score.data(), tokens, r.k, work.scratch, work.place.data());
-    for (int i = 0; i < work.count; i++) {
-      r.chosen[i] = work.run[work.place[i] / RUN] * RUN + work.place[i] % RUN;
-      r.score[i] = work.score[work.place[i]];
+    const int tokens = RUN * int(desk.run.size()) - unseen;
+    desk.place.resize(std::min(tokens, r.k));
+    desk.count = desk.chooser.best(desk.score.data(), tokens, r.k, desk.place.data());
+    for (int i = 0; i < desk.count; i++) {
+      const int place = desk.place[i];
+      r.chosen[i] = desk.run[place / RUN] * RUN + place % RUN;
+      r.score[i] = desk.score.data()[place];
     }
+    open_parts();
   }
-  team.meet.arrive_and_wait();
-}
 
-template <class Body>
-void together(int size, Body body) {
-  std::vector<std::thread> others;
-  for (int member = 1; member < size; member++) others.emplace_back(body, member);
-  body(0);
-  for (std::thread& other : others) other.join();
+  int part_tokens() const {
+    return std::max(TOKENS_A_PART,
+                    pieces(desk.count, MOST_PARTS * TOKENS_A_PART) * TOKENS_A_PART);
+  }
+  int parts() const { return pieces(desk.count, part_tokens()); }
+
+  void open_parts() {
+    const int count = r.q && desk.count > 0 ? parts() : 0;
+    if (int(desk.parts.size()) < count) desk.parts.resize(count);
+    desk.attending.open(count);
+  }
+
+  Span part(int i) const {
+    if (i < 0) return {};
+    return {i * part_tokens(), std::min((i + 1) * part_tokens(), desk.count)};
+  }
+
+  void attend_parts() {
+    bool is_first = true;
+    desk.attending.work(
+        [&](int i, int then) {
+          if (is_first) fetch(r, part(i));
+          is_first = false;
+          attend(r, desk.q, part(i), part(then), desk.parts[i]);
+        },
+        [] {});
+    desk.attending.end();
+  }
+
+  const Request& r;
+  Desk& desk;
+};
+
+bool has_pages(const Request& r, int known, int there) {
+  const int used = pieces(r.length, PAGE);
+  bool is_good = used <= known;
+  for (int i = 0; i < used && is_good; i++) is_good &= uint32_t(r.table[i]) < uint32_t(there);
+  return is_good;
 }
 
 }  // namespace
@@ -84,39 +168,42 @@ extern "C" {
 
 // Chooses, and attends where `q` is given. Returns how many tokens were chosen; -1: NaN.
 int dsa_decode(const Request* request) {
-  const Request& r = *request;
-  Team team(std::max(1, r.threads));
-  Work work;
-  work.score.resize(size_t(RUN) * ((r.length + RUN - 1) / RUN));
-  std::vector<Partial> parts(team.size);
-  together(team.size, [&](int member) {
-    if (r.candidates) choose_by_runs(r, team, member, work);
-    else choose_flat(r, team, member, work);
-    if (work.count < 0 || !r.q) return;
-    const auto [first, last] = team.share(member, work.count, 32);
-    attend(r, first, last, parts[member]);
-  });
-  if (work.count >= 0 && r.q) merge(r, parts);
-  return work.count;
+  Desk& mine = desk();
+  Step(*request, mine).choose_and_attend();
+  return mine.count;
+}
+
+// A whole step by a prepared layer, from a query that is not encoded yet. Negative: why not.
+int dsa_step(const Request* layer, int there, const int32_t* table, int known, int length,
+             const float* index_q, const float* index_weight, const void* q, int is_half,
+             int32_t* chosen, float* score, void* out, float* lse, int k, int candidates,
+             int threads, float scale) {
+  Desk& mine = desk();
+  Request r = *layer;
+  mine.codes.resize(size_t(r.J) * r.I);
+  mine.weight.resize(r.J);
+  if (dsa_encode(index_q, index_weight, r.J, r.I, mine.codes.data(), mine.weight.data()) < 0)
+    return NAN_QUERY;
+  r.codes = mine.codes.data(), r.weight = mine.weight.data();
+  r.q = q, r.is_half = is_half, r.scale = scale;
+  r.table = table, r.length = length, r.k = k, r.candidates = candidates, r.threads = threads;
+  r.chosen = chosen, r.score = score, r.out = out, r.lse = lse;
+  if (!has_pages(r, known, there)) return NO_SUCH_PAGE;
+  Step(r, mine).choose_and_attend();
+  return mine.count;
 }
 
 // Attends to `count` tokens that were chosen before.
 void dsa_attend(const Request* request, int count) {
-  const Request& r = *request;
-  Team team(std::max(1, r.threads));
-  std::vector<Partial> parts(team.size);
-  together(team.size, [&](int member) {
-    const auto [first, last] = team.share(member, count, 32);
-    attend(r, first, last, parts[member]);
-  });
-  merge(r, parts);
+  Step(*request, desk()).attend_chosen(count);
 }
 
 // Attends to all tokens: the dense baseline, with the same inner loops.
 void dsa_dense(const Request* request) {
   Request r = *request;
-  std::vector<int32_t> all(r.length);
-  for (int i = 0; i < r.length; i++) all[i] = i;
+  std::vector<int32_t>& all = desk().all;
+  all.resize(r.length);
+  std::iota(all.begin(), all.end(), 0);
   r.chosen = all.data();
   dsa_attend(&r, r.length);
 }

@@ -7,7 +7,7 @@ exact integer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -136,6 +136,7 @@ class UsageObject(Struct):
     cost_nanousd: int
     cost_details: CostDetails | None
     is_byok: bool
+    upstream_details: Mapping[str, float] | UnsetType = UNSET
 
 
 class Completion(Struct):
@@ -261,6 +262,7 @@ def usage_object(bill: Bill) -> UsageObject:
         cost_nanousd=bill.cost_nanousd,
         cost_details=cost_details(bill),
         is_byok=bill.is_byok,
+        upstream_details=bill.details or UNSET,
     )
 
 
