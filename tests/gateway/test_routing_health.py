@@ -1,5 +1,6 @@
 """How a router learns: what counts against an endpoint, breakers, pauses, sessions, retries."""
 
+import msgspec
 import pytest
 from routing_peers import Ticks, ask, endpoint, good, odds, providers, router, tell, why
 
@@ -21,7 +22,7 @@ from glasslipper.kernel.errors import (
     UpstreamUnreachable,
 )
 from glasslipper.kernel.events import ToolCallDelta
-from glasslipper.kernel.messages import Message, TextPart, Tool
+from glasslipper.kernel.messages import HostedTool, Message, TextPart, Tool
 from glasslipper.kernel.usage import Usage
 
 ADA, BOB = endpoint("ada", 1), endpoint("bob", 1)
@@ -305,6 +306,15 @@ def test_tool_calls_are_judged(name: str, arguments: str, fault: str | None) -> 
     watch.add(ToolCallDelta(index=0, id="c", name=name, arguments=arguments[:3]))
     watch.add(ToolCallDelta(index=0, arguments=arguments[3:]))
     assert watch.fault() == fault
+
+
+def test_a_call_of_a_tool_whose_shape_only_its_provider_knows_is_no_fault() -> None:
+    hosted = HostedTool(dialect="messages", name="bash", raw=msgspec.Raw(b"{}"))
+    watch = ToolWatch([Tool(name="look")], [hosted])
+    watch.add(ToolCallDelta(index=0, id="a", name="bash", arguments='{"command": "ls"}'))
+    assert (watch.calls, watch.fault()) == (1, None)
+    watch.add(ToolCallDelta(index=1, id="b", name="dash", arguments="{}"))
+    assert watch.fault() == "UnknownName"
 
 
 def test_schemas_are_judged_as_far_as_they_are_understood() -> None:

@@ -33,7 +33,8 @@ class Relayed:
         wanted = request.response_format
         self.size_bytes = 0
         self.finished: Finished | None = None
-        self.tools = ToolWatch(request.tools) if request.tools else None
+        tools, hosted = request.tools, request.hosted
+        self.tools = ToolWatch(tools, hosted) if tools or hosted else None
         self.form = FormWatch(wanted) if wanted.kind != "text" else None
 
     @property

@@ -69,6 +69,6 @@ def counter_of(
     upstream: Upstream, upstream_model: str
 ) -> Callable[[Request], Awaitable[int]] | None:
     """Return what counts a prompt's tokens at the same place, if anything does."""
-    if isinstance(upstream, Anthropic):
+    if isinstance(upstream, Anthropic | Gemini):
         return partial(upstream.count, upstream_model=upstream_model)
     return None

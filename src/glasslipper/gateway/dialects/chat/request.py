@@ -186,9 +186,9 @@ def _tools(ask: wire.ChatRequest, body: bytes) -> tuple[tuple[Tool, ...], tuple[
                 hint="Give the tool one parameter of type string, or use /responses.",
             )
         else:
-            hosted.append(
-                HostedTool(dialect=DIALECT, name=tool.type, raw=raw.copy(), place=len(tools))
-            )
+            name = tool.function.name if tool.function else tool.type
+            place = len(tools)
+            hosted.append(HostedTool(dialect=DIALECT, name=name, raw=raw.copy(), place=place))
     return tuple(tools), tuple(hosted)
 
 
@@ -198,8 +198,8 @@ def _need(ask: wire.ChatRequest, hosted: Sequence[HostedTool]) -> Need | None:
         return Need(dialect=DIALECT, path=path, what="image")
     if not hosted:
         return None
-    kind = hosted[0].name
-    at = next(at for at, tool in enumerate(ask.tools or ()) if tool.type == kind)
+    kinds = [tool.type for tool in ask.tools or ()]
+    at, kind = next((at, kind) for at, kind in enumerate(kinds) if kind != "function")
     maker, colon, _ = kind.partition(":")
     return Need(
         dialect=DIALECT,

@@ -35,6 +35,10 @@ def parsed(raw: Raw, decoder: Decoder[T], path: str) -> T:
         InvalidRequest: It has another shape; `param` is the path from the top.
     """
     try:
+        return decoder.decode(raw)
+    except (DecodeError, RecursionError):
+        pass  # `parse` puts it into words
+    try:
         return parse(bytes(raw), decoder)
     except InvalidRequest as error:
         if error.param is None:
@@ -51,7 +55,10 @@ def block_of(raw: Raw, path: str) -> wire.Block | AsidePart:
         BadJSON: It is not in UTF-8.
         InvalidRequest: It is no block.
     """
-    kind = parsed(raw, _kinds, path)
+    try:
+        return _blocks.decode(raw)
+    except (DecodeError, RecursionError):
+        kind = parsed(raw, _kinds, path)
     if kind.type in wire.TYPES and _has_known_source(kind):
         return parsed(raw, _blocks, path)
     return AsidePart(text=_readable(kind, raw, path), dialect=DIALECT, raw=raw.copy())

@@ -1,4 +1,4 @@
-"""The codec for Google's Gemini API: `generateContent`, its stream, and embeddings.
+"""The codec for Google's Gemini API: `generateContent`, its stream, counts and embeddings.
 
 It says what to send, sends it once through the transport and reads what comes back. It does not
 retry, choose, price or record. `gemini_request`, `gemini_turns` and `gemini_media` write,
@@ -17,13 +17,18 @@ from glasslipper import __version__
 from glasslipper.gateway.providers.gemini.answer import Reading
 from glasslipper.gateway.providers.gemini.models import resource
 from glasslipper.gateway.providers.gemini.refusal import NAME, Refusals
-from glasslipper.gateway.providers.gemini.request import encode_request, write_json
+from glasslipper.gateway.providers.gemini.request import (
+    encode_count,
+    encode_request,
+    write_json,
+)
 from glasslipper.gateway.providers.gemini.usage import usage_of
-from glasslipper.gateway.providers.gemini.wire import Embeddings
+from glasslipper.gateway.providers.gemini.wire import Embeddings, TokenCount
 from glasslipper.gateway.transport import Origin, Reply, Timeouts, Transport
 from glasslipper.kernel.errors import GlasslipperError, SetupMissing, StreamBroken, UpstreamFailed
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.ids import new_id
+from glasslipper.kernel.messages import Request
 from glasslipper.kernel.ports import Attempted, EmbeddingResult
 
 BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
@@ -35,6 +40,7 @@ EMBED_AT_ONCE = 100
 
 _USER_AGENT = f"glasslipper/{__version__}".encode()
 _embeddings = Decoder(Embeddings)
+_counts = Decoder(TokenCount)
 
 
 class Gemini:
@@ -103,6 +109,28 @@ class Gemini:
                 yield event
         finally:
             reply.close()
+
+    async def count(self, request: Request, *, upstream_model: str) -> int:
+        """Return how many tokens the prompt of a request has for a model.
+
+        Raises:
+            InvalidRequest: The request cannot be said in Gemini's words.
+            UpstreamFailed: What went wrong at Google or on the way.
+            ContextTooLong: Google finds the prompt too long.
+        """
+        body = encode_count(request, upstream_model=upstream_model, base_url=self._base_url)
+        target = f"{resource(upstream_model)}:countTokens"
+        reply = await self._ask(target, body, request_id=new_id("cnt"), streams=False)
+        try:
+            if not 200 <= reply.status < 300:
+                raise await self._refusal(reply)
+            told = await reply.read(limit_bytes=MAX_REFUSAL_BYTES)
+        finally:
+            reply.close()
+        try:
+            return _counts.decode(told).total_tokens
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise StreamBroken(f"{NAME} sent what is no answer: {error}.") from None
 
     async def embed(
         self, model: str, texts: Sequence[str], dimensions: int | None

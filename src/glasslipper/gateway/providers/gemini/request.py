@@ -13,7 +13,11 @@ import msgspec
 from msgspec import Raw
 from msgspec.json import Decoder
 
-from glasslipper.gateway.providers.gemini.models import thinking_config, wants_signatures
+from glasslipper.gateway.providers.gemini.models import (
+    resource,
+    thinking_config,
+    wants_signatures,
+)
 from glasslipper.gateway.providers.gemini.turns import Json, conversation
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.kernel.messages import Request, ResponseFormat, Sampling, Tool
@@ -32,6 +36,20 @@ def encode_request(request: Request, *, upstream_model: str, base_url: str) -> b
     Raises:
         InvalidRequest: The request holds what JSON or the format cannot carry.
     """
+    return write_json(_body(request, upstream_model, base_url))
+
+
+def encode_count(request: Request, *, upstream_model: str, base_url: str) -> bytes:
+    """Return the JSON body that asks how many tokens the prompt of the request has.
+
+    Raises:
+        InvalidRequest: The request holds what JSON or the format cannot carry.
+    """
+    body = _body(request, upstream_model, base_url)
+    return write_json({"generateContentRequest": {"model": resource(upstream_model), **body}})
+
+
+def _body(request: Request, upstream_model: str, base_url: str) -> Json:
     said = conversation(
         request.messages, base_url=base_url, wants_signatures=wants_signatures(upstream_model)
     )
@@ -58,8 +76,7 @@ def encode_request(request: Request, *, upstream_model: str, base_url: str) -> b
         body["toolConfig"] = calling
     if request.service_tier in _TIERS:
         body["serviceTier"] = request.service_tier
-    body |= {name: request.extra[name] for name in _PASSED if name in request.extra}
-    return write_json(body)
+    return body | {name: request.extra[name] for name in _PASSED if name in request.extra}
 
 
 def write_json(body: Json) -> bytes:

@@ -108,6 +108,12 @@ class Chunk(Struct, frozen=True, rename="camel"):
     error: Anything = None
 
 
+class TokenCount(Struct, frozen=True, rename="camel"):
+    """The answer of `countTokens`."""
+
+    total_tokens: int
+
+
 class Vector(Struct, frozen=True):
     """One embedding."""
 
