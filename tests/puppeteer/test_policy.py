@@ -197,7 +197,9 @@ def test_the_commands_bench_train_replay_explain_and_show(
     log, pictures = tmp_path / "train.jsonl", tmp_path / "pictures"
     assert run_command([*line, "--log", str(log), "--pictures", str(pictures)]) == 0
     drawn = {path.name: path.read_text("utf-8") for path in pictures.iterdir()}
-    assert set(drawn) == {"learning-posterior-loss.svg", "learning-values-error.svg"}
+    assert set(drawn) == {
+        f"learning-{name}.svg" for name in ("posterior-loss", "values-error", "tuning-reward")
+    }
     assert drawn["learning-posterior-loss.svg"].count("<polyline") == QUICK.folds * QUICK.each
     assert json.loads(capsys.readouterr().out)["card"]["tasks"] == 300
     assert run_command(["puppeteer", "replay", kept, test, "--dial", "7", "--json"]) == 0
