@@ -2,11 +2,12 @@
 
     python benchmarks/puppeteer_bakeoff.py [--quick] [--only mmlu_pro_outcomes] [--tasks 3000]
 
-All contenders see the same state and play the same tasks, the training part of split 42; each is
-trained on three of four folds and judged on the one left out. `present` is the policy as it is;
-`gradient_tuned` and `evolved_tuned` start from it and change it by policy gradient with a group
-baseline, or by sep-CMA-ES; `gradient_alone` learns by policy gradient from nothing. The test part
-is never read.
+All contenders see the same state and play the same tasks, a sample of the training part of split
+42; each is trained on three of four folds, at one price, and judged on the one left out. `values`
+is the belief with its value of a call; `gradient_tuned` and `evolved_tuned` start from it and
+change it by policy gradient with a group baseline, or by sep-CMA-ES; `gradient_alone` learns by
+policy gradient from nothing. The first of these won: `puppeteer/tuning.py` is it, at all prices at
+once. The test part is never read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -30,6 +31,7 @@ from glasslipper.puppeteer.folder import read
 from glasslipper.puppeteer.net import AdamW, Parameters, backward, dense, forward, softmax
 from glasslipper.puppeteer.outcomes import Outcomes, split
 from glasslipper.puppeteer.policy import QUICK, Plan, Policy, speaker, worths
+from glasslipper.puppeteer.tuning import TuningPlan
 from outcome import conclude, mention, table
 
 O1 = "o1-mini-2024-09-12"
@@ -98,7 +100,7 @@ class Game:
         return np.array([*range(sums), *per_model, *range(sums + 4 * models, wide)])
 
     def worth(self, price: float) -> Floats:
-        """What asking each is worth beyond stopping, by the present policy (N x 2^P x P)."""
+        """What asking each is worth beyond stopping, by the untuned policy (N x 2^P x P)."""
         count = len(self.rules.right)
         out = np.full((count, 1 << self.size, self.size), -np.inf, np.float32)
         depth = len(self._policy.values[0].levels)
@@ -170,7 +172,7 @@ class Rules:
 
 
 def base(game: Game, price: float) -> Floats:
-    """The present policy as scores: a stop is worth nothing more."""
+    """The untuned policy as scores: a stop is worth nothing more."""
     worth = game.worth(price) / WARMTH
     return np.concatenate([worth, np.zeros((*worth.shape[:2], 1), np.float32)], axis=2)
 
@@ -266,7 +268,7 @@ def contest(game: Game, price: float, quick: bool) -> dict[str, Played]:
     start = base(game, price)
     nothing = np.where(np.isfinite(start), 0, -np.inf).astype(np.float32)
     updates, alone = (20, 40) if quick else (UPDATES, ALONE_UPDATES)
-    names = ("present", "gradient_tuned", "evolved_tuned", "gradient_alone")
+    names = ("values", "gradient_tuned", "evolved_tuned", "gradient_alone")
     ended = {
         name: (np.zeros(len(game.rules.right)), np.zeros(len(game.rules.right))) for name in names
     }
@@ -277,7 +279,7 @@ def contest(game: Game, price: float, quick: bool) -> dict[str, Played]:
         bred = evolved(game, start, price, rows, seed=fold)
         lone = gradient(game, nothing, price, rows, updates=alone, rate=ALONE_RATE, seed=fold)
         scores = {
-            "present": start,
+            "values": start,
             "gradient_tuned": shifted(game, start, tuned),
             "evolved_tuned": shifted(game, start, bred),
             "gradient_alone": shifted(game, nothing, lone),
@@ -292,13 +294,13 @@ def contest(game: Game, price: float, quick: bool) -> dict[str, Played]:
 def figures(
     played: dict[str, Played], price: float, front: list[Played]
 ) -> dict[str, dict[str, object]]:
-    """What each gave at a price, and its right answers above the present policy's front.
+    """What each gave at a price, and its right answers above the untuned policy's front.
 
-    The front are the present policy's own dials: at a contender's cost it is what one would get
+    The front are the untuned policy's own dials: at a contender's cost it is what one would get
     by turning the dial instead.
     """
     draw = np.random.default_rng(SEED)
-    count = len(played["present"].right)
+    count = len(played["values"].right)
     weights = np.ones((1001, count)) / count
     for row in range(1, 1001):
         weights[row] = np.bincount(draw.integers(count, size=count), minlength=count) / count
@@ -325,7 +327,7 @@ def figures(
 
 
 def front_of(game: Game, policy: Policy) -> list[Played]:
-    """The present policy at each of its dials, the cheapest first."""
+    """The untuned policy at each of its dials, the cheapest first."""
     rows = np.arange(len(game.rules.right))
     prices = [dial.price for dial in policy.dials]
     played = [game.rules.play(base(game, price), rows, None) for price in prices]
@@ -341,6 +343,7 @@ def dataset(name: str, options: argparse.Namespace) -> dict[str, object]:
     train = train.rows(np.sort(np.random.default_rng(1).permutation(len(train))[:count]))
     vectors = puppeteering.vectors()
     plan = QUICK if options.quick else Plan.for_tasks(len(train))
+    plan = replace(plan, tuning=TuningPlan(updates=0))
     path = options.work / f"bakeoff-{name}-{count}{'-quick' if options.quick else ''}.npz"
     if not path.exists():
         looks = look(train.tasks, train.candidates, vectors)

@@ -57,7 +57,8 @@ def policy(train: Outcomes) -> Policy:
 def test_some_dial_is_as_good_as_the_best_model_for_much_less(
     policy: Policy, fresh: Outcomes
 ) -> None:
-    played = policy.play(fresh, seen(fresh), [dial.price for dial in policy.dials])
+    prices = [policy.price(dial) for dial in np.linspace(0, 10, 41)]
+    played = policy.play(fresh, seen(fresh), prices)
     right = fresh.right[:, 0].mean() - 0.03
     good = [one.usd(fresh).mean() for one in played if one.right(fresh).mean() >= right]
     assert min(good) < 0.8 * fresh.usd[:, 0].mean()
@@ -197,7 +198,9 @@ def test_the_commands_bench_train_replay_explain_and_show(
     log, pictures = tmp_path / "train.jsonl", tmp_path / "pictures"
     assert run_command([*line, "--log", str(log), "--pictures", str(pictures)]) == 0
     drawn = {path.name: path.read_text("utf-8") for path in pictures.iterdir()}
-    assert set(drawn) == {"learning-posterior-loss.svg", "learning-values-error.svg"}
+    assert set(drawn) == {
+        f"learning-{name}.svg" for name in ("posterior-loss", "values-error", "tuning-reward")
+    }
     assert drawn["learning-posterior-loss.svg"].count("<polyline") == QUICK.folds * QUICK.each
     assert json.loads(capsys.readouterr().out)["card"]["tasks"] == 300
     assert run_command(["puppeteer", "replay", kept, test, "--dial", "7", "--json"]) == 0

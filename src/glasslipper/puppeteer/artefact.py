@@ -21,11 +21,12 @@ from glasslipper.puppeteer.net import Parameters
 from glasslipper.puppeteer.outcomes import Floats
 from glasslipper.puppeteer.policy import Dial, Policy
 from glasslipper.puppeteer.posterior import Scorer
-from glasslipper.puppeteer.value import Values
+from glasslipper.puppeteer.value import Head, Values
 
 FORMAT = 1
 """The version of the format."""
 
+_HEAD = ("pool", "kept", "mean", "spread")
 _Plain = ("models", "kinds", "unit_usd")
 
 
@@ -44,6 +45,10 @@ def save(policy: Policy, target: Path | IO[bytes], *, card: Mapping[str, object]
         arrays[f"mean|{fold}"], arrays[f"spread|{fold}"] = values.mean, values.spread
         for level, parameters in enumerate(values.levels):
             _put(arrays, f"value|{fold}|{level}", parameters)
+        if values.head is not None:
+            _put(arrays, f"head|{fold}", values.head.layers)
+            for name in _HEAD:
+                arrays[f"of head|{fold}|{name}"] = getattr(values.head, name)
     about = {
         "format": FORMAT,
         "models": policy.scale.models,
@@ -114,6 +119,7 @@ def _policy(about: Mapping[str, object], arrays: Mapping[str, Floats]) -> Policy
             [_get(arrays, f"value|{fold}|{level}") for level in range(levels)],
             arrays[f"mean|{fold}"],
             arrays[f"spread|{fold}"],
+            head=_head(arrays, fold),
         )
         for fold in range(folds)
     ]
@@ -125,6 +131,19 @@ def _policy(about: Mapping[str, object], arrays: Mapping[str, Floats]) -> Policy
         skill=arrays["skill"],
         dials=[Dial(*dial) for dial in cast("list[tuple[float, float, float]]", about["dials"])],
         named=cast("dict[str, float]", about["named"]),
+    )
+
+
+def _head(arrays: Mapping[str, Floats], fold: int) -> Head | None:
+    if f"head|{fold}|W0" not in arrays:
+        return None
+    pool, kept, mean, spread = (arrays[f"of head|{fold}|{name}"] for name in _HEAD)
+    return Head(
+        _get(arrays, f"head|{fold}"),
+        pool.astype(np.int64),
+        kept.astype(np.int64),
+        mean,
+        spread,
     )
 
 

@@ -169,6 +169,11 @@ class Mind:
         self._ensemble = ensemble
         self._still = [[scorer.still(tasks) for scorer in fold] for fold in ensemble.scorers]
 
+    def rows(self, chosen: Ints) -> Mind:
+        """Return the mind of some of the tasks."""
+        folds = None if self.folds is None else self.folds[chosen]
+        return Mind(self._ensemble, self.tasks.rows(chosen), folds)
+
     def believe(self, rows: Ints, called: Bools) -> Belief:
         """Return what to believe of tasks `rows` (B) when `called` (B x M) have answered."""
         slots = np.zeros((len(rows), self.tasks.slots.shape[1]), dtype=np.float32)

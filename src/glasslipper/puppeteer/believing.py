@@ -80,7 +80,14 @@ class Believing:
         def vector(text: str) -> Floats:
             return vectors([text])[0]
 
+        def choice(task: Task) -> Looks:
+            return look((task,), (task.options,), self._vectors)
+
         self._vector = lru_cache(maxsize=_REMEMBERED)(vector)
+        self._choice = lru_cache(maxsize=_REMEMBERED)(choice)
+
+    def _vectors(self, texts: Sequence[str]) -> Floats:
+        return np.stack([self._vector(text) for text in texts])
 
     def card(self) -> Mapping[str, object]:
         """Return its card."""
@@ -163,7 +170,6 @@ class Believing:
         return policy.scale.encode(table, self._look(task, candidates)), said
 
     def _look(self, task: Task, candidates: Sequence[str]) -> Looks:
-        def vectors(texts: Sequence[str]) -> Floats:
-            return np.stack([self._vector(text) for text in texts])
-
-        return look((task,), (candidates,), vectors)
+        if task.options:
+            return self._choice(task)  # no answer changes how its options look
+        return look((task,), (candidates,), self._vectors)

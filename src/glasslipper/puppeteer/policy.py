@@ -1,9 +1,8 @@
 """Ours: a policy that believes, knows what one more call is worth, and stops when it does not pay.
 
 Training, all of it on the training part: an ensemble of posteriors by folds, their calibration,
-values under a price for money, first over all models, then over those that the first values
-call. A *dial* is a price; what each dial gives is measured on held-out folds, and the named dials
-are chosen by that.
+a pool of models, values of calls under a price for money, and their tuning by reward. A *dial* is
+a price; what each dial gives is measured on held-out folds, and the named dials are chosen by that.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from glasslipper.puppeteer.outcomes import Floats, Ints, Outcomes
 from glasslipper.puppeteer.pool import choose
 from glasslipper.puppeteer.posterior import PosteriorPlan
 from glasslipper.puppeteer.replay import Played
+from glasslipper.puppeteer.tuning import Game, TuningPlan, tune
 from glasslipper.puppeteer.value import Induction, ValuePlan, Values
 
 DIALS = 11
@@ -43,6 +43,7 @@ class Plan:
     values: ValuePlan = field(
         default_factory=lambda: ValuePlan(depth=7, epochs=10, states=7500, siblings=3)
     )
+    tuning: TuningPlan = field(default_factory=TuningPlan)
 
     @classmethod
     def for_tasks(cls, count: int, *, reads_slots: bool = True) -> Plan:
@@ -60,6 +61,7 @@ QUICK = Plan(
     pool=4,
     posterior=PosteriorPlan(epochs=12),
     values=ValuePlan(depth=4, states=4000, passes=1, epochs=16),
+    tuning=TuningPlan(tasks=400, updates=40),
 )
 """A plan for trying things out: seconds instead of minutes, and not as good."""
 
@@ -110,6 +112,8 @@ class Policy:
         pool = choose(mind, wanted, plan.pool, seed=seed, tell=tell)
         mind = ensemble.held_out(compact(tasks, pool), folds)
         values = Induction(mind, plan.values, pool=pool, seed=seed + 1).fit(pupils, tell)
+        if plan.tuning.updates:
+            values = _tuned(values, mind, outcomes, pool, folds, plan, seed, tell)
         made = cls(
             scale=scale,
             ensemble=ensemble,
@@ -151,9 +155,8 @@ class Policy:
         return Played(called, speaker(mind.tasks, called, leader, self.skill))
 
     def _measure(self, outcomes: Outcomes, mind: Mind, folds: Ints, plan: ValuePlan) -> list[Dial]:
-        prices = np.geomspace(plan.most_price, plan.least_price, DIALS)
         dials: list[Dial] = []
-        for price in map(float, list(prices)):
+        for price in _prices(plan):
             played = self.episodes(mind, price, folds)
             accuracy = float(played.right(outcomes).mean())
             dials.append(Dial(price, accuracy, float(played.usd(outcomes).mean())))
@@ -264,6 +267,44 @@ def speaker(tasks: Encoded, called: NDArray[np.bool_], leader: Ints, skill: Floa
     """Return the most skilled of the called models that named the leading answer, or -1."""
     agrees = called & (tasks.said == leader[:, None]) & (tasks.said > 0)
     return np.where(agrees.any(1), np.where(agrees, skill, -1).argmax(1), -1)
+
+
+def _prices(plan: ValuePlan) -> list[float]:
+    return [float(price) for price in np.geomspace(plan.most_price, plan.least_price, DIALS)]
+
+
+def _tuned(
+    values: Sequence[Values],
+    mind: Mind,
+    outcomes: Outcomes,
+    pool: Sequence[int],
+    folds: Ints,
+    plan: Plan,
+    seed: int,
+    tell: Tell,
+) -> list[Values]:
+    """Tune each set of values on a sample of the tasks that it may learn from."""
+    count = min(plan.tuning.tasks, len(outcomes))
+    some = np.sort(np.random.default_rng((seed, 40)).permutation(len(outcomes))[:count])
+    skill = outcomes.right.mean(0).astype(np.float32)
+    cost = outcomes.usd[some] / outcomes.usd[:, int(skill.argmax())].mean()
+    game = Game(mind.rows(some), pool, outcomes.right[some], skill)
+    todo = len(values) * plan.tuning.updates
+    return [
+        tune(
+            game,
+            cost,
+            own,
+            np.flatnonzero(folds[some] != fold),
+            plan.tuning,
+            prices=_prices(plan.values),
+            seed=seed * 100 + fold,
+            tell=tell,
+            done=fold * plan.tuning.updates,
+            todo=todo,
+        )
+        for fold, own in enumerate(values)
+    ]
 
 
 def _named(dials: Sequence[Dial], best_accuracy: float, best_usd: float) -> dict[str, float]:

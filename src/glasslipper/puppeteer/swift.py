@@ -15,7 +15,7 @@ from glasslipper.puppeteer.belief import LOG_ODDS, Ensemble, state_looks
 from glasslipper.puppeteer.encode import Encoded
 from glasslipper.puppeteer.net import depth, softmax
 from glasslipper.puppeteer.outcomes import Bools, Floats, Ints
-from glasslipper.puppeteer.value import Values, priced
+from glasslipper.puppeteer.value import WARMTH, Values, priced
 
 _ROW = np.zeros(1, np.int64)
 
@@ -44,7 +44,7 @@ class Stack:
     """The networks of a policy."""
 
     def __init__(self, ensemble: Ensemble, values: Sequence[Values]) -> None:
-        """Stack them; later changes of theirs are not seen."""
+        """Stack them; later changes of theirs are not seen. Heads read the same columns."""
         scorers = [scorer for fold in ensemble.scorers for scorer in fold]
         own = [scorer.parameters for scorer in scorers]
         self.reads_slots = scorers[0].reads_slots
@@ -62,6 +62,9 @@ class Stack:
         self.levels = [
             Layers([one.levels[level] for one in values]) for level in range(len(values[0].levels))
         ]
+        heads = [one.head for one in values if one.head is not None]
+        self.head = heads[0] if heads else None
+        self.heads = Layers([one.layers for one in heads]) if heads else None
         self.mean = np.stack([one.mean for one in values])[:, None]
         self.spread = np.stack([one.spread for one in values])[:, None]
 
@@ -150,4 +153,9 @@ class Task:
         cost = np.broadcast_to(priced(np.array([price], np.float32)), (len(stack.mean), 1, 2))
         inputs = np.concatenate([(looks - stack.mean) / stack.spread, cost], 2, dtype=np.float32)
         gains = stack.levels[level].forward(inputs)[:, 0].mean(0)
-        return (gains - np.float32(price) * self.task.usd[0]).astype(np.float32)
+        net = gains - np.float32(price) * self.task.usd[0]
+        if stack.head is not None and stack.heads is not None:
+            told = np.concatenate([stack.head.inputs(looks), cost[0]], axis=1, dtype=np.float32)
+            added = stack.heads.forward(told)[:, 0].mean(0)
+            net[stack.head.pool] += WARMTH * (added[:-1] - added[-1])
+        return net.astype(np.float32)

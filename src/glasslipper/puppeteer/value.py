@@ -38,14 +38,53 @@ class ValuePlan:
     most_price: float = 1.5
 
 
-class Values:
-    """Gain networks, one for each number of calls made so far."""
+WARMTH = 0.02
+"""How far worths lie apart, in P(right), for a tuned policy to be about sure of a choice."""
 
-    def __init__(self, levels: Sequence[Parameters], mean: Floats, spread: Floats) -> None:
+
+@dataclass(frozen=True)
+class Head:
+    """What tuning (`tuning`) adds to the worth of asking each model of a pool, in a state.
+
+    Reads the columns `kept` of a state's looks, scaled, and the price; its last output is for
+    stopping.
+    """
+
+    layers: Parameters
+    pool: Ints
+    kept: Ints
+    mean: Floats
+    spread: Floats
+
+    def inputs(self, looks: Floats) -> Floats:
+        """Return what it reads of states, all but the price (... x F)."""
+        return np.clip((looks[..., self.kept] - self.mean) / self.spread, -4, 4)
+
+    def shift(self, looks: Floats, prices: Floats, models: int) -> Floats:
+        """Return what is added to the worth of each model (B x M), in P(right)."""
+        inputs = np.concatenate([self.inputs(looks), priced(prices)], axis=1, dtype=np.float32)
+        told = forward(self.layers, inputs)[-1]
+        out = np.zeros((len(looks), models), np.float32)
+        out[:, self.pool] = WARMTH * (told[:, :-1] - told[:, -1:])
+        return out
+
+
+class Values:
+    """Gain networks, one for each number of calls made so far, and what tuning adds to them."""
+
+    def __init__(
+        self,
+        levels: Sequence[Parameters],
+        mean: Floats,
+        spread: Floats,
+        *,
+        head: Head | None = None,
+    ) -> None:
         """Wrap trained parameters and the scale of their inputs."""
         self.levels = list(levels)
         self.mean = mean
         self.spread = spread
+        self.head = head
 
     def gains(self, level: int, looks: Floats, prices: Floats) -> Floats:
         """Return the predicted gain (B x M) of asking each model, its cost not yet charged."""
@@ -63,6 +102,8 @@ class Values:
         if level >= len(self.levels):
             return np.full(called.shape, -np.inf, dtype=np.float32)
         net = self.gains(level, looks, prices) - prices[:, None] * usd
+        if self.head is not None:
+            net += self.head.shift(looks, prices, called.shape[1])
         return np.where(called, -np.inf, net).astype(np.float32)
 
 
