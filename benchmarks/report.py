@@ -185,18 +185,33 @@ def build(home: Path) -> tuple[Json, Json, bytes]:
 
 
 def watched_peak_bytes(child: subprocess.Popen[bytes]) -> int:
-    """Return the most memory that a process held, until it ends."""
-    peak = 0
-    status = Path(f"/proc/{child.pid}/status")
+    """Return the most memory that a process and its children held, each at its own peak."""
+    peaks: dict[int, int] = {}
     while child.poll() is None:
-        try:
-            lines = status.read_text(encoding="ascii").splitlines()
-        except OSError:
-            break
-        peak = max([peak, *(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))])
+        for pid in [child.pid, *children_of(child.pid)]:
+            peaks[pid] = max(peaks.get(pid, 0), peak_kib(pid))
         time.sleep(0.02)
     child.wait()
-    return peak * 1024
+    return sum(peaks.values()) * 1024
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [
+            int(one)
+            for path in Path(f"/proc/{pid}/task").glob("*/children")
+            for one in path.read_text(encoding="ascii").split()
+        ]
+    except OSError:
+        return []
+
+
+def peak_kib(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return max([0, *(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))])
 
 
 def children_cpu_s() -> float:

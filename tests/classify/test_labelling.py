@@ -105,7 +105,23 @@ def test_words_are_kept_only_where_the_user_says_so(
     with serving(classify="true", keep_prompts="1") as served:
         served.add_model("fake/one", upstream.url, upstream_model="fake")
         generation = ask(served, "fake/one")
-        assert eventually(lambda: facts(served, generation).get("prompt")).body == {"text": ASK}
+        kept = eventually(lambda: facts(served, generation).get("prompt")).body
+        assert kept["text"] == ASK
+        assert kept["messages"] == [{"role": "user", "content": ASK}]
+
+
+def test_of_a_prompt_that_could_not_be_asked_again_only_the_words_are_kept(
+    serving: Callable[..., Served], upstream: FakeUpstream
+) -> None:
+    tool = {"type": "function", "function": {"name": "ferries", "parameters": {}}}
+    with serving(classify="true", keep_prompts="1") as served:
+        served.add_model("fake/one", upstream.url, upstream_model="fake")
+        turns = [{"role": "user", "content": ASK}]
+        body = {"model": "fake/one", "messages": turns, "tools": [tool]}
+        status, answer = served.call("POST", "/api/v1/chat/completions", body, key=served.key)
+        assert status == 200, answer
+        kept = eventually(lambda: facts(served, answer["id"]).get("prompt")).body
+        assert kept == {"text": ASK}
 
 
 def test_a_real_model_judges_a_sample_on_the_key_that_pays(

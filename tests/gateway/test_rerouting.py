@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -152,6 +153,20 @@ def test_a_rule_is_kept_over_a_restart(
         let(served, workload(served, record))
     with served:
         assert ask(served, key=key)[0]["model"] == CHEAP
+
+
+def test_every_worker_knows_of_a_new_rule_within_seconds(
+    tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream
+) -> None:
+    environ = {"GLASSLIPPER_MODELS": str(tmp_path_factory.mktemp("models"))}
+    with Served(tmp_path_factory.mktemp("many"), "--workers", "2", environ=environ) as served:
+        served.add_model(DEAR, upstream.url, upstream_model="fake")
+        served.add_model(CHEAP, upstream.url, upstream_model="fake-small")
+        record, _ = ask(served)
+        let(served, workload(served, record))
+        deadline = time.monotonic() + 30
+        while {ask(served)[0]["model"] for _ in range(12)} != {CHEAP}:
+            assert time.monotonic() < deadline, "a worker does not know the rule"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from studies import Studied, findings, study
 
+from glasslipper.classify.taxonomy import TAGS, TOPICS
 from glasslipper.cli.report_demo import generate
 from glasslipper.testing import year as year_room
+from glasslipper.testing.year import world
 
 
 def holds(finding: Any, truth: float) -> bool:
@@ -83,6 +85,11 @@ def test_the_same_seed_makes_the_same_ledger(tmp_path: Path) -> None:
     assert one == other
     bills = [(tmp_path / name / "invoice.csv").read_bytes() for name in ("one", "other")]
     assert bills[0] == bills[1]
+
+
+def test_the_generated_tags_are_those_that_classifiers_give() -> None:
+    assert set(world.TAGS) == set(TOPICS)
+    assert set(world.TAG_NAMES) <= set(TAGS)
 
 
 def test_the_generator_knows_neither_the_ledger_nor_the_report() -> None:

@@ -31,6 +31,12 @@ NAMES = (
     "compared",
 )
 WITH_FACTS = {"judged", "clocks", "gold", "compared"}
+ABOUT = (
+    "id, day, week, key_id, workload, model_used, task, tag, created_ms, duration_ms,"
+    " billed_nanousd, prompt_tokens, completion_tokens"
+)
+"""What tallies of facts need of the generations that the facts are about."""
+
 
 _SQL = resources.files("glasslipper.report") / "sql" / "tallies"
 
@@ -98,16 +104,19 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
         f"'{segment.manifest.span.last_id}'"
     )
     lake.run(
-        f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"  # noqa: S608
+        f"CREATE OR REPLACE TEMP TABLE one_facts AS SELECT * FROM late_facts WHERE {near};"  # noqa: S608
+        f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"
+        f"CREATE OR REPLACE TEMP TABLE one_about AS SELECT {ABOUT} FROM one_generations"
+        " WHERE id IN (SELECT generation_id FROM one_facts);"
         f"CREATE OR REPLACE TEMP VIEW one_attempts AS {views.attempts(source, beside)};"
-        f"CREATE OR REPLACE TEMP VIEW one_feedback AS SELECT * FROM feedback WHERE {near};"
-        f"CREATE OR REPLACE TEMP VIEW one_topics AS SELECT * FROM topics WHERE {near};"
-        f"CREATE OR REPLACE TEMP VIEW one_comparisons AS SELECT * FROM comparisons WHERE {near}"
+        f"CREATE OR REPLACE TEMP VIEW one_feedback AS {views.feedback('one_facts')};"
+        f"CREATE OR REPLACE TEMP VIEW one_topics AS {views.topics('one_facts')};"
+        f"CREATE OR REPLACE TEMP VIEW one_comparisons AS {views.comparisons('one_facts')}"
     )
     for name in wanted:
         query = sql(
             name,
-            generations="one_generations",
+            generations="one_about" if name in WITH_FACTS else "one_generations",
             attempts="one_attempts",
             feedback="one_feedback",
             topics="one_topics",

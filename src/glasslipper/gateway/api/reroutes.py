@@ -12,7 +12,7 @@ from glasslipper.gateway.http import Http
 from glasslipper.gateway.reading import read_body
 from glasslipper.gateway.routing import split_variant
 from glasslipper.kernel.clock import iso
-from glasslipper.kernel.errors import InvalidRequest, NotFound
+from glasslipper.kernel.errors import InvalidRequest, ModelUnknown, NotFound
 from glasslipper.kernel.ids import new_id
 from glasslipper.ledger.reroutes import Reroute, parts_of
 from glasslipper.ledger.write import reroutes as kept
@@ -60,7 +60,7 @@ async def create(house: House, http: Http) -> None:
     """Answer `POST /admin/routes`: let another model answer workloads, all of them or none."""
     house.gatekeeper.admit_manager(http.header(b"authorization"))
     wish = parse(await read_body(house, http), _wishes)
-    house.offer.find(wish.to)
+    await _check_offered(house, wish.to)
     asked = split_variant(wish.asked or "")[0]
     if asked == wish.to:
         raise InvalidRequest(f"{asked} answers them already.", param="$.to")
@@ -82,6 +82,16 @@ async def delete(house: House, http: Http, rule_id: str) -> None:
         )
     await house.suppliers.refresh()
     await http.reply(200, _encode(Deleted(deleted=True, id=rule_id)))
+
+
+async def _check_offered(house: House, model: str) -> None:
+    """Make sure that a model is offered, here or since a moment by another process."""
+    try:
+        house.offer.find(model)
+    except ModelUnknown:
+        if not await house.suppliers.catch_up():
+            raise
+        house.offer.find(model)
 
 
 def _rule(workload: str, asked: str, to: str, now_ms: int) -> Reroute:

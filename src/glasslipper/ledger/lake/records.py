@@ -4,39 +4,10 @@ from __future__ import annotations
 
 from glasslipper.kernel.money import USAGE_CLASSES
 from glasslipper.ledger.lake.columns import DERIVED_ATTEMPT_ID
+from glasslipper.ledger.tables import ATTEMPT, SCALARS
 
-_SAME = (
-    "id",
-    "created_ms",
-    "key_id",
-    "model",
-    "dialect",
-    "status",
-    "model_served",
-    "endpoint",
-    "provider",
-    "streamed",
-    "finish_reason",
-    "native_finish_reason",
-    "error",
-    "first_token_ms",
-    "duration_ms",
-    "estimated",
-    "held_nanousd",
-    "billed_nanousd",
-    "price_id",
-    "upstream_id",
-    "session_id",
-    "user",
-    "app",
-    "referer",
-    "user_agent",
-    "is_byok",
-    "system_print",
-    "turns",
-    "tools_offered",
-    "tools_called",
-)
+_SAME = tuple(name for name in SCALARS if name != "charged_nanousd")
+"""Fields of a record that are stored as they are."""
 
 _USAGE = ", ".join(
     [
@@ -53,11 +24,7 @@ _INSIDE = f"""{{
     http_status: g.a1_http_status, error: g.error, upstream_id: g.upstream_id,
     billed_nanousd: g.billed_nanousd}}"""
 
-_BESIDE = """{
-    id: id, endpoint: endpoint, provider: provider, model: model, started_ms: started_ms,
-    status: status, duration_ms: duration_ms, first_token_ms: first_token_ms,
-    http_status: http_status, error: error, upstream_id: upstream_id,
-    billed_nanousd: billed_nanousd}"""
+_BESIDE = "{" + ", ".join(f"{name}: {name}" for name in ATTEMPT) + "}"
 
 
 def generations(stored: str, attempts: str, candidates: str) -> str:

@@ -8,7 +8,8 @@ again where there are enough of them, else by rewards.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -70,22 +71,23 @@ class _Test(Struct, frozen=True, kw_only=True):
 def overpaying(study: Study) -> Result | Missing:
     """Find workloads on dear models for which a cheaper one is shown to suffice."""
     groups = _groups(study)
+    offers = cheapest(study.offers)
+    more = _to_learn_more(groups, offers, study.models)
     if not any(group.strata or group.pairs for group in groups):
         return Missing(
             what="No answer was rewarded and no prompt asked again: nothing shows what suffices.",
             how=(
                 "Send `POST /generation/feedback` with a reward between 0 and 1, or let a cheaper "
-                "model answer stored prompts: `glasslipper report ask-again`."
+                f"model answer stored prompts. {more or 'See `glasslipper report ask-again`.'}"
             ),
         )
-    offers = cheapest(study.offers)
     tests = [test for group in groups if (test := _best_known(study, group, offers)) is not None]
     if not tests:
         return Missing(
             what=f"No cheaper model has {FEWEST} rewards or prompts on workloads of a dear one.",
             how=(
                 "Let a small share of these workloads go to a cheaper model and collect rewards, "
-                "or ask it stored prompts: `glasslipper report ask-again`."
+                f"or ask it stored prompts. {more or 'See `glasslipper report ask-again`.'}"
             ),
         )
     stands = estimates.discoveries([test.verdict.p_value for test in tests])
@@ -108,7 +110,7 @@ def overpaying(study: Study) -> Result | Missing:
         table=_table(tests, found),
         findings=_findings(tests, found),
         command=route_command(found[0]) if found else "",
-        notes=_notes(found, groups, offers, study),
+        notes=_notes(found, more),
     )
 
 
@@ -252,31 +254,37 @@ def _findings(tests: Sequence[_Test], found: Sequence[_Test]) -> dict[str, Findi
     return findings
 
 
-def _notes(
-    found: Sequence[_Test],
-    groups: Sequence[_Group],
-    offers: Mapping[str, Offer],
-    study: Study,
-) -> tuple[str, ...]:
-    notes = [f"The dashed line is the margin: {words.percent(MARGIN)} worse still suffices."]
-    if found:
-        first = found[0]
-        notes.append(
-            f"The command concerns {words.plural(len(first.group.workloads), 'workload')}; where"
-            f" {words.short(first.other)} cannot answer, {words.short(first.group.main)} does, and"
-            " `glasslipper route remove` undoes it."
-        )
-    known = {test.group.main for test in found}
-    asked = [group for group in groups if group.main not in known and group.spent]
-    if not found and asked:
-        dear = max(asked, key=lambda group: (group.spent, group.main, group.about))
-        used = [model for model in study.models if model in offers]
-        cheap = [model for model in used if _is_cheaper(dear, offers[model])]
-        if cheap:
-            volume = max(cheap, key=lambda model: (offers[model].input, model))
-            told = ["glasslipper", "report", "ask-again", "--workload", dear.workloads[0]]
-            notes.append(f"To learn more: `{shlex.join([*told, '--to', volume])}`.")
-    return tuple(notes)
+def _notes(found: Sequence[_Test], more: str) -> tuple[str, ...]:
+    margin = f"The dashed line is the margin: {words.percent(MARGIN)} worse still suffices."
+    if not found:
+        return (margin, more) if more else (margin,)
+    first = found[0]
+    return (
+        margin,
+        f"The command concerns {words.plural(len(first.group.workloads), 'workload')}; where"
+        f" {words.short(first.other)} cannot answer, {words.short(first.group.main)} does, and"
+        " `glasslipper route remove` undoes it.",
+        *(f"Likewise {_in_words(test)}: `{route_command(test)}`." for test in found[1:]),
+    )
+
+
+def _to_learn_more(
+    groups: Sequence[_Group], offers: Mapping[str, Offer], models: Iterable[str]
+) -> str:
+    """Return what to type to learn whether a cheaper model suffices where most is spent."""
+    dear = max(groups, key=lambda group: (group.spent, group.main, group.about), default=None)
+    if dear is None or not dear.spent:
+        return ""
+    cheap = [m for m in models if m in offers and m != dear.main and _is_cheaper(dear, offers[m])]
+    if not cheap:
+        return ""
+    best = max(cheap, key=lambda model: (offers[model].input, model))
+    spent = Counter[str]()
+    for row in dear.weeks:
+        spent[row["workload"]] += row["c"]
+    dearest = max(sorted(spent), key=lambda name: spent[name])
+    told = ["glasslipper", "report", "ask-again", "--workload", dearest, "--to", best]
+    return f"To learn more: `{shlex.join(told)}`."
 
 
 def _table(tests: Sequence[_Test], found: Sequence[_Test]) -> Table:
@@ -332,8 +340,9 @@ SECTION = Section(
         "Workloads by what they mostly ask and mostly pay for. Rewards are compared within "
         "workloads (Mantel-Haenszel weights), answers to prompts asked again prompt by prompt. "
         f"Suffices: less than {words.percent(MARGIN)} of answers behind (score test of "
-        "non-inferiority, Benjamini-Hochberg at 5 %). The saving's interval is from resampled "
-        "workloads, or weeks where they are few; caches are not assumed."
+        "non-inferiority, Benjamini-Hochberg at 5 %). Saved: what the same tokens cost less at the "
+        "cheaper model's prices, without caches; the interval is from resampled workloads, or "
+        "weeks where they are few."
     ),
     study=overpaying,
 )

@@ -153,6 +153,11 @@ def programming_authors(study: Study) -> Result | Missing:
     )
 
 
+def _tag(tag: str | None) -> str:
+    """Return a tag without its group, as people read it."""
+    return words.title((tag or "untagged").rpartition(".")[2])
+
+
 def _subtags(study: Study, first: int, last: int) -> Result | Missing:
     rows = study.ask("subtags")
     sums: dict[str, float] = {}
@@ -173,7 +178,7 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
     for task in chosen:
         inside = [row for row in rows if row["task"] == task]
         shares = [float(row["t"]) / sums[task] for row in inside]
-        names = [words.title(row["tag"] or "untagged") for row in inside]
+        names = [_tag(row["tag"]) for row in inside]
         charts.append(
             (
                 words.title(task),
@@ -190,7 +195,7 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
     _, task, tag = largest
     known = Judged(study).share(Members(task=task, tag=tag), Members(task=task))
     return Result(
-        claim=f"Inside {task}, {words.title(tag or 'untagged').lower()} leads with {known.text()}",
+        claim=f"Inside {task}, {_tag(tag).lower()} leads with {known.text()}",
         chart=panels.grid(charts, columns=2),
         table=Table(headings=("Task", "Tag", "Tokens#", "Share%"), rows=table),
         findings=findings | _corrected({f"{task}/{tag}": known}),

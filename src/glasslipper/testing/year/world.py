@@ -2,7 +2,8 @@
 
 Drawn once from the seed, before any row. A workload's requests go to its *main* model, to a
 *pool* (an open model or a closed one, where the drift is), or to models that it has taken up
-beside, each with a life of its own month by month (where cohorts are). Knows no requests.
+beside, each with a life of its own month by month (where cohorts are). Topics and tags are those
+of `classify`. Knows no requests.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
+from glasslipper.classify.taxonomy import TOPICS
 from glasslipper.testing.year.models import MODELS, named
 from glasslipper.testing.year.truth import Planted
 
@@ -33,41 +35,34 @@ AHEAD = 28
 SIDE, POOL = 0.15, 0.25
 """Shares of requests that go to models taken up beside, and to the pool."""
 
-TASKS = (
-    "programming",
-    "roleplay",
-    "technology",
-    "science",
-    "translation",
-    "health",
-    "finance",
-    "legal",
-    "academia",
-    "marketing",
-    "seo",
-    "trivia",
-    "math",
-    "other",
-)
+TASKS: tuple[str, ...] = TOPICS
 _TASK_WEIGHTS = np.array([5, 16, 12, 6, 8, 5, 5, 4, 4, 6, 3, 5, 4, 8], float)
 _LATE_WEIGHTS = np.array([60, 4, 10, 3, 5, 2, 3, 2, 2, 3, 1, 1, 2, 2], float)
 
 TAGS: dict[str, tuple[str, ...]] = {
-    "programming": ("general_impl", "debugging", "repo_scan", "frontend_ui", "sql_database"),
-    "roleplay": ("roleplay_fiction", "conversational_reply"),
-    "technology": ("devops", "workflow_execution", "qa_knowledge"),
-    "science": ("research_report", "qa_knowledge"),
-    "translation": ("translation",),
-    "health": ("qa_knowledge", "summarization"),
-    "finance": ("finance_trading", "extraction"),
-    "legal": ("summarization", "extraction"),
-    "academia": ("research_report", "content_writing"),
-    "marketing": ("content_writing", "image_prompting"),
-    "seo": ("content_writing",),
-    "trivia": ("qa_knowledge",),
-    "math": ("math",),
-    "other": ("conversational_reply", "classification_tagging"),
+    "programming": (
+        "code.general_impl",
+        "code.debugging",
+        "code.repo_scan",
+        "code.frontend_ui",
+        "code.sql_database",
+    ),
+    "roleplay": ("general.roleplay_fiction", "general.conversational_reply"),
+    "technology": ("general.devops", "agent.workflow_execution", "general.qa_knowledge"),
+    "science": ("general.research_report", "general.qa_knowledge"),
+    "translation": ("general.translation",),
+    "health": ("general.qa_knowledge", "general.summarization"),
+    "finance": ("general.finance_trading", "data.extraction"),
+    "legal": ("general.summarization", "data.extraction"),
+    "academia": ("general.research_report", "general.content_writing"),
+    "marketing": ("general.content_writing", "general.image_prompting"),
+    "seo": ("general.content_writing",),
+    "trivia": ("general.qa_knowledge",),
+    "math": ("general.math",),
+    "other": ("general.conversational_reply", "general.classification_tagging"),
 }
+"""Finer tags, as classifiers give them."""
+
 TAG_NAMES = tuple(sorted({tag for tags in TAGS.values() for tag in tags}))
 
 COUNTRIES = ("US", "DE", "GB", "SG", "IN", "JP", "BR", "FR", "AU", "ZA")
