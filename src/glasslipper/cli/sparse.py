@@ -148,6 +148,7 @@ def open_engine(
     budget: int | None = None,
     threshold: float | None = None,
     block: int = 0,
+    candidates: int = 0,
     on_end: Callable[[Told], None] = lambda told: None,
 ) -> SparseEngine:
     """Open the model with its adapter as an engine."""
@@ -164,6 +165,7 @@ def open_engine(
             is_sparse=is_sparse,
             threshold=THRESHOLD if threshold is None else threshold,
             block=block,
+            candidates=candidates,
             on_end=on_end,
         )
 
