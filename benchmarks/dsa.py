@@ -56,11 +56,10 @@ CHUNK = 16384
 
 
 class Ask(NamedTuple):
-    """What one step asks for."""
+    """What one step asks for, as a model's layer and its indexer give it."""
 
-    q_HD: Tensor
-    index_q_JI: Tensor
-    weight_J: Tensor
+    q_HD: Tensor  # bfloat16
+    sought: IndexQuery
 
 
 class Text:
@@ -115,17 +114,18 @@ class Text:
         q = torch.einsum("gri,gdi->grd", heads.view(GROUPS, -1, INDEX_WIDTH), self.into)
         index = wish + 0.05 * self._normal(INDEX_HEADS, INDEX_WIDTH)
         weight = torch.full((INDEX_HEADS,), SHARPNESS / INDEX_HEADS)
-        return Ask(q.reshape(HEADS, WIDTH) * SHARPNESS * WIDTH**0.5, index, weight)
+        wanted = q.reshape(HEADS, WIDTH) * SHARPNESS * WIDTH**0.5
+        return Ask(wanted.bfloat16(), IndexQuery(index[None], weight[None]))
 
     def two_products(self, ask: Ask) -> Tensor:
         """Attend densely by two matrix products."""
-        q = (ask.q_HD * WIDTH**-0.5).bfloat16().view(GROUPS, -1, WIDTH)
+        q = (ask.q_HD * WIDTH**-0.5).view(GROUPS, -1, WIDTH)
         return torch.softmax(q @ self.k_GSD.transpose(1, 2), -1) @ self.v_GSD
 
     def sdpa(self, ask: Ask) -> Tensor:
         """Attend densely as torch offers it."""
         return torch.nn.functional.scaled_dot_product_attention(
-            ask.q_HD.bfloat16()[None, :, None], self.k_GSD[None], self.v_GSD[None], enable_gqa=True
+            ask.q_HD[None, :, None], self.k_GSD[None], self.v_GSD[None], enable_gqa=True
         )
 
     def native_dense(self, ask: Ask) -> object:
@@ -133,7 +133,7 @@ class Text:
         query = native.Query(
             np.zeros((INDEX_HEADS, INDEX_WIDTH), np.int8),
             np.zeros(INDEX_HEADS, np.float32),
-            ask.q_HD.numpy(),
+            ask.q_HD.float().numpy(),
         )
         layer, pages = decode.arrays(self.store, 0), self.table.numpy()
         return native.dense(
@@ -152,7 +152,7 @@ class Text:
             0,
             self.table,
             self.length,
-            IndexQuery(ask.index_q_JI[None], ask.weight_J[None]),
+            ask.sought,
             ask.q_HD,
             k=BUDGET,
             candidates=candidates,
@@ -191,7 +191,7 @@ def least(
 def masses(text: Text, queries: int) -> dict[str, float]:
     """Return the shares of the dense attention that chosen keys hold."""
     asks = [text.ask() for _ in range(queries)]
-    q = torch.stack([ask.q_HD * WIDTH**-0.5 for ask in asks])
+    q = torch.stack([ask.q_HD.float() * WIDTH**-0.5 for ask in asks])
     q_GND = q.view(queries, GROUPS, -1, WIDTH).transpose(0, 1).flatten(1, 2)
     logits = torch.cat(
         [q_GND @ part.float().transpose(1, 2) for part in text.k_GSD.split(CHUNK, 1)], -1
@@ -210,7 +210,7 @@ def masses(text: Text, queries: int) -> dict[str, float]:
 def check(text: Text) -> None:
     """Refuse to time what is wrong: the sets must be the plain path's, and the outcome too."""
     ask = text.ask()
-    queries = codes.encode_queries(ask.index_q_JI[None], ask.weight_J[None])
+    queries = codes.encode_queries(*ask.sought)
     keys, at = text.store.keys(0, text.table, text.length), torch.tensor([text.length - 1])
     runs = text.store.runs(0, text.table, text.length)
     for candidates, theirs in (

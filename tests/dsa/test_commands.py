@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -156,6 +158,37 @@ def test_an_answer_that_misses_too_much_goes_on_densely_and_says_so(
     _, strict, counted = asked("--budget", "4", "--threshold", "0.001")
     assert strict["dense_fallbacks"] == counted["dense_fallbacks"] == 1
     assert strict["attention_looks"] < patient["attention_looks"]
+
+
+def test_an_eval_that_was_stopped_goes_on_where_it_was(
+    fitted: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("Some words to read, and some more. " * 80, encoding="utf-8")
+    words = ["dsa", "eval", "--model", str(fitted), "--test", str(text), "--length", "400"]
+    words += ["--budget", "64", "--threads", "1", "--dtype", "float32"]
+    begun = subprocess.Popen(
+        [GLASSLIPPER, *words], env=environ, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    assert begun.stderr is not None
+    for line in begun.stderr:
+        if "perplexity" in line:
+            begun.send_signal(signal.SIGINT)
+            break
+    assert "Traceback" not in begun.communicate(timeout=60)[1]
+    (unfinished,) = (fitted / "dsa").glob("judging-*")
+    known = {path.name: path.stat().st_mtime_ns for path in unfinished.glob("likelihood*")}
+    assert known
+    again = subprocess.Popen([GLASSLIPPER, *words, "--json"], env=environ, stdout=subprocess.PIPE)
+    while len(list(unfinished.glob("likelihood*"))) == len(known):
+        assert again.poll() is None
+        time.sleep(0.02)
+    for name, written_ns in known.items():
+        assert (unfinished / name).stat().st_mtime_ns == written_ns, "measured twice"
+    told = json.loads(again.communicate(timeout=300)[0])
+    assert told["perplexity"]["text.txt"]["later_half"]["dense"] == 1
+    assert Path(told["page"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert not unfinished.exists()
 
 
 def test_a_long_text_is_answered_both_ways_and_the_work_is_drawn(

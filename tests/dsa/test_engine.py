@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from glasslipper.dsa import codes, looks, select, warmup
 from glasslipper.dsa import engine as engine_room
-from glasslipper.dsa import warmup
 from glasslipper.dsa.adapter import Adapter, LayerPlan
 from glasslipper.dsa.cache import Layout, Store
 from glasslipper.dsa.engine import SparseEngine
@@ -97,6 +97,37 @@ def test_chunks_of_a_prompt_change_nothing(tiny: Any, monkeypatch: pytest.Monkey
     whole, _ = said(engine, words, reuse_prompt=False)
     monkeypatch.setattr(engine_room, "CHUNK", 7)
     assert said(engine, words, reuse_prompt=False)[0] == whole
+
+
+def test_a_prompt_read_by_blocks_is_the_same_in_any_chunks_and_is_dense_where_all_is_chosen(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, host = tiny
+    words = "north and south " * 40
+    plan = (LayerPlan("full", 40, 0), LayerPlan("shared", 40, 0), *full(40)[2:])
+    engine = SparseEngine(opened, host, adapter_for(opened, host, plan), threshold=1.1, block=32)
+    whole, _ = said(engine, words, reuse_prompt=False)
+    monkeypatch.setattr(engine_room, "CHUNK", 96)
+    assert said(engine, words, reuse_prompt=False)[0] == whole
+    all_of_it = adapter_for(opened, host, full(512))
+    text, _ = said(SparseEngine(opened, host, all_of_it, block=32), words)
+    assert text == said(SparseEngine(opened, host, all_of_it, is_sparse=False), words)[0]
+
+
+def test_what_a_block_chooses_is_judged_as_it_is_served() -> None:
+    draw = torch.Generator().manual_seed(0)
+    queries = codes.encode_queries(
+        torch.randn(100, 2, 32, generator=draw), torch.rand(100, 2, generator=draw)
+    )
+    keys = codes.encode_keys(torch.randn(100, 32, generator=draw))
+    at = torch.arange(100)
+    chosen = select.block_top_k(queries, keys, 50, at, block=32).index_TK
+    seen = at[None] <= at[:, None]
+    mask = looks.block_mask(codes.score(queries, keys), seen, 50, 32)
+    for row in range(100):
+        block = chosen[row // 32]
+        mine = block[(block >= 0) & (block <= row)]
+        assert mask[row].nonzero()[:, 0].tolist() == mine.tolist()
 
 
 def test_attention_goes_on_densely_when_too_much_may_be_missed(tiny: Any) -> None:

@@ -107,13 +107,13 @@ def test_a_stage_that_was_stopped_goes_on_and_finds_the_same(
     started: tuple[Any, Any, Adapter, list[Tensor]], tmp_path: Path
 ) -> None:
     _, host, adapter, cut = started
-    stage = Stage(steps=20, rank=2, rate=1e-3, rows=16)
+    stage = Stage(steps=12, rank=2, rate=1e-3, rows=16)
 
     class Stopped(Exception):
         pass
 
     def stop(done: int, total: int) -> None:
-        if done == 13:
+        if done == 11:
             raise Stopped
 
     def train(folder: str, **more: Any) -> Adapter:

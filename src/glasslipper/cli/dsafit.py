@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -170,7 +171,10 @@ def evaluate(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Judge an adapter on texts that it has not learned from; writes a page with pictures."""
+    """Judge an adapter on texts that it has not learned from; writes a page with pictures.
+
+    Stop it whenever you like: the same command goes on where it was.
+    """
     from glasslipper.cli import sparse
 
     with sparse.our_words(), sparse.progress(quiet=quiet) as tell:
@@ -208,7 +212,9 @@ def _report(
     block: int = 0,
 ) -> dict[str, Any]:
     from glasslipper.dsa import evaluate, page
+    from glasslipper.dsa.memo import Memo
 
+    unfinished = folder / f"judging-{_print_of(folder, judged)}"
     length = len(next(iter(judged.values()))[0])
     report = evaluate.evaluate(
         loaded.host,
@@ -218,12 +224,24 @@ def _report(
         needle_lengths=(length // 2, length),
         block=block,
         tokenizer=loaded.opened.tokenizer,
+        memo=Memo(unfinished),
         on_progress=tell,
     )
+    shutil.rmtree(unfinished, ignore_errors=True)
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
     shown = folder / "report.html"
     shown.write_text(page.render(report), encoding="utf-8")
     return {"page": str(shown), **report}
+
+
+def _print_of(folder: Path, judged: Mapping[str, Sequence[Any]]) -> str:
+    """Return what tells this adapter on these texts from others."""
+    from glasslipper.dsa.adapter import FILE
+
+    digest = hashlib.sha256((folder / FILE).read_bytes())
+    for name, some in judged.items():
+        digest.update(repr([name, *(tokens_S.tolist() for tokens_S in some)]).encode())
+    return digest.hexdigest()[:12]
 
 
 def _tell(told: dict[str, Any], *, as_json: bool) -> None:

@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     default=0,
     help="So many neighbouring tokens of a prompt share one choice: quicker.  [0]",
 )
+@click.option(
+    "--candidates",
+    type=click.IntRange(0, 64),
+    default=0,
+    help="From 32,768 tokens on, look only into runs that hold so many times the budget: "
+    "quicker, and misses more.  [0: into all]",
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads to compute with.")
 @click.option("--host", help="Address to listen on.  [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for any.  [7331]")
@@ -51,6 +58,7 @@ def serve(
     context: int | None,
     threshold: float,
     block: int,
+    candidates: int,
     threads: int | None,
     host: str | None,
     port: int | None,
@@ -79,6 +87,7 @@ def serve(
         budget=budget,
         threshold=threshold,
         block=block,
+        candidates=candidates,
         on_end=_mention,
     )
 

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from glasslipper.cli.output import console, mention
 from glasslipper.kernel.errors import (
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from glasslipper.dsa.engine import SparseEngine, Told
     from glasslipper.dsa.host import Host
     from glasslipper.dsa.models import Opened
+
+_GPUS = ("/dev/nvidiactl", "/dev/kfd")
 
 HOW_TO_GET = (
     "Install it: pip install 'glasslipper[dsa]'. For a small build without CUDA, first: "
@@ -55,6 +58,9 @@ def require() -> None:
     """
     # Threads that wait by spinning take the processor from whoever works.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if not any(map(os.path.exists, _GPUS)):
+        # torch imports Triton where it is there, which is slow, and prints its leaks at the end.
+        sys.modules.setdefault("triton", cast(ModuleType, None))
     try:
         from glasslipper.dsa import models
     except ImportError as error:
@@ -142,6 +148,7 @@ def open_engine(
     budget: int | None = None,
     threshold: float | None = None,
     block: int = 0,
+    candidates: int = 0,
     on_end: Callable[[Told], None] = lambda told: None,
 ) -> SparseEngine:
     """Open the model with its adapter as an engine."""
@@ -158,6 +165,7 @@ def open_engine(
             is_sparse=is_sparse,
             threshold=THRESHOLD if threshold is None else threshold,
             block=block,
+            candidates=candidates,
             on_end=on_end,
         )
 

@@ -117,13 +117,14 @@ class SparseEngine:
         is_sparse: bool = True,
         threshold: float = THRESHOLD,
         block: int = 0,
+        candidates: int = 0,
         on_end: Callable[[Told], None] = lambda told: None,
     ) -> None:
         """Make room for two sequences of `context_tokens`.
 
         `budget` changes the plan's budgets in proportion, to that mean. With `block`, so many
-        neighbouring tokens of a prompt share one choice, which is quicker. `on_end` hears about
-        every answer when it has ended.
+        neighbouring tokens of a prompt share one choice; `candidates` is for long sequences (see
+        `Paged`). `on_end` hears about every answer when it has ended.
 
         Raises:
             ContextExceeded: The model was not trained for so much context.
@@ -142,7 +143,7 @@ class SparseEngine:
         self._scale = budget / mean if budget else 1.0
         self._is_sparse = is_sparse
         self._threshold = threshold
-        self._block = block
+        self._block, self._candidates = block, candidates
         self._on_end = on_end
         pages = 2 * -(-self.context_tokens // PAGE) + 1
         layout = Layout(
@@ -180,7 +181,14 @@ class SparseEngine:
                 hint="Send less text.",
             )
         told = Told(prompt_tokens=len(ids))
-        look = Paged(self._store, self._adapter, self._scale, self._is_sparse, self._block)
+        look = Paged(
+            self._store,
+            self._adapter,
+            self._scale,
+            self._is_sparse,
+            self._block,
+            self._candidates,
+        )
         return Answer(self._run(ids, sampling, told, look), told, look.work)
 
     def close(self) -> None:

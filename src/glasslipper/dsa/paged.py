@@ -23,16 +23,10 @@ from glasslipper.dsa.looks import block_budget
 from glasslipper.dsa.meter import Meter
 from glasslipper.dsa.pages import PAGE
 
-_HIERARCHICAL_FROM = 1 << 15
-"""From so many tokens on, candidates come from pooled keys first: see `select`."""
+RUNS_FROM = 1 << 15
+"""From so many tokens on, runs of tokens may be chosen first."""
 
-_CANDIDATES = 8
 _LOOKS_A_CHUNK = 2
-
-
-def candidates_for(length: int) -> int:
-    """Return how many candidates a step over `length` tokens takes; 0: all."""
-    return _CANDIDATES if length >= _HIERARCHICAL_FROM else 0
 
 
 @dataclass(slots=True)
@@ -49,7 +43,9 @@ class Work:
 class Paged:
     """The look of one sequence; call `begin` before each run of the model.
 
-    With `block`, so many neighbouring queries of a prompt share one choice.
+    With `block`, so many neighbouring queries of a prompt share one choice. With `candidates`,
+    a step over many tokens chooses runs first (`select.hierarchical_top_k`), which is quicker and
+    misses more: indexers that were not taught for it keep little of what they would keep exactly.
     """
 
     store: Store
@@ -57,6 +53,7 @@ class Paged:
     budget_scale: float = 1.0
     is_sparse: bool = True
     block: int = 0
+    candidates: int = 0
     meter: Meter = field(default_factory=Meter)
     start: int = 0
     table_P: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32))
@@ -115,7 +112,7 @@ class Paged:
             query,
             seen.q_THD[0],
             k=k,
-            candidates=candidates_for(length),
+            candidates=self.candidates if length >= RUNS_FROM else 0,
             scale=seen.scale,
         )
         self._chosen[seen.layer] = step.selection.index_TK

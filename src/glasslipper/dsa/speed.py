@@ -17,7 +17,6 @@ from glasslipper.dsa import codes, decode
 from glasslipper.dsa.adapter import Adapter
 from glasslipper.dsa.cache import Layout, Store
 from glasslipper.dsa.indexer import IndexQuery
-from glasslipper.dsa.paged import candidates_for
 from glasslipper.dsa.pages import PAGE
 
 LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768)
@@ -66,9 +65,7 @@ def _at(adapter: Adapter, k: int, length: int) -> dict[str, float]:
         return ((q_GRD @ k_GSD.transpose(1, 2)).float() * scale).softmax(-1).bfloat16() @ v_GSD
 
     def sparse() -> object:
-        return decode.step(
-            store, 0, table, length, sought, q, k=k, candidates=candidates_for(length)
-        )
+        return decode.step(store, 0, table, length, sought, q, k=k)
 
     return {"dense": _least_ms(dense), "sparse": _least_ms(sparse)}
 
