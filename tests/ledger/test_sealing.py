@@ -296,3 +296,15 @@ def test_a_checksum_names_every_file_of_a_segment(tmp_path: Path) -> None:
     assert set(files) == set(sealed.manifest.files)
     for name, path in files.items():
         assert segments.checksum(path) == sealed.manifest.files[name].sha256
+
+
+def test_a_segment_that_is_being_made_is_not_seen(tmp_path: Path) -> None:
+    with Ledger(tmp_path):
+        pass
+    for name, manifest in (("w-1", b'{"format":'), ("w-2", b"{}")):
+        folder = tmp_path / segments.LAKE / segments.STAGING / name
+        folder.mkdir(parents=True)
+        (folder / segments.MANIFEST).write_bytes(manifest)
+    assert segments.found_in(tmp_path) == []
+    with Lake(tmp_path, threads=1) as lake:
+        assert lake.rows("SELECT count(*) FROM generations") == [(0,)]

@@ -185,7 +185,9 @@ class Mind:
         shown[:, 0] = 0
         leader = shown.argmax(1)
         raw = np.where(leader > 0, shown[np.arange(len(rows)), leader], 0).astype(np.float32)
-        looks = state_looks(self.tasks, rows, called, slots, named, leader, raw)
+        looks = state_looks(
+            self.tasks, rows, called=called, slots=slots, named=named, leader=leader, right=raw
+        )
         right = self._trusted(rows, looks, raw)
         return Belief(slots=slots, named=named, leader=leader, right=right, looks=looks)
 
@@ -227,6 +229,7 @@ class Mind:
 def state_looks(
     tasks: Encoded,
     rows: Ints,
+    *,
     called: Bools,
     slots: Floats,
     named: Bools,

@@ -112,11 +112,11 @@ class Task:
         looks = state_looks(
             task,
             _ROW,
-            called[None],
-            slots[None],
-            is_named[None],
-            np.array([leader]),
-            np.array([raw], np.float32),
+            called=called[None],
+            slots=slots[None],
+            named=is_named[None],
+            leader=np.array([leader]),
+            right=np.array([raw], np.float32),
         )
         return Seen(leader, self._right(looks, raw), looks)
 

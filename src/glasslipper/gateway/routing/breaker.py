@@ -69,7 +69,9 @@ class Breaker:
 
     def open_for_ms(self, now_ms: float) -> float:
         """Return how long nothing may go there from now on."""
-        return 0.0 if self._until_ms is None else max(self._until_ms - now_ms, 0.0)
+        if self._until_ms is None:
+            return 0.0
+        return min(max(self._until_ms - now_ms, 0.0), MOST_WAIT_MS)
 
     def success(self, now_ms: float) -> None:
         """Note an attempt that ended well."""

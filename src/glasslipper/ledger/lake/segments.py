@@ -88,13 +88,14 @@ _manifests = msgspec.json.Decoder(Manifest)
 
 
 def found_in(home: Path) -> list[Segment]:
-    """Return every segment of a home, the oldest first.
+    """Return every segment of a home, the oldest first; not those that are being made.
 
     Raises:
         StoreNewer: A newer program wrote one of them.
     """
-    manifests = [*(home / LAKE).glob(f"*/*/{MANIFEST}")]
-    segments = [read(path.parent) for path in manifests]
+    manifests = (home / LAKE).glob(f"*/*/{MANIFEST}")
+    folders = [path.parent for path in manifests]
+    segments = [read(folder) for folder in folders if folder.parent.name != STAGING]
     return sorted(segments, key=lambda one: (one.manifest.span.oldest_ms, one.path))
 
 
