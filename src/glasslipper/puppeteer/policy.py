@@ -296,7 +296,7 @@ def _tuned(
             cost,
             own,
             np.flatnonzero(folds[some] != fold),
-            plan.tuning,
+            plan=plan.tuning,
             prices=_prices(plan.values),
             seed=seed * 100 + fold,
             tell=tell,
