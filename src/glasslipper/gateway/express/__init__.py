@@ -10,6 +10,7 @@ records     an intent and a generation, as such bytes
 errand      one request, from its intent to its record and its answer
 stream      the same, answered in a stream
 frames      the frames of a stream, told apart by their edges
+told        what a stream has told so far, for its record or for an exchange that takes over
 
 Whatever is unusual takes the usual way: before anything is asked of anybody the whole request,
 afterwards the exchange with what it met. So nothing here retries, explains or translates; and
