@@ -16,7 +16,7 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -28,10 +28,10 @@ from glasslipper.cli import puppeteering
 from glasslipper.puppeteer import artefact
 from glasslipper.puppeteer.encode import compact, look
 from glasslipper.puppeteer.folder import read
-from glasslipper.puppeteer.net import AdamW, Parameters, backward, dense, forward, softmax
+from glasslipper.puppeteer.net import AdamW, Parameters, backward, dense, forward
 from glasslipper.puppeteer.outcomes import Outcomes, split
 from glasslipper.puppeteer.policy import QUICK, Plan, Policy, speaker, worths
-from glasslipper.puppeteer.tuning import TuningPlan
+from glasslipper.puppeteer.tuning import Played, Rules, TuningPlan
 from outcome import conclude, mention, table
 
 O1 = "o1-mini-2024-09-12"
@@ -86,7 +86,7 @@ class Game:
         self.looks = np.concatenate([np.clip(self.looks, -4, 4), ones], axis=2)
         self.usd = tasks.usd
         cost = outcomes.usd[:, self.pool] / policy.scale.unit_usd
-        self.rules = Rules(self.size, right, cost)
+        self.rules = Rules(right, cost)
 
     def _called(self, mask: int, count: int) -> NDArray[np.bool_]:
         called = np.zeros((count, len(self._policy.models)), np.bool_)
@@ -120,55 +120,9 @@ class Game:
         return out
 
 
-class Played:
-    """Who was right, what it cost, and every step: whose, where, what, with which odds."""
-
-    def __init__(
-        self, right: Numbers, cost: Numbers, steps: list[tuple[Ints, Ints, Ints, Floats]]
-    ) -> None:
-        self.right, self.cost, self.steps = right, cost, steps
-
-    def reward(self, price: float) -> Numbers:
-        """Return the reward of each episode."""
-        return self.right - price * self.cost
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What comes of episodes on N tasks: `right` (N x 2^P) and `cost` (N x P) of P puppets."""
-
-    size: int
-    right: Numbers
-    cost: Numbers
-
-    def rows(self, chosen: Ints) -> Rules:
-        """Return some of the tasks."""
-        return Rules(self.size, self.right[chosen], self.cost[chosen])
-
-    def play(self, scores: Floats, rows: Ints, draw: np.random.Generator | None) -> Played:
-        """Play tasks; `scores` (N x 2^P x (P + 1)), the last for stopping."""
-        masks = np.zeros(len(rows), np.int64)
-        alive = np.arange(len(rows))
-        cost = np.zeros(len(rows))
-        steps: list[tuple[Ints, Ints, Ints, Floats]] = []
-        for _ in range(self.size):
-            now = masks[alive]
-            seen = scores[rows[alive], now]
-            may = np.isfinite(seen)
-            may[:, -1] = now > 0
-            odds = softmax(np.where(may, seen, 0).astype(np.float32), may)
-            if draw is None:
-                action = odds.argmax(1)
-            else:
-                action = (odds.cumsum(1) > draw.random((len(alive), 1))).argmax(1)
-            steps.append((alive, now, action, odds))
-            goes = action < self.size
-            alive, action = alive[goes], action[goes]
-            if len(alive) == 0:
-                break
-            masks[alive] |= 1 << action
-            cost[alive] += self.cost[rows[alive], action]
-        return Played(self.right[rows, masks], cost, steps)
+def reward(played: Played, price: float) -> Numbers:
+    """Return the reward of each episode."""
+    return played.right - price * played.cost
 
 
 def base(game: Game, price: float) -> Floats:
@@ -198,8 +152,8 @@ def gradient(
         told = forward(head, part.reshape(-1, part.shape[2]))[-1]
         scores = start[local] + told.reshape(len(local), *start.shape[1:])
         played = game.rules.rows(local).play(scores, place, draw)
-        reward = played.reward(price)
-        advantage = reward - reward.reshape(-1, GROUP).mean(1).repeat(GROUP)
+        earned = reward(played, price)
+        advantage = earned - earned.reshape(-1, GROUP).mean(1).repeat(GROUP)
         states, slopes = [], []
         for alive, now, action, odds in played.steps:
             slope = odds.copy()
@@ -239,7 +193,7 @@ def evolved(game: Game, start: Floats, price: float, rows: Ints, *, seed: int) -
         shift = flat @ point.reshape(wide, high).astype(np.float32)
         scores = part_start + shift.reshape(part_start.shape)
         played = rules.play(scores, place, None)
-        return float(played.reward(price).mean()) - 1e-3 * float((point**2).mean())
+        return float(reward(played, price).mean()) - 1e-3 * float((point**2).mean())
 
     for generation in range(GENERATIONS):
         steps = draw.normal(size=(CHILDREN, count)) * np.sqrt(spread)
