@@ -89,6 +89,23 @@ def test_what_one_worker_is_told_of_all_of_them_know(
     eventually(lambda: {ask(gateway, "fake/two")[0] for _ in range(12)} == {404})
 
 
+def test_a_key_that_one_worker_disables_works_with_none_of_them_from_then_on(
+    gateway: Served,
+) -> None:
+    key = gateway.make_key("goes and comes")
+    identity = gateway.call("GET", "/api/v1/key", key=key)[1]["data"]["id"]
+
+    def statuses() -> set[int]:
+        body = {"model": "fake/one", **ASK}
+        return {gateway.call("POST", CHAT, body, key=key)[0] for _ in range(12)}
+
+    for _ in range(3):
+        assert statuses() == {200}
+        gateway.call("PATCH", f"/api/v1/keys/{identity}", {"disabled": True})
+        assert statuses() == {401}
+        gateway.call("PATCH", f"/api/v1/keys/{identity}", {"disabled": False})
+
+
 def test_a_worker_that_dies_is_started_again_and_another_serves_meanwhile(gateway: Served) -> None:
     before = of(gateway, "worker")
     victim = min(before)

@@ -16,6 +16,7 @@ from glasslipper.kernel.clock import Clock
 from glasslipper.kernel.ports import Judge, Labeller
 from glasslipper.ledger.read import Accounts, LedgerHistory
 from glasslipper.ledger.write import Ledger
+from glasslipper.store.cells import Cells
 
 if TYPE_CHECKING:
     from glasslipper.gateway.conducting import Conducting
@@ -34,7 +35,8 @@ class House:
         self.clock = clock
         self.accounts = Accounts(ledger.home)
         self.history = LedgerHistory(ledger.home)
-        self.gatekeeper = Gatekeeper(self.accounts, clock)
+        self._changes = Cells(ledger.home / "changes", count=1)
+        self.gatekeeper = Gatekeeper(self.accounts, clock, self._changes)
         self.desk = Desk(ledger=ledger, clock=clock, keyring=suppliers.keyring)
         self.replays = Replays()
         self.shelf = Shelf(ledger.home, clock)
@@ -69,5 +71,6 @@ class House:
             await self.conducting.close()
         await self.suppliers.close()
         self.accounts.close()
+        self._changes.close()
         self.history.close()
         self.shelf.close()

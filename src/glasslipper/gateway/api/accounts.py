@@ -122,7 +122,7 @@ async def change(house: House, http: Http, account: str) -> None:
     wish = parse(await read_body(house, http), _changes)
     found = _find(house, account)
     await house.ledger.change(lambda db: _change(db, found, wish))
-    house.gatekeeper.forget()
+    house.gatekeeper.note_change()
     await http.reply(200, _encode(AccountAnswer(_shown(house, _find(house, account)))))
 
 

@@ -165,7 +165,7 @@ async def change_key(house: House, http: Http, key_id: str) -> None:
     change = parse(await read_body(house, http), _key_changes)
     key = _key(house, key_id)
     await house.ledger.change(lambda db: _change(db, key, change))
-    house.gatekeeper.forget()
+    house.gatekeeper.note_change()
     await http.reply(200, _encode(KeyAnswer(_shown(house, _key(house, key.id)))))
 
 
@@ -188,7 +188,7 @@ async def delete_key(house: House, http: Http, key_id: str) -> None:
     house.gatekeeper.admit_manager(http.header(b"authorization"))
     key = _key(house, key_id)
     await house.ledger.change(lambda db: keys.set_disabled(db, key.id, disabled=True))
-    house.gatekeeper.forget()
+    house.gatekeeper.note_change()
     await http.reply(200, _encode(Deleted(deleted=True, id=key.id)))
 
 

@@ -84,7 +84,11 @@ class Express:
             if ruled and house.gatekeeper.admit(asker.authorization).key.id in ruled:
                 return None
             lane = asker.lanes.get(ask.model)
-            if lane is None or lane.until_ms <= house.clock.ticks_ms():
+            if (
+                lane is None
+                or lane.until_ms <= house.clock.ticks_ms()
+                or not house.gatekeeper.knows(lane.caller)
+            ):
                 caller = house.gatekeeper.admit(asker.authorization)
                 lane = find_lane(house, caller, ask.model, asker.caption, known=lane)
                 if lane is None:

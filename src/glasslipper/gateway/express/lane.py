@@ -1,6 +1,6 @@
 """What is the same for every plain request of one client for one model.
 
-A lane is found once and good for as long as a key is remembered: whom the key speaks for, the
+A lane is found once and good for as long as its caller is remembered: whom the key speaks for, the
 one endpoint of the model and its one price, and the bytes around what changes from request to
 request. There is none where more than that must be looked at: several endpoints, prices that
 depend on the hour or the size, keys that accounts brought along, labels.
