@@ -59,7 +59,7 @@ class Unserved:
             ledger = opening.enter_context(Ledger(home, durability=settings.durability))
             house = self._loop.run(open_house(settings, ledger))
             opening.callback(lambda: self._loop.run(house.close()))
-            house.gatekeeper = _Owner(house.accounts, house.clock)
+            house.gatekeeper = _Owner(house.accounts, house.clock, house.changes)
             self._app = App(house)
             self._open = opening.pop_all()
 

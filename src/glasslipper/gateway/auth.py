@@ -24,7 +24,7 @@ class Caller:
 
     __slots__ = ("account", "as_of", "key")
 
-    def __init__(self, key: KeyRecord, as_of: int) -> None:
+    def __init__(self, key: KeyRecord, as_of: int = 0) -> None:
         self.key = key
         self.as_of = as_of
         self.account = Account(

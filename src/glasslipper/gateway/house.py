@@ -35,8 +35,8 @@ class House:
         self.clock = clock
         self.accounts = Accounts(ledger.home)
         self.history = LedgerHistory(ledger.home)
-        self._changes = Cells(ledger.home / "changes", count=1)
-        self.gatekeeper = Gatekeeper(self.accounts, clock, self._changes)
+        self.changes = Cells(ledger.home / "changes", count=1)
+        self.gatekeeper = Gatekeeper(self.accounts, clock, self.changes)
         self.desk = Desk(ledger=ledger, clock=clock, keyring=suppliers.keyring)
         self.replays = Replays()
         self.shelf = Shelf(ledger.home, clock)
@@ -71,6 +71,6 @@ class House:
             await self.conducting.close()
         await self.suppliers.close()
         self.accounts.close()
-        self._changes.close()
+        self.changes.close()
         self.history.close()
         self.shelf.close()
