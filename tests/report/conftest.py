@@ -6,14 +6,15 @@ from collections.abc import Iterator
 import pytest
 from studies import Studied, findings, study
 
-from glasslipper.cli.report_demo import generate
+from glasslipper.cli.generating import generate
 from glasslipper.report import page
+from glasslipper.testing.year import Wish
 
 
 @pytest.fixture(scope="session")
 def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studied]:
     home = tmp_path_factory.mktemp("year") / "home"
-    generate(home, rows=60_000, seed=7, everything=True)
+    generate(home, Wish(rows=60_000, seed=7, everything=True))
     report = study(home)
     truth = json.loads((home / "truth.json").read_bytes())
     return Studied(home, truth, report, findings(report), page(report))

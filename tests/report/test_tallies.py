@@ -4,13 +4,14 @@ from pathlib import Path
 
 from studies import findings, study
 
-from glasslipper.cli.report_demo import generate
+from glasslipper.cli.generating import generate
 from glasslipper.ledger.read.scan import Lake
 from glasslipper.ledger.write.bulk import Bulk
+from glasslipper.testing.year import Wish
 
 
 def test_a_new_late_fact_renews_what_rests_on_it_and_nothing_else(tmp_path: Path) -> None:
-    generate(tmp_path, rows=4_000, seed=5, everything=True)
+    generate(tmp_path, Wish(rows=4_000, seed=5, everything=True))
     before = findings(study(tmp_path))["task-fit"]
     folder = tmp_path / "report" / "tallies"
     made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}

@@ -9,9 +9,10 @@ import pytest
 from studies import Studied, findings, study
 
 from glasslipper.classify.taxonomy import TAGS, TOPICS
-from glasslipper.cli.report_demo import generate
+from glasslipper.cli.generating import generate
+from glasslipper.ledger.read.scan import Lake
 from glasslipper.testing import year as year_room
-from glasslipper.testing.year import world
+from glasslipper.testing.year import Wish, world
 
 
 def holds(finding: Any, truth: float) -> bool:
@@ -62,7 +63,7 @@ def test_duplicates_a_wrong_price_and_the_bill_are_found_exactly(year: Studied) 
 
 def test_a_year_without_effects_raises_no_alarm(tmp_path: Path) -> None:
     seed = 51  # lacks all effects but two
-    generate(tmp_path, rows=40_000, seed=seed, everything=False)
+    generate(tmp_path, Wish(rows=40_000, seed=seed, everything=False))
     found = findings(study(tmp_path))
     absent = json.loads((tmp_path / "truth.json").read_bytes())["absent"]
     assert len(absent) >= 6
@@ -80,7 +81,7 @@ def test_a_year_without_effects_raises_no_alarm(tmp_path: Path) -> None:
 
 def test_the_same_seed_makes_the_same_ledger(tmp_path: Path) -> None:
     for name in ("one", "other"):
-        generate(tmp_path / name, rows=5_000, seed=3, everything=False)
+        generate(tmp_path / name, Wish(rows=5_000, seed=3, everything=False))
     one, other = ((tmp_path / name / "truth.json").read_bytes() for name in ("one", "other"))
     assert one == other
     bills = [(tmp_path / name / "invoice.csv").read_bytes() for name in ("one", "other")]
@@ -99,3 +100,36 @@ def test_the_generator_knows_neither_the_ledger_nor_the_report() -> None:
         assert "glasslipper.report" not in text, path
         assert "import glasslipper.ledger" not in text, path
         assert "from glasslipper.ledger" not in text, path
+
+
+def test_a_year_that_was_stopped_goes_on_and_is_the_same_from_several_processes(
+    tmp_path: Path,
+) -> None:
+    wish = Wish(rows=6_000, seed=4, rows_in_a_block=1_000)
+    told: list[int] = []
+
+    def stop_soon(_: str, done: int, __: int) -> None:
+        told.append(done)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path / "stopped", wish, watch=stop_soon)
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("generations.parquet")}
+    assert len(made) == 2
+    generate(tmp_path / "stopped", wish, processes=2)
+    assert all(path.stat().st_mtime_ns == when for path, when in made.items())
+    whole = generate(tmp_path / "whole", wish)
+    assert generate(tmp_path / "whole", wish) == whole
+    for name in ("truth.json", "invoice.csv", "report/models.json"):
+        ways = [tmp_path / way / name for way in ("stopped", "whole")]
+        assert ways[0].read_bytes() == ways[1].read_bytes()
+    sums = [identity(tmp_path / way) for way in ("stopped", "whole")]
+    assert sums[0] == sums[1]
+    with pytest.raises(FileExistsError, match="another"):
+        generate(tmp_path / "whole", Wish(rows=6_000, seed=5))
+
+
+def identity(home: Path) -> list[Any]:
+    with Lake(home) as lake:
+        return lake.rows("SELECT count(*), sum(hash(id, billed_nanousd)) FROM generations")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from glasslipper.cli import options
 from glasslipper.cli.refusal import Refusal
-
-if TYPE_CHECKING:
-    from glasslipper.testing.year import Truth, Year
 
 FOLDER = Path("glasslipper-demo")
 
@@ -34,8 +31,10 @@ def demo(*, folder: Path, rows: int, seed: int, everything: bool, as_json: bool)
     provider's bill) and report.html. Its models and users are invented.
     """
     from glasslipper.cli import studying
+    from glasslipper.cli.generating import generate
     from glasslipper.cli.output import mention, print_json, say
     from glasslipper.report import as_json as told
+    from glasslipper.testing.year import Wish
 
     if folder.exists() and any(folder.iterdir()):
         raise Refusal(
@@ -44,7 +43,8 @@ def demo(*, folder: Path, rows: int, seed: int, everything: bool, as_json: bool)
             hint="Name a folder that does not exist yet.",
         )
     with studying.watched(quiet=as_json) as watch:
-        year, truth = generate(folder, rows=rows, seed=seed, everything=everything, watch=watch)
+        wish = Wish(seed=seed, rows=rows, everything=everything)
+        truth = generate(folder, wish, watch=watch, processes=os.cpu_count() or 1)
         given = studying.Given(home=folder, invoice=folder / "invoice.csv", generated=True)
         with studying.studio() as studio:
             found = studying.study(given, watch, studio)
@@ -56,50 +56,3 @@ def demo(*, folder: Path, rows: int, seed: int, everything: bool, as_json: bool)
         say(line)
     lacks = f" This seed lacks: {', '.join(truth.absent)}." if truth.absent else ""
     mention(f"The page is {folder / 'report.html'}, the truth {folder / 'truth.json'}.{lacks}")
-    del year
-
-
-def generate(
-    folder: Path, *, rows: int, seed: int, everything: bool, watch: object = None
-) -> tuple[Year, Truth]:
-    """Write a generated year's ledger and its truth into a folder."""
-    from glasslipper.ledger.write.bulk import Bulk
-    from glasslipper.testing.year import Wish, Year
-
-    year = Year(Wish(seed=seed, rows=rows, everything=everything))
-    done = 0
-
-    def tick(more: int) -> None:
-        nonlocal done
-        done += more
-        if callable(watch):
-            watch("Generating a year", done, rows)
-
-    with Bulk(folder) as writer:
-        truth = year.write(writer, tick)
-    year.write_files(folder, truth)
-    (folder / "report").mkdir(exist_ok=True)
-    (folder / "models.json").replace(folder / "report" / "models.json")
-    _keep_prices(folder, year)
-    return year, truth
-
-
-def _keep_prices(folder: Path, year: Year) -> None:
-    """Remember the price rows that the generations name."""
-    from glasslipper.kernel.money import Price
-    from glasslipper.kernel.record import PriceRow
-    from glasslipper.ledger import tables
-    from glasslipper.ledger.read.accounts import STATE_FILE
-    from glasslipper.ledger.write import prices
-    from glasslipper.store.database import Database
-    from glasslipper.store.migrate import migrate
-
-    state = Database(folder / STATE_FILE)
-    try:
-        migrate(state, tables.STATE)
-        for offer in year.prices():
-            price = Price(input=offer.price[0], cache_read=offer.price[1], output=offer.price[2])
-            row = PriceRow(id=offer.price_id, price=price, source="generated", as_of="2026-11-01")
-            prices.remember(state, offer.endpoint, row, 0)
-    finally:
-        state.close()

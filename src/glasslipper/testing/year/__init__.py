@@ -11,9 +11,10 @@ clock, a dear model that a cheap one could replace. Arrivals and lengths follow 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,7 +26,10 @@ from glasslipper.testing.year.tables import Writer
 from glasslipper.testing.year.truth import Planted, Truth
 from glasslipper.testing.year.world import DAYS, FIRST_DAY, World
 
-__all__ = ["Planted", "Truth", "Wish", "Writer", "Year", "make"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Block", "Planted", "Truth", "Wish", "Writer", "Year", "make"]
 
 ROWS_IN_A_BLOCK = 1_000_000
 
@@ -40,6 +44,18 @@ class Wish(Struct, frozen=True, kw_only=True):
     rows_in_a_block: int = ROWS_IN_A_BLOCK
 
 
+class Block(NamedTuple):
+    """Days that are written together, as one segment; `last` is the first day after them."""
+
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """What its segment is called."""
+        return f"{self.first:04d}"
+
+
 class Year:
     """One generated year."""
 
@@ -51,35 +67,51 @@ class Year:
         self._traces = measured or traces.shipped()
         self._expected = rows.rows_by_day(self.world, wish.rows)
         self._sums = sums.Sums(self.world)
-        self._due: dict[tuple[int, int], float] = {}
-        self._daily = np.zeros(DAYS)
 
-    def blocks(self) -> Iterator[tuple[str, rows.Rows]]:
-        """Yield the requests, some weeks or days at a time, each with a name."""
-        for first, last in rows.spans(self._expected, self.wish.rows_in_a_block):
-            found = rows.block(self.world, self._traces, self._expected, first=first, last=last)
-            self._sums.add(found)
-            self._bill(found)
-            yield f"{first:04d}", found
+    def blocks(self) -> list[Block]:
+        """Return the first and the last day (exclusive) of each block, in their order."""
+        return [Block(*ends) for ends in rows.spans(self._expected, self.wish.rows_in_a_block)]
+
+    def write_block(self, writer: Writer, block: Block) -> sums.Sums:
+        """Write the requests of some days as one segment; return what they add up to.
+
+        The writer is to have been prepared. Any process can write any block.
+        """
+        found = rows.block(
+            self.world, self._traces, self._expected, first=block.first, last=block.last
+        )
+        tables.write(writer, block.name, found)
+        mine = sums.Sums(self.world)
+        mine.add(found)
+        return mine
+
+    def prepare(self, writer: Writer) -> None:
+        """Make a writer ready for the blocks of this year."""
+        tables.prepare(writer, self.world)
+
+    def count(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Add a block's sums (`Sums.arrays`) to the year's: each once, always in their order."""
+        self._sums.merge(arrays)
 
     def write(self, writer: Writer, tick: Callable[[int], None] | None = None) -> Truth:
         """Write all rows; `tick` is told how many after each segment. Return the truth."""
-        tables.prepare(writer, self.world)
-        for name, found in self.blocks():
-            tables.write(writer, name, found)
+        self.prepare(writer)
+        for block in self.blocks():
+            mine = self.write_block(writer, block)
+            self.count(mine.arrays())
             if tick is not None:
-                tick(len(found["w"]))
+                tick(mine.rows)
         return self.truth()
 
     def truth(self) -> Truth:
         """Return the truth about the rows that were made."""
         parameters = planting.parameters(self.world, self._expected)
-        ahead = planting.spend_ahead(self.world, self._expected, self._daily)
+        ahead = planting.spend_ahead(self.world, self._expected, self._sums.daily)
         parameters["spend-forecast"] = {"next_28_days": ahead}
         parameters |= self._sums.outcomes()
         return Truth(
             seed=self.wish.seed,
-            rows=int(self._sums.counts["rows"]),
+            rows=self._sums.rows,
             first_day=FIRST_DAY.isoformat(),
             days=DAYS,
             planted=self.planted,
@@ -88,32 +120,16 @@ class Year:
             sums=sums.finite(self._sums.numbers()),
         )
 
-    def _bill(self, found: rows.Rows) -> None:
-        """Add to what the provider of the wrongly priced model asks for: the right amounts."""
-        day = found["created_ms"] // rows.DAY_MS - rows.EPOCH_DAY
-        spent = np.bincount(
-            np.minimum(day, DAYS - 1), found["billed"] + found["wasted"], minlength=DAYS
-        )
-        self._daily += spent
-        author = MODELS[rows.PRICE_ERROR_MODEL].author
-        for model, one in enumerate(MODELS):
-            if one.author != author:
-                continue
-            mine = found["model"] == model
-            due = (found["due"] + found["wasted"])[mine]
-            for place, amount in enumerate(np.bincount(day[mine], due, minlength=1)):
-                if amount:
-                    key = (place, model)
-                    self._due[key] = self._due.get(key, 0.0) + float(amount)
-
     def invoice(self) -> str:
         """Return the bill of one provider as CSV; it asks for the right prices."""
         lines = ["date,provider,model,cost_usd"]
         epoch = FIRST_DAY.toordinal()
-        for (day, model), amount in sorted(self._due.items()):
-            name = MODELS[model]
+        due = self._sums.due
+        for day in range(DAYS):
             when = FIRST_DAY.fromordinal(epoch + day).isoformat()
-            lines.append(f"{when},{name.author},{name.id},{int(amount) / 1e9:.9f}")
+            for model, one in enumerate(MODELS):
+                if amount := int(due[day, model]):
+                    lines.append(f"{when},{one.author},{one.id},{amount / 1e9:.9f}")
         return "\n".join(lines) + "\n"
 
     def model_facts(self) -> list[dict[str, object]]:

@@ -323,17 +323,18 @@ def _what_is_known(world: World, rng: np.random.Generator, rows: Rows) -> None:
 def _mishaps(world: World, rng: np.random.Generator, rows: Rows) -> Rows:
     """Deliver some rows twice, set one key's clock wrong, and put all in the order of time."""
     n = len(rows["w"])
-    rows["created_ms"] = (EPOCH_DAY + rows["day"]) * DAY_MS + rows["ms"]
-    rows["true_ms"] = rows["created_ms"].copy()
+    del rows["head"]
+    rows["true_ms"] = (EPOCH_DAY + rows["day"]) * DAY_MS + rows.pop("ms")
     rows["number"] = np.arange(n)
-    rows["copy"] = np.zeros(n, np.int64)
     twice = np.flatnonzero(
         _between(rows["day"], DUPLICATE_DAYS) & (rng.random(n) < world.planted.duplicates)
     )
-    rows = {name: np.concatenate([column, column[twice]]) for name, column in rows.items()}
-    rows["copy"][n:] = 1
-    rows["reward"][n:], rows["judged"][n:] = -1, 0
     skewed = (world.key[rows["w"]] == CLOCK_KEY) & _between(rows["day"], CLOCK_DAYS)
-    rows["created_ms"] = rows["created_ms"] + skewed * world.planted.clock_skew_ms
-    order = np.argsort(rows["created_ms"], kind="stable")
-    return {name: column[order] for name, column in rows.items()}
+    rows["created_ms"] = rows["true_ms"] + skewed * world.planted.clock_skew_ms
+    which = np.concatenate([rows["number"], twice])
+    order = np.argsort(rows["created_ms"][which], kind="stable")
+    which, is_copy = which[order], order >= n
+    rows = {name: np.take(column, which) for name, column in rows.items()}
+    rows["copy"] = is_copy.astype(np.int64)
+    rows["reward"][is_copy], rows["judged"][is_copy] = -1, 0
+    return rows

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from glasslipper.testing.year import rows as requests
 from glasslipper.testing.year.models import MODELS, named
 from glasslipper.testing.year.world import (
     COUNTRIES,
+    DAYS,
     FIRST_DAY,
     LANGUAGES,
     TAG_NAMES,
@@ -64,8 +66,28 @@ REGIONS = {
 }
 
 
+COUNTS = (
+    "rows",
+    "failed",
+    "duplicates",
+    "early",
+    "wasted",
+    "excess",
+    "excess_once",
+    "repeated",
+    "cached",
+    "sessions",
+    "session_calls",
+    "weekend",
+)
+
+
 class Sums:
-    """Cubes over week, model and label, and a few counts."""
+    """Cubes over week, model and label, and a few counts.
+
+    `daily` is what is billed each day; `due` is what the provider of the wrongly priced model
+    asks for, by day and model: the right amounts.
+    """
 
     def __init__(self, world: World) -> None:
         """Start from nothing."""
@@ -84,23 +106,34 @@ class Sums:
         self.dear = np.zeros(3)
         self.truly = np.zeros(len(TASKS))
         self.about = np.zeros((len(MODELS), len(TASKS)))
-        self.counts = dict.fromkeys(
-            (
-                "rows",
-                "failed",
-                "duplicates",
-                "early",
-                "wasted",
-                "excess",
-                "excess_once",
-                "repeated",
-                "cached",
-                "sessions",
-                "session_calls",
-                "weekend",
-            ),
-            0.0,
-        )
+        self.daily = np.zeros(DAYS)
+        self.due = np.zeros((DAYS, len(MODELS)))
+        self.counts = dict.fromkeys(COUNTS, 0.0)
+
+    @property
+    def rows(self) -> int:
+        """How many rows were added."""
+        return int(self.counts["rows"])
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return all that was added up, by name, for another one to merge."""
+        found: dict[str, NDArray[np.generic]] = {"counts": np.array([*self.counts.values()])}
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                found[name] = cast("NDArray[np.generic]", value)
+        return found
+
+    def merge(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Add what another one added up."""
+        for name, value in arrays.items():
+            if name == "counts":
+                for one, more in zip(COUNTS, value, strict=True):
+                    self.counts[one] += float(more)
+            else:
+                mine = getattr(self, name)
+                np.logical_or(mine, value, mine) if mine.dtype == bool else np.add(
+                    mine, value, mine
+                )
 
     def add(self, rows: requests.Rows) -> None:
         """Add the requests of a block."""
@@ -128,6 +161,7 @@ class Sums:
         self._add_units(rows, tokens, billed, day)
         self._add_outcomes(rows)
         self._add_counts(rows, day)
+        self._add_bill(rows, np.minimum(day, DAYS - 1))
 
     def _into(self, cube: Floats, flat: Ints, values: NDArray[np.generic]) -> None:
         cube += np.bincount(flat, values, minlength=cube.size).reshape(cube.shape)
@@ -182,6 +216,13 @@ class Sums:
         self.rewards[0] += np.bincount(flat, minlength=self.rewards[0].size).reshape(shape)
         self.rewards[1] += np.bincount(flat, good, minlength=self.rewards[0].size).reshape(shape)
 
+    def _add_bill(self, rows: requests.Rows, day: Ints) -> None:
+        """Add what is billed, and what the provider of the wrongly priced model asks for."""
+        self.daily += np.bincount(day, rows["billed"] + rows["wasted"], minlength=DAYS)
+        mine = self._of(MODELS[requests.PRICE_ERROR_MODEL].author)[rows["model"]]
+        flat = np.ravel_multi_index((day[mine], rows["model"][mine]), self.due.shape)
+        self._into(self.due, flat, (rows["due"] + rows["wasted"])[mine])
+
     def _add_counts(self, rows: requests.Rows, day: Ints) -> None:
         counts = self.counts
         failed = rows["status"] == requests.ERROR
@@ -235,7 +276,7 @@ class Sums:
             "china-share": {"share": by_model[china].sum() / totals},
             "open-authors": {
                 f"tokens/{author}": by_model[is_open & self._of(author)].sum()
-                for author in {m.author for m in MODELS if m.open_weights}
+                for author in sorted({m.author for m in MODELS if m.open_weights})
             },
             "open-models": {"largest_share": by_model[is_open].max() / by_model[is_open].sum()},
             "size-classes": self._sizes(by_model, is_open),

@@ -62,14 +62,15 @@ _PROVIDERS_OF_MODEL = max(len(model.providers) for model in MODELS)
 
 
 def _base32(number: str, pairs: int) -> str:
-    """Return SQL for a number in so many pairs of letters."""
+    """Return SQL for a number in so many pairs of letters, as arguments of `concat`."""
     shifts = range(10 * (pairs - 1), -1, -10)
-    return " || ".join(f"n.pair[1 + (({number} >> {shift}) & 1023)]" for shift in shifts)
+    return ", ".join(f"n.pair[1 + (({number} >> {shift}) & 1023)]" for shift in shifts)
 
 
 def _id(prefix: str, ms: str, more: str) -> str:
     """Return SQL for an id in the ledger's layout: 48 bits of time and 80 of something else."""
-    return f"'{prefix}-' || {_base32(ms, 5)} || {_base32('r.tail', 4)} || {_base32(f'({more})', 4)}"
+    pairs = (_base32(ms, 5), _base32("r.tail", 4), _base32(f"({more})", 4))
+    return f"concat('{prefix}-', {', '.join(pairs)})"
 
 
 _GENERATION = _id("gen", "r.created_ms", "r.number * 2 + r.copy")
@@ -102,9 +103,9 @@ GENERATIONS = f"""
         CASE WHEN r.status = 1 THEN 'upstream_failed' END AS error,
         CASE WHEN r.status <> 1 THEN r.first_token_ms END AS first_token_ms, r.duration_ms,
         r.billed + r.wasted AS billed_nanousd, {_of_offer("price_id")} AS price_id,
-        'up-' || r.tail || '-' || r.number AS upstream_id,
-        'ses-' || r.w || '-' || r.day || '-' || r.session AS session_id,
-        'user-' || r.w || '-' || r.user AS "user", {_of_workload("app")} AS app,
+        concat('up-', r.tail, '-', r.number) AS upstream_id,
+        concat('ses-', r.w, '-', r.day, '-', r.session) AS session_id,
+        concat('user-', r.w, '-', r.user) AS "user", {_of_workload("app")} AS app,
         {_of_workload("system_print")} AS system_print,
         r.prompt - r.cache_read AS usage_input, r.cache_read AS usage_cache_read,
         r.output AS usage_output, r.reasoning AS usage_reasoning,
