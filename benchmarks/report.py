@@ -1,14 +1,19 @@
 """Studies generated years: how long a report takes, what it recovers, how honest its intervals are.
 
-First a large ledger: its rollups are made again and timed, then `glasslipper report` is run twice
-as a process of its own, whose memory is measured. Its findings are held against the truth file.
-Then many small ledgers of other seeds, some of which lack each effect: how many intervals hold
-the planted value, and what is found where nothing was planted. The last line is JSON.
+First a large ledger: its rollups are made again and timed, then `glasslipper report` is run twice,
+each in a process of its own, whose memory is measured. Its findings are held against the truth
+file. Then many small ledgers of other seeds, some of which lack each effect: how many intervals
+hold the planted value, and what is found where nothing was planted. The last line is JSON.
 
-What a seed gave is kept in `.bench/`, under a name made of the code that gave it, so that a bench
-that was stopped goes on where it was.
+Generated ledgers of more than a million rows, and what a seed gave, are kept in `.bench/`, under
+names made of the code that gave them, so that a bench that was stopped goes on where it was, and
+another one need not generate again (100 million rows: 6 GB, 20 CPU minutes). What is timed is
+always timed anew.
 
-    python benchmarks/report.py [--quick] [--rows N] [--seeds N] [--minutes M]
+    make bench-report                                             # all of it
+    make bench-report ARGS="--rows 100000000 --seeds 0"           # the large ledger alone
+    make bench-report ARGS="--rows 0 --seeds 200 --minutes 60"    # the seeds alone
+    make bench-report ARGS="--quick"                              # under a minute
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import math
 import multiprocessing
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,11 +34,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
+
 import glasslipper
-from glasslipper.cli.report_demo import generate
+from glasslipper.cli.generating import generate
 from glasslipper.ledger.lake import columns, rollups, segments, views
+from glasslipper.report import tallies
 from glasslipper.report.study import SQL
 from glasslipper.store.duck import Duck, text
+from glasslipper.testing.year import Wish
 from glasslipper.testing.year.models import MODELS
 from glasslipper.testing.year.rows import FALLS_SHORT
 
@@ -67,6 +77,18 @@ PLANTED = {
 COUNTED = ("covered", "intervals", "alarms", "alarms_without", "lacking", "present", "detected")
 """What is counted of each seed."""
 
+STUDYING = ("report", "testing/year", "ledger", "classify")
+"""What the result of a seed depends on, beside this file."""
+
+GENERATING = (
+    "testing/year",
+    "ledger/lake",
+    "ledger/write/bulk.py",
+    "ledger/write/segment.py",
+    "classify/taxonomy.py",
+)
+"""What the rows of a generated ledger depend on, and how they are stored."""
+
 PACKAGE = Path(glasslipper.__file__).parent
 Json = dict[str, Any]
 
@@ -77,60 +99,88 @@ def main() -> None:
     parser.add_argument("--rows", type=int)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--minutes", type=float, help="Study no more seeds after so long.")
-    parser.add_argument("--kept", type=Path, default=Path(".bench"), help="Where seeds are kept.")
+    parser.add_argument("--kept", type=Path, default=Path(".bench"), help="Where to keep things.")
+    parser.add_argument("--rollups-of", type=Path, help=argparse.SUPPRESS)
     wish = parser.parse_args()
-    rows = wish.rows or (QUICK_ROWS if wish.quick else LARGE)
+    if wish.rollups_of is not None:
+        rollups_again(wish.rollups_of)
+        return
+    rows = wish.rows if wish.rows is not None else QUICK_ROWS if wish.quick else LARGE
     seeds = wish.seeds if wish.seeds is not None else QUICK_SEEDS if wish.quick else SEEDS
     result: Json = {"rows": rows, "load_average": round(os.getloadavg()[0], 1)}
-    with tempfile.TemporaryDirectory(prefix="glasslipper-report-") as folder:
-        result |= large(Path(folder) / "large", rows, seed=FIRST_SEED - 1)
-        if not wish.quick and rows > MEDIUM:
-            medium = large(Path(folder) / "medium", MEDIUM, seed=FIRST_SEED - 2)
-            result["million_rows_s"] = medium["first_build_s"]
-            result["million_rows_cpu_s"] = medium["first_build_cpu_s"]
+    if rows:
+        result |= large(rows, seed=FIRST_SEED - 1, kept=wish.kept)
+    if not wish.quick and rows > MEDIUM:
+        medium = large(MEDIUM, seed=FIRST_SEED - 2, kept=wish.kept)
+        result["million_rows_s"] = medium["first_build_s"]
+        result["million_rows_cpu_s"] = medium["first_build_cpu_s"]
+        result["million_rows_later_s"] = medium["later_build_s"]
     result |= many(range(FIRST_SEED, FIRST_SEED + seeds), minutes=wish.minutes, kept=wish.kept)
     result["sql_files"] = len([*(Path(str(SQL)) / "sections").glob("*.sql")])
     print(json.dumps(result))
 
 
-def large(home: Path, rows: int, *, seed: int) -> Json:
+def large(rows: int, *, seed: int, kept: Path) -> Json:
     """Generate a ledger, make its rollups again, and report on it twice."""
+    if rows > MEDIUM:
+        home = kept / f"report-{rows}-{seed}-{code_mark(GENERATING)}"
+        for old in kept.glob(f"report-{rows}-{seed}-*"):
+            if old != home:
+                shutil.rmtree(old)
+        return measured(home, rows, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="glasslipper-report-") as folder:
+        return measured(Path(folder) / "home", rows, seed=seed)
+
+
+def measured(home: Path, rows: int, *, seed: int) -> Json:
+    """Study the ledger in `home`, after it is generated if it is not there yet."""
     started = time.monotonic()
-    say(f"Generating {rows:,} rows")
-    generate(home, rows=rows, seed=seed, everything=True)
-    say(f"… in {time.monotonic() - started:.0f} s, {size_of(home / 'lake') / 1e6:,.0f} MB")
-    cpu = time.process_time()
-    again = rollups_again(home)
-    again_cpu = time.process_time() - cpu
+    say(f"Generating {rows:,} rows into {home}, what is there already left out")
+    wish = Wish(rows=rows, seed=seed, everything=True)
+    made: Json = msgspec.to_builtins(generate(home, wish, watch=told, processes=PROCESSES))
+    size = size_of(home / segments.LAKE)
+    say(f"… in {time.monotonic() - started:.0f} s: {made['rows']:,} rows, {size / 1e6:,.0f} MB")
+    shutil.rmtree(home / tallies.FOLDER, ignore_errors=True)
+    say(
+        f"Load average {os.getloadavg()[0]:.1f}. Rollups of {len(segments.found_in(home))} segments"
+    )
+    rollup, _ = watched([sys.executable, __file__, "--rollups-of", str(home)])
+    say(f"… in {rollup['s']:.1f} s, {rollup['cpu']:.1f} of CPU. The first report")
     first, found, page = build(home)
+    say(f"… in {first['s']:.1f} s, {first['cpu']:.1f} of CPU. A later one")
     later, _, page_again = build(home)
+    say(f"… in {later['s']:.1f} s, {later['cpu']:.1f} of CPU. Load {os.getloadavg()[0]:.1f}")
     if page != page_again:
         raise SystemExit("Two reports of the same ledger differ.")
-    truth: Json = json.loads((home / "truth.json").read_bytes())
-    checks = compare(truth, found)
+    checks = compare(made, found)
     recovered = {section for section, oks in checks.items() if all(oks)}
-    say(f"Rollups {again:.1f} s, first report {first['s']:.1f} s, later one {later['s']:.1f} s")
     for section in sorted(set(checks) - recovered):
-        say(f"Not recovered: {section}: {misses(truth, found, section)}")
+        say(f"Not recovered: {section}: {misses(made, found, section)}")
     return {
-        "first_build_s": round(again + first["s"], 1),
-        "rollups_s": round(again, 1),
-        "first_build_cpu_s": round(again_cpu + first["cpu"], 1),
+        "rows_made": made["rows"],
+        "first_build_s": round(rollup["s"] + first["s"], 1),
+        "rollups_s": round(rollup["s"], 1),
+        "first_build_cpu_s": round(rollup["cpu"] + first["cpu"], 1),
+        "rollups_cpu_s": round(rollup["cpu"], 1),
         "later_build_cpu_s": round(later["cpu"], 1),
         "later_build_s": round(later["s"], 1),
-        "peak_rss_bytes": max(first["rss"], later["rss"]),
+        "peak_rss_bytes": max(rollup["rss"], first["rss"], later["rss"]),
         "html_bytes": len(page),
         "sections": len(found["sections"]),
         "sections_with_data": sum("claim" in one for one in found["sections"]),
         "sections_planted": len(checks),
         "sections_recovered": len(recovered),
-        "bytes_a_row": round(size_of(home / "lake") / rows, 1),
+        "bytes_a_row": round(size / made["rows"], 1),
     }
 
 
-def rollups_again(home: Path) -> float:
-    """Return the seconds that it takes to make every segment's rollups anew."""
-    started = time.monotonic()
+def told(what: str, done: int, total: int) -> None:
+    """Say how far a long step is."""
+    say(f"{what}: {done:,} of {total:,}")
+
+
+def rollups_again(home: Path) -> None:
+    """Make every segment's rollups anew, for nothing but the time that it takes."""
     with tempfile.TemporaryDirectory() as scratch, Duck(threads=PROCESSES) as duck:
         for segment in segments.found_in(home):
             stored, beside = segment.file("generations"), segment.file("attempts")
@@ -152,36 +202,30 @@ def rollups_again(home: Path) -> float:
                 )
                 out = text(Path(scratch) / f"{name}.parquet")
                 duck.run(f"COPY ({query}) TO {out} (FORMAT parquet, COMPRESSION zstd)")
-    return time.monotonic() - started
 
 
 def build(home: Path) -> tuple[Json, Json, bytes]:
     """Run `glasslipper report` as a process; return its seconds and memory, findings, and page."""
     page = home / "bench.html"
-    command = [
-        sys.executable,
-        "-m",
-        "glasslipper",
-        "report",
-        "--json",
-        "--out",
-        str(page),
-        "--invoice",
-        str(home / "invoice.csv"),
-    ]
+    command = [sys.executable, "-m", "glasslipper", "report", "--json", "--out", str(page)]
+    spent, out = watched([*command, "--invoice", str(home / "invoice.csv")], home=home)
+    found: Json = json.loads(out)
+    return spent, found, page.read_bytes()
+
+
+def watched(command: list[str], **places: Path) -> tuple[Json, bytes]:
+    """Run a command; return its wall and CPU seconds and most memory, and what it printed."""
     started, before = time.monotonic(), children_cpu_s()
+    given = {f"GLASSLIPPER_{name.upper()}": str(path) for name, path in places.items()}
     with tempfile.TemporaryFile() as out:
-        child = subprocess.Popen(
-            command, stdout=out, env=os.environ | {"GLASSLIPPER_HOME": str(home)}
-        )
+        child = subprocess.Popen(command, stdout=out, env=os.environ | given)
         rss = watched_peak_bytes(child)
         out.seek(0)
-        told: Json = json.loads(out.read() or "{}")
-    spent = time.monotonic() - started
+        printed = out.read()
     if child.returncode:
-        raise SystemExit(f"The report failed with status {child.returncode}.")
+        raise SystemExit(f"{command[1:4]} failed with status {child.returncode}.")
     cpu = children_cpu_s() - before
-    return {"s": spent, "rss": rss, "cpu": cpu}, told, page.read_bytes()
+    return {"s": time.monotonic() - started, "rss": rss, "cpu": cpu}, printed
 
 
 def watched_peak_bytes(child: subprocess.Popen[bytes]) -> int:
@@ -276,7 +320,7 @@ def misses(truth: Json, found: Json, section: str) -> list[str]:
 def many(seeds: range, *, minutes: float | None = None, kept: Path) -> Json:
     """Study small ledgers of many seeds; count covered intervals and false alarms."""
     started = time.monotonic()
-    file = kept / f"report-seeds-{code_mark()}.jsonl"
+    file = kept / f"report-seeds-{code_mark(STUDYING)}.jsonl"
     done = seeds_kept(file, seeds)
     left = [seed for seed in seeds if seed not in done]
     say(f"Studying {len(left)} small ledgers of {SMALL:,} rows; {len(done)} were studied before")
@@ -293,11 +337,12 @@ def many(seeds: range, *, minutes: float | None = None, kept: Path) -> Json:
     return summed([done[seed] for seed in sorted(done)])
 
 
-def code_mark() -> str:
-    """Return what changes when anything does that a seed's result depends on."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for room in ("report", "testing/year", "ledger", "classify"):
-        for path in sorted((PACKAGE / room).rglob("*.*")):
+def code_mark(rooms: tuple[str, ...]) -> str:
+    """Return what changes when anything does in these rooms, or in this file if they are all."""
+    digest = hashlib.sha256(Path(__file__).read_bytes() if rooms == STUDYING else b"")
+    for room in rooms:
+        base = PACKAGE / room
+        for path in [base] if base.is_file() else sorted(base.rglob("*.*")):
             if path.suffix in {".py", ".sql", ".tsv", ".json"}:
                 digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:12]
@@ -349,7 +394,7 @@ def study_seed(seed: int) -> Json:
     started, cpu = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory(prefix="glasslipper-seed-") as folder:
         home = Path(folder) / "home"
-        generate(home, rows=SMALL, seed=seed, everything=False)
+        generate(home, Wish(rows=SMALL, seed=seed))
         given = studying.Given(home=home, invoice=home / "invoice.csv")
         report = studying.study(given, lambda what, done, total: None)
         truth: Json = json.loads((home / "truth.json").read_bytes())
