@@ -99,12 +99,8 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     source = f"read_parquet({text(stored)})"
     more = segment.file("attempts")
     beside = f"read_parquet({text(more)})" if more else f"({columns.empty(columns.ATTEMPTS)})"
-    near = (
-        f"generation_id BETWEEN '{segment.manifest.span.first_id}' AND "
-        f"'{segment.manifest.span.last_id}'"
-    )
     lake.run(
-        f"CREATE OR REPLACE TEMP TABLE one_facts AS SELECT * FROM late_facts WHERE {near};"  # noqa: S608
+        f"CREATE OR REPLACE TEMP TABLE one_facts AS {lake.facts_about(segment)};"
         f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"
         f"CREATE OR REPLACE TEMP TABLE one_about AS SELECT {ABOUT} FROM one_generations"
         " WHERE id IN (SELECT generation_id FROM one_facts);"
@@ -130,10 +126,7 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
 
 def _facts_seen(lake: Lake, segment: Segment) -> str:
     """Return how many late facts there are about a segment's generations, and how new they are."""
-    found = lake.rows(
-        "SELECT count(*), max(id) FROM late_facts WHERE generation_id BETWEEN ? AND ?",
-        (segment.manifest.span.first_id, segment.manifest.span.last_id),
-    )
+    found = lake.rows(f"SELECT count(*), max(id) FROM ({lake.facts_about(segment)})")
     return f"{found[0][0]}/{found[0][1]}"
 
 

@@ -81,6 +81,18 @@ if TYPE_CHECKING:
 
 _ENDS = "SELECT min(generation_id), max(generation_id) FROM topic_facts"
 
+_ENDS_OF_FILES = """
+    SELECT file_name,
+        CASE WHEN bool_or(unknown) THEN '' ELSE min(stats_min_value) END,
+        CASE WHEN bool_or(unknown) THEN '~' ELSE max(stats_max_value) END
+    FROM (
+        SELECT *, stats_min_value IS NULL
+            AND coalesce(stats_null_count, 0) < num_values AS unknown
+        FROM parquet_metadata({files}) WHERE path_in_schema = 'generation_id')
+    GROUP BY file_name
+    HAVING bool_or(unknown) OR min(stats_min_value) IS NOT NULL"""
+"""The least and the greatest generation that a file has facts about; none, if it has none."""
+
 STORED: dict[str, tuple[Column, ...]] = {
     "generations": columns.GENERATIONS,
     "attempts": columns.ATTEMPTS,
@@ -114,6 +126,7 @@ class Lake:
         """
         self.home = home
         self._duck = Duck(memory_bytes=memory_bytes, threads=threads, spill=spill)
+        self._ends_of_facts: list[tuple[Path, str, str]] | None = None
         try:
             self._open()
         except BaseException:
@@ -193,6 +206,26 @@ class Lake:
         )
         found = self._duck.row("SELECT count(*) FROM late_topics")
         return bool(found and found[0])
+
+    def facts_about(self, segment: Segment) -> str:
+        """Return a query for all late facts about the generations of a segment.
+
+        It reads the files that may hold such facts, by their own statistics, and no others.
+        """
+        if self._ends_of_facts is None:
+            files = self._files("late_facts")
+            found = self._duck.rows(_ENDS_OF_FILES.format(files=texts(files))) if files else []
+            self._ends_of_facts = [(Path(path), low, high) for path, low, high in found]
+        span = segment.manifest.span
+        near = [
+            path
+            for path, low, high in self._ends_of_facts
+            if low <= span.last_id and high >= span.first_id
+        ]
+        sealed = f"SELECT * FROM read_parquet({texts(near)}) UNION ALL " if near else ""
+        between = f"BETWEEN {text(span.first_id)} AND {text(span.last_id)}"
+        return f"""
+            SELECT * FROM ({sealed}SELECT * FROM hot_late_facts) WHERE generation_id {between}"""
 
     def _files_with(self, ends: Cells) -> list[Path]:
         """Return the files that may hold generations with ids from one to the other."""
