@@ -5,7 +5,8 @@ facts that they saw: a new fact or a new version makes a new file, and the old o
 not sealed yet is summed up each time. They may be deleted at any time.
 """
 
-# Every name in these statements is ours. ruff: noqa: S608
+# Every name in these statements is ours.
+# ruff: noqa: S608
 
 from __future__ import annotations
 
@@ -59,9 +60,9 @@ def make(lake: Lake) -> None:
             comparisons="comparisons",
         )
         lake.run(f"CREATE TABLE fresh_{name} AS {fresh}")
-        sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "  # noqa: S608
+        sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "
         lake.run(
-            f"CREATE VIEW tally_{name} AS {sealed if files[name] else ''}SELECT * FROM fresh_{name}"  # noqa: S608
+            f"CREATE VIEW tally_{name} AS {sealed if files[name] else ''}SELECT * FROM fresh_{name}"
         )
     _forget(folder, {path for paths in files.values() for path in paths})
 
@@ -99,15 +100,15 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     source = f"read_parquet({text(stored)})"
     more = segment.file("attempts")
     beside = f"read_parquet({text(more)})" if more else f"({columns.empty(columns.ATTEMPTS)})"
+    lake.run(f"CREATE OR REPLACE TEMP TABLE one_facts AS {lake.facts_about(segment)}")
     lake.run(
-        f"CREATE OR REPLACE TEMP TABLE one_facts AS {lake.facts_about(segment)};"
         f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"
         f"CREATE OR REPLACE TEMP TABLE one_about AS SELECT {ABOUT} FROM one_generations"
         " WHERE id IN (SELECT generation_id FROM one_facts);"
         f"CREATE OR REPLACE TEMP VIEW one_attempts AS {views.attempts(source, beside)};"
         f"CREATE OR REPLACE TEMP VIEW one_feedback AS {views.feedback('one_facts')};"
         f"CREATE OR REPLACE TEMP VIEW one_topics AS {views.topics('one_facts')};"
-        f"CREATE OR REPLACE TEMP VIEW one_comparisons AS {views.comparisons('one_facts')}"  # noqa: S608
+        f"CREATE OR REPLACE TEMP VIEW one_comparisons AS {views.comparisons('one_facts')}"
     )
     for name in wanted:
         query = sql(
@@ -127,7 +128,7 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
 def _facts_seen(lake: Lake, segment: Segment) -> str:
     """Return how many late facts there are about a segment's generations, and how new they are."""
     facts = lake.facts_about(segment)
-    found = lake.rows(f"SELECT count(*), max(id) FROM ({facts})")  # noqa: S608
+    found = lake.rows(f"SELECT count(*), max(id) FROM ({facts})")
     return f"{found[0][0]}/{found[0][1]}"
 
 
