@@ -160,7 +160,8 @@ class Journal:
         except OSError as error:
             raise _sentence(self.folder, error) from error
         self._size += written
-        self._syncer.soon()
+        if not self._syncer.is_told:
+            self._syncer.soon()
         return self._base + self._size
 
     async def durable(self, position: int) -> None:
@@ -238,7 +239,7 @@ class _Syncer:
     def __init__(self, sync: Callable[[], None], *, within_s: float) -> None:
         self._sync = sync
         self._within_s = within_s
-        self._dirty = False
+        self.is_told = False
         self._stopping = False
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._wake = threading.Event()
@@ -246,9 +247,8 @@ class _Syncer:
         self._thread.start()
 
     def soon(self) -> None:
-        if not self._dirty:
-            self._dirty = True
-            self._wake.set()
+        self.is_told = True
+        self._wake.set()
 
     async def now(self) -> None:
         loop = asyncio.get_running_loop()
@@ -271,7 +271,7 @@ class _Syncer:
         self._run_once()
 
     def _run_once(self) -> None:
-        self._dirty = False
+        self.is_told = False
         waiting, self._waiting = self._waiting, []
         self._sync()
         for loop, future in waiting:
