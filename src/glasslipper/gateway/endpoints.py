@@ -191,22 +191,14 @@ def _message_bytes(message: Message) -> int:
     return total
 
 
-def plain_ceiling(texts: Sequence[str]) -> int:
-    """Return the same of a request that is nothing but one text for each message."""
-    total = TURN_TOKENS
-    for text in texts:
-        total += TURN_TOKENS + (len(text) if text.isascii() else len(text.encode()))
-    return total
-
-
 def cost_ceiling(price: Price, *, input_units: int, output_units: int) -> int:
     """Return the most, in nano-USD, that so many tokens may cost, whatever their class."""
-    dearest_in, dearest_out, each = _dearest_rates(price)
+    dearest_in, dearest_out, each = dearest_rates(price)
     return -(-(input_units * dearest_in + output_units * dearest_out + each) // PER)
 
 
 @lru_cache(maxsize=4096)
-def _dearest_rates(price: Price) -> tuple[int, int, int]:
+def dearest_rates(price: Price) -> tuple[int, int, int]:
     """Return the dearest rate of what goes in, of what comes out, and of a request."""
     dearest_in = max(map(price.rate, INPUT_CLASSES))
     return dearest_in, max(map(price.rate, OUTPUT_CLASSES)), price.requests

@@ -20,9 +20,10 @@ from glasslipper.gateway.guard import GuardedConnection
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Application, Serve
 from glasslipper.gateway.providers.openai import OpenAICompatible
+from glasslipper.gateway.providers.openai.plain import write_plain
 from glasslipper.gateway.routing import choices
 from glasslipper.kernel.errors import GlasslipperError, StoreFailed
-from glasslipper.ledger.write.purse import NO_HOLD
+from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 
 UNUSUAL = frozenset(
     {b"idempotency-key", b"x-session-id", b"x-openrouter-metadata", b"transfer-encoding"}
@@ -59,6 +60,9 @@ class Express:
         self.recorder = house.ledger.recorder
         self.usual = usual
         self.loop = asyncio.get_running_loop()
+        self.now_s = self.loop.time
+        self.now_ms = house.clock.now_ms
+        self.ticks_ms = house.clock.ticks_ms
         self._askers: dict[tuple[bytes, Caption], Asker] = {}
 
     def greet(self, fields: Mapping[bytes, bytes]) -> Asker | None:
@@ -79,16 +83,13 @@ class Express:
         house = self.house
         if house.draining or not self.recorder.is_instant or (ask := decode_plain(body)) is None:
             return None
+        ticks_ms = self.ticks_ms()
         try:
             ruled = house.suppliers.rerouting.keys
             if ruled and house.gatekeeper.admit(asker.authorization).key.id in ruled:
                 return None
             lane = asker.lanes.get(ask.model)
-            if (
-                lane is None
-                or lane.until_ms <= house.clock.ticks_ms()
-                or not house.gatekeeper.knows(lane.caller)
-            ):
+            if lane is None or lane.until_ms <= ticks_ms or not house.gatekeeper.knows(lane.caller):
                 caller = house.gatekeeper.admit(asker.authorization)
                 lane = find_lane(house, caller, ask.model, asker.caption, known=lane)
                 if lane is None:
@@ -101,30 +102,36 @@ class Express:
                 return self.begin(connection, asker, body)
         except GlasslipperError:
             return None  # the usual way meets the same error, and explains it
-        return self._begin_on(lane, connection, ask, body)
+        return self._begin_on(lane, connection, ask, body, ticks_ms)
 
     def _begin_on(
-        self, lane: Lane, connection: GuardedConnection, ask: PlainRequest, body: bytes
+        self,
+        lane: Lane,
+        connection: GuardedConnection,
+        ask: PlainRequest,
+        body: bytes,
+        ticks_ms: float,
     ) -> Errand | None:
         desk = self.desk
         if not desk.router.is_calm():
             return None
         limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
-        units, most = lane.ceiling_nanousd([turn.content for turn in ask.messages], limit)
-        asked = lane.upstream.write(ask, lane.endpoint.upstream_model)
+        units, most = lane.ceiling_nanousd(ask.messages, limit)
+        asked = write_plain(
+            ask, provider=lane.upstream.provider, upstream_model=lane.endpoint.upstream_model
+        )
         if asked is None:
             return None
-        hold = NO_HOLD
+        hold: BudgetHold | None = NO_HOLD
         if lane.budgets:
-            taken = desk.ledger.purse.hold_now(lane.caller.account, most)
-            if taken is None:
+            hold = desk.ledger.purse.hold_now(lane.caller.account, most)
+            if hold is None:
                 return None
-            hold = taken
         kind = StreamErrand if ask.stream else Errand
         errand = kind(self, connection, body)
-        errand.ride(lane, hold, lane.upstream)
+        errand.ride(lane, hold, ticks_ms)
         try:
-            errand.intend(ask, units)
+            errand.intend(lane, ask, units)
         except StoreFailed:
             desk.ledger.purse.release(hold)
             return None
@@ -149,7 +156,9 @@ class Express:
         upstream = exchange.first.upstream
         if not isinstance(upstream, OpenAICompatible):
             return None
-        asked = upstream.write(ask, exchange.first.upstream_model)
+        asked = write_plain(
+            ask, provider=upstream.provider, upstream_model=exchange.first.upstream_model
+        )
         if asked is None or not exchange.hold_now():
             return None
         try:

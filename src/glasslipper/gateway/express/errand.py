@@ -29,7 +29,12 @@ from glasslipper.gateway.providers.openai import MAX_ANSWER_BYTES, OpenAICompati
 from glasslipper.gateway.providers.openai.plain import Said, read_plain
 from glasslipper.gateway.routing import Plain
 from glasslipper.gateway.transport import Pushed
-from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
+from glasslipper.kernel.errors import (
+    GlasslipperError,
+    StoreFailed,
+    StreamBroken,
+    UpstreamUnreachable,
+)
 from glasslipper.kernel.events import Event, Folder
 from glasslipper.kernel.ids import attempt_id, new_id
 from glasslipper.kernel.money import NANO
@@ -75,7 +80,7 @@ class Errand:
     """One request on the short way."""
 
     __slots__ = (
-        "_attempt_id",
+        "_attempt",
         "_body",
         "_caller",
         "_cell",
@@ -88,6 +93,7 @@ class Errand:
         "_is_over",
         "_lane",
         "_likeness",
+        "_name",
         "_pieces",
         "_reply",
         "_size_bytes",
@@ -113,34 +119,31 @@ class Errand:
 
     # begin
 
-    def ride(self, lane: Lane, hold: BudgetHold, upstream: OpenAICompatible) -> None:
+    def ride(self, lane: Lane, hold: BudgetHold, ticks_ms: float) -> None:
         """Go on a lane, under a hold."""
-        clock = self._express.desk.clock
         self._lane = lane
-        self._upstream = upstream
+        self._upstream = lane.upstream
         self._caller = lane.caller
         self._hold = hold
-        self._created_ms = clock.now_ms()
-        self._ticks_ms = clock.ticks_ms()
-        self.id = new_id("gen", self._created_ms)
-        self._attempt_id = attempt_id(self.id, 1)
+        created_ms = self._created_ms = self._express.now_ms()
+        self._ticks_ms = ticks_ms
+        identity = self.id = new_id("gen", created_ms)
+        self._name = identity.encode()
+        self._attempt = attempt_id(identity, 1).encode()
 
-    def intend(self, ask: PlainRequest, units: int) -> None:
+    def intend(self, lane: Lane, ask: PlainRequest, units: int) -> None:
         """Write down that the lane's endpoint is about to be asked; so many units go in at most.
 
         Raises:
             StoreFailed: It cannot be written; nothing may be asked of anybody.
         """
-        lane = self._lane
-        if lane is None:
-            return
         recorder = self._express.recorder
         self._user = _NULL if ask.user is None else as_json(ask.user)
         cell = self._cell = recorder.take_cell()
         form = lane.stream_intent if self.streams else lane.whole_intent
         line = form % (
-            self.id.encode(),
-            self._attempt_id.encode(),
+            self._name,
+            self._attempt,
             self._created_ms,
             units,
             self._hold.nanousd,
@@ -162,32 +165,34 @@ class Errand:
         self._upstream = upstream
         self._caller = caller
         self.id = exchange.id
-        self._attempt_id = exchange.attempted.id
+        self._name = exchange.id.encode()
+        self._attempt = exchange.attempted.id.encode()
 
     def ask(self, body: bytes) -> None:
         """Ask the provider, over a connection that rests or over a new one."""
-        if self._upstream.is_ready:
-            self._ask(body)
-        else:
+        if not self._ask(body):
             self._connecting = self._express.loop.create_task(self._connect_and_ask(body))
+
+    def _ask(self, body: bytes) -> bool:
+        """Ask over a connection that rests; tell whether there was one."""
+        self._reply = self._upstream.ask_now(
+            body,
+            request_id=self._attempt,
+            streams=self.streams,
+            now_s=self._express.now_s(),
+            heard=self._hear,
+        )
+        return self._reply is not None
 
     async def _connect_and_ask(self, body: bytes) -> None:
         try:
             await self._upstream.connect()
             self._connecting = None
-            self._ask(body)
+            if not self._ask(body):
+                raise UpstreamUnreachable("the provider closed the connection at once")
         except GlasslipperError as error:
             self._connecting = None
             self._go_on_after(error)
-
-    def _ask(self, body: bytes) -> None:
-        self._reply = self._upstream.ask_now(
-            body,
-            request_id=self._attempt_id.encode(),
-            streams=self.streams,
-            now_s=self._express.loop.time(),
-            heard=self._hear,
-        )
 
     # hear
 
@@ -249,7 +254,7 @@ class Errand:
         self._write(
             form
             % (
-                self.id.encode(),
+                self._name,
                 self._created_ms // 1000,
                 as_json(said.text),
                 reason,
@@ -268,7 +273,7 @@ class Errand:
     def _record(self, lane: Lane, said: Said, form: bytes, first_token_ms: float | None) -> Cost:
         """Record that all went well; `first_token_ms` is that of a stream."""
         desk, recorder = self._express.desk, self._express.recorder
-        ticks_ms = desk.clock.ticks_ms()
+        ticks_ms = self._express.ticks_ms()
         duration_ms = int(ticks_ms - self._ticks_ms)
         first_ms = duration_ms if first_token_ms is None else int(first_token_ms)
         billed, for_prompt = lane.cost_nanousd(said.prompt, said.completion)
@@ -279,7 +284,7 @@ class Errand:
             _log.warning("%s was billed %d nano-USD above its hold", self.id, billed - charged)
         upstream_id = as_json(said.upstream_id)
         line = form % (
-            self.id.encode(),
+            self._name,
             self._created_ms,
             _REASONS[said.finish],
             as_json(said.native),
@@ -292,7 +297,7 @@ class Errand:
             charged,
             upstream_id,
             self._user,
-            self._attempt_id.encode(),
+            self._attempt,
             self._created_ms,
             duration_ms,
             first_ms,
@@ -350,7 +355,7 @@ class Errand:
         self._connection.answer(
             b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n"
             b"x-generation-id: %b\r\n\r\n%b"
-            % (self._connection.usual_head(), len(body), self.id.encode(), body)
+            % (self._connection.usual_head(), len(body), self._name, body)
         )
 
     # what goes wrong

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from glasslipper.gateway.auth import REMEMBER_MS, Caller
 from glasslipper.gateway.desk import Caption
 from glasslipper.gateway.dialects import chat as dialect
+from glasslipper.gateway.dialects.chat.plain import PlainTurn
 from glasslipper.gateway.dialects.envelope import Bill, Head
-from glasslipper.gateway.endpoints import Endpoint, cost_ceiling, plain_ceiling
+from glasslipper.gateway.endpoints import TURN_TOKENS, Endpoint, dearest_rates
 from glasslipper.gateway.express.records import generation_template, intent_template
 from glasslipper.gateway.express.template import NotPlain, quoted, template, text_mark
 from glasslipper.gateway.house import House
@@ -68,7 +69,9 @@ class Lane:
         self.until_ms = until_ms
         self.budgets = caller.account.budgets
         self.served = Served(endpoint.model, endpoint.provider, "chat", "ok")
+        self.accounts = caller.account.path
         self._ceiling = ceiling
+        self._dearest = dearest_rates(ceiling)
         price = row.price
         self._rates = (price.input, price.output, price.requests)
 
@@ -82,20 +85,20 @@ class Lane:
             and self.caption == other.caption
         )
 
-    @property
-    def accounts(self) -> tuple[str, ...]:
-        """Whom an exchange is counted for."""
-        return self.caller.account.path
+    def ceiling_nanousd(
+        self, turns: Sequence[PlainTurn], max_tokens: int | None
+    ) -> tuple[int, int]:
+        """Return the most units that go in, and the most that the exchange may cost.
 
-    def ceiling_nanousd(self, texts: Sequence[str], max_tokens: int | None) -> tuple[int, int]:
-        """Return the most units that go in, and the most that the exchange may cost."""
-        units = plain_ceiling(texts)
-        most = cost_ceiling(
-            self._ceiling,
-            input_units=units,
-            output_units=self.endpoint.output_bound(max_tokens),
-        )
-        return units, most
+        See `endpoints.input_ceiling` and `cost_ceiling`.
+        """
+        units = TURN_TOKENS
+        for turn in turns:
+            text = turn.content
+            units += TURN_TOKENS + (len(text) if text.isascii() else len(text.encode()))
+        per_input, per_output, each = self._dearest
+        rate = units * per_input + self.endpoint.output_bound(max_tokens) * per_output + each
+        return units, -(-rate // PER)
 
     def cost_nanousd(self, prompt: int, completion: int) -> tuple[int, int]:
         """Return what so many tokens cost, in all and for the prompt.

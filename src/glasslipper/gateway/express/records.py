@@ -17,7 +17,8 @@ from glasslipper.kernel.money import Price
 from glasslipper.kernel.record import Attempt, Candidate, Generation, Intent, PriceRow
 from glasslipper.ledger import lines
 
-_json = msgspec.json.Encoder().encode
+as_json = msgspec.json.Encoder().encode
+"""Return a value as JSON."""
 
 ONLY = "only"
 
@@ -139,8 +140,3 @@ def generation_template(
         for number in range(10, 30)
     ]
     return template(line, marks)
-
-
-def as_json(value: str | None) -> bytes:
-    """Return a text as JSON."""
-    return _json(value)

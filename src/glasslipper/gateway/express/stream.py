@@ -37,11 +37,11 @@ class StreamErrand(Errand):
 
     streams = True
 
-    def ride(self, lane: Lane, hold: BudgetHold, upstream: OpenAICompatible) -> None:
+    def ride(self, lane: Lane, hold: BudgetHold, ticks_ms: float) -> None:
         """Go on a lane, under a hold."""
-        super().ride(lane, hold, upstream)
+        super().ride(lane, hold, ticks_ms)
         attempted = Attempted(
-            id=self._attempt_id,
+            id=self._attempt.decode(),
             request=lane.asked,
             upstream_model=lane.endpoint.upstream_model,
         )
@@ -193,7 +193,7 @@ class StreamErrand(Errand):
         self._connection.write_now(
             b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncache-control: no-store\r\n"
             b"x-accel-buffering: no\r\nx-generation-id: %b\r\ntransfer-encoding: chunked\r\n\r\n%b"
-            % (self._connection.usual_head(), EVENTS, self.id.encode(), _chunk(frames))
+            % (self._connection.usual_head(), EVENTS, self._name, _chunk(frames))
         )
 
     def _send(self, frames: bytes) -> None:

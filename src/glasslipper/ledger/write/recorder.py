@@ -67,6 +67,8 @@ class Recorder:
         """Whether a line is as durable as promised once it is written: nobody has to wait."""
         self.relayed = cells.values
         """Bytes relayed to the client, by cell."""
+        self.give_cell = cells.give
+        """Take a cell back that no intent names, or whose exchange is settled."""
 
     @property
     def open_exchanges(self) -> int:
@@ -87,10 +89,6 @@ class Recorder:
         if cell is None:
             raise StoreFailed("Too many exchanges are running at once.", hint="Try again shortly.")
         return cell
-
-    def give_cell(self, cell: int) -> None:
-        """Take a cell back that no intent names, or whose exchange is settled."""
-        self._cells.give(cell)
 
     async def durable(self, position: int) -> None:
         """Return once what was written before `position` is as durable as promised.
