@@ -22,6 +22,7 @@ from glasslipper.kernel.messages import (
     Message,
     ReasoningPart,
     Request,
+    Tool,
 )
 from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES, PER, Price
 from glasslipper.kernel.ports import Embedder, Upstream
@@ -163,15 +164,20 @@ class Offer:
 def input_ceiling(request: Request) -> int:
     """Return an upper bound of the prompt's tokens: no tokeniser makes more tokens than bytes."""
     total = sum(_message_bytes(message) + TURN_TOKENS for message in request.messages)
-    for tool in request.tools:
-        total += (
-            len(tool.name) + len(tool.description.encode()) + len(str(tool.parameters).encode())
-        )
-        total += 4 * TURN_TOKENS
+    total += tools_ceiling(request.tools)
     total += HOSTED_TOKENS * len(request.hosted)
     if request.response_format.schema is not None:
         total += len(str(request.response_format.schema).encode())
     return total + TURN_TOKENS
+
+
+def tools_ceiling(tools: Sequence[Tool]) -> int:
+    """Return the same of the tools that are offered."""
+    total = 4 * TURN_TOKENS * len(tools)
+    for tool in tools:
+        total += len(tool.name) + len(tool.description.encode())
+        total += len(str(tool.parameters).encode())
+    return total
 
 
 def _message_bytes(message: Message) -> int:

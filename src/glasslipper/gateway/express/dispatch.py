@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from glasslipper.gateway.answering import caption_of_fields
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.desk import Caption
-from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain, request_of
+from glasslipper.gateway.dialects.chat.agent import AgentRequest, decode_ask, request_of
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.express.errand import Errand
 from glasslipper.gateway.express.lane import Lane, find_lane
@@ -81,7 +82,7 @@ class Express:
     def begin(self, connection: GuardedConnection, asker: Asker, body: bytes) -> Errand | None:
         """Begin to serve a request if it is plain and everything for it is at hand."""
         house = self.house
-        if house.draining or not self.recorder.is_instant or (ask := decode_plain(body)) is None:
+        if house.draining or not self.recorder.is_instant or (ask := decode_ask(body)) is None:
             return None
         ticks_ms = self.ticks_ms()
         try:
@@ -108,7 +109,7 @@ class Express:
         self,
         lane: Lane,
         connection: GuardedConnection,
-        ask: PlainRequest,
+        ask: PlainRequest | AgentRequest,
         body: bytes,
         ticks_ms: float,
     ) -> Errand | None:
@@ -116,7 +117,7 @@ class Express:
         if not desk.router.is_calm():
             return None
         limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
-        units, most = lane.ceiling_nanousd(ask.messages, limit)
+        units, most = lane.ceiling_nanousd(ask, limit)
         asked = write_plain(
             ask, provider=lane.upstream.provider, upstream_model=lane.endpoint.upstream_model
         )
@@ -145,7 +146,7 @@ class Express:
         connection: GuardedConnection,
         asker: Asker,
         caller: Caller,
-        ask: PlainRequest,
+        ask: PlainRequest | AgentRequest,
         body: bytes,
     ) -> Errand | None:
         request = request_of(ask)

@@ -18,7 +18,8 @@ from glasslipper.gateway.api.speaking import ChunkSpeaker
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.desk import Begun
 from glasslipper.gateway.dialects import chat as dialect
-from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain, request_of
+from glasslipper.gateway.dialects.chat.agent import AgentRequest, decode_ask, request_of
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.express.lane import Lane
 from glasslipper.gateway.express.records import as_json
@@ -89,6 +90,7 @@ class Errand:
         "_created_ms",
         "_exchange",
         "_express",
+        "_has_tools",
         "_hold",
         "_is_over",
         "_lane",
@@ -131,7 +133,7 @@ class Errand:
         self._name = identity.encode()
         self._attempt = attempt_id(identity, 1).encode()
 
-    def intend(self, lane: Lane, ask: PlainRequest, units: int) -> None:
+    def intend(self, lane: Lane, ask: PlainRequest | AgentRequest, units: int) -> None:
         """Write down that the lane's endpoint is about to be asked; so many units go in at most.
 
         Raises:
@@ -155,9 +157,12 @@ class Errand:
         except StoreFailed:
             recorder.give_cell(cell)
             raise
-        said = [(turn.role, turn.content) for turn in ask.messages]
+        said = [(turn.role, turn.content or "") for turn in ask.messages]
         system_print, turns = likeness_of(said, self._express.desk.salt)
-        self._likeness = (_NULL if system_print is None else as_json(system_print), turns)
+        like = (_NULL if system_print is None else as_json(system_print), turns)
+        kit = ask.toolkit if isinstance(ask, AgentRequest) else None
+        self._has_tools = kit is not None
+        self._likeness = like if kit is None else (*like, len(kit.tools))
 
     def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
         """Go with an exchange whose first attempt is written down."""
@@ -247,7 +252,8 @@ class Errand:
 
     def _settle(self, lane: Lane, said: Said, form: bytes) -> None:
         """Record and answer."""
-        cost = self._record(lane, said, lane.whole_generation, None)
+        form_of_record = lane.whole_tools_generation if self._has_tools else lane.whole_generation
+        cost = self._record(lane, said, form_of_record, None)
         reason = native = _REASONS[said.finish]
         if said.native != said.finish:
             native = as_json(said.native)
@@ -316,7 +322,12 @@ class Errand:
         desk.router.report_plain(
             lane.endpoint,
             Plain(
-                ticks_ms, ticks_ms - self._ticks_ms, said.prompt, said.completion, first_token_ms
+                ticks_ms,
+                ticks_ms - self._ticks_ms,
+                said.prompt,
+                said.completion,
+                first_token_ms,
+                self._has_tools,
             ),
         )
         return Cost(billed, for_prompt, charged)
@@ -416,7 +427,7 @@ class Errand:
         """Return the exchange that this is; the one begun on a lane is made up now."""
         if self._exchange is not None:
             return self._exchange
-        lane, ask = self._lane, decode_plain(self._body)
+        lane, ask = self._lane, decode_ask(self._body)
         if lane is None or ask is None:
             raise RuntimeError("an errand goes on a lane or with an exchange")
         self._exchange = Exchange.adopt(

@@ -9,15 +9,16 @@ depend on the hour or the size, keys that accounts brought along, labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from glasslipper.gateway.auth import REMEMBER_MS, Caller
 from glasslipper.gateway.desk import Caption
 from glasslipper.gateway.dialects import chat as dialect
-from glasslipper.gateway.dialects.chat.plain import PlainTurn
+from glasslipper.gateway.dialects.chat.agent import AgentRequest, Toolkit
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.dialects.envelope import Bill, Head
-from glasslipper.gateway.endpoints import TURN_TOKENS, Endpoint, dearest_rates
+from glasslipper.gateway.endpoints import TURN_TOKENS, Endpoint, dearest_rates, tools_ceiling
 from glasslipper.gateway.express.records import generation_template, intent_template
 from glasslipper.gateway.express.template import NotPlain, quoted, template, text_mark
 from glasslipper.gateway.house import House
@@ -86,16 +87,13 @@ class Lane:
         )
 
     def ceiling_nanousd(
-        self, turns: Sequence[PlainTurn], max_tokens: int | None
+        self, ask: PlainRequest | AgentRequest, max_tokens: int | None
     ) -> tuple[int, int]:
         """Return the most units that go in, and the most that the exchange may cost.
 
-        See `endpoints.input_ceiling` and `cost_ceiling`.
+        See `endpoints.cost_ceiling`.
         """
-        units = TURN_TOKENS
-        for turn in turns:
-            text = turn.content
-            units += TURN_TOKENS + (len(text) if text.isascii() else len(text.encode()))
+        units = most_units(ask)
         per_input, per_output, each = self._dearest
         rate = units * per_input + self.endpoint.output_bound(max_tokens) * per_output + each
         return units, -(-rate // PER)
@@ -136,15 +134,31 @@ class Lane:
     @cached_property
     def whole_generation(self) -> bytes:
         """The line of a generation that was answered at once."""
-        return generation_template(
-            self.caller, self.endpoint, self.row, self.caption, streamed=False
-        )
+        return self._generation(streamed=False, with_tools=False)
 
     @cached_property
     def stream_generation(self) -> bytes:
         """The line of a generation that was streamed."""
+        return self._generation(streamed=True, with_tools=False)
+
+    @cached_property
+    def whole_tools_generation(self) -> bytes:
+        """The line of a generation that was offered tools and answered with words at once."""
+        return self._generation(streamed=False, with_tools=True)
+
+    @cached_property
+    def stream_tools_generation(self) -> bytes:
+        """The line of a generation that was offered tools and whose words were streamed."""
+        return self._generation(streamed=True, with_tools=True)
+
+    def _generation(self, *, streamed: bool, with_tools: bool) -> bytes:
         return generation_template(
-            self.caller, self.endpoint, self.row, self.caption, streamed=True
+            self.caller,
+            self.endpoint,
+            self.row,
+            self.caption,
+            streamed=streamed,
+            with_tools=with_tools,
         )
 
     @cached_property
@@ -198,6 +212,30 @@ class Lane:
                 *((in_usd(amount), b"%d.%09d") for amount in amounts),
             ),
         )
+
+
+def most_units(ask: PlainRequest | AgentRequest) -> int:
+    """Return the most units that go in; see `endpoints.input_ceiling`."""
+    units = TURN_TOKENS
+    for turn in ask.messages:
+        text = turn.content or ""
+        units += TURN_TOKENS + (len(text) if text.isascii() else len(text.encode()))
+    return units + _tools_units(ask) if isinstance(ask, AgentRequest) else units
+
+
+def _tools_units(ask: AgentRequest) -> int:
+    """Return the most units that come of calls in the conversation, and of the tools offered."""
+    units = 0 if ask.toolkit is None else _toolkit_units(ask.toolkit)
+    for turn in ask.messages:
+        for call in turn.tool_calls or ():
+            function = call.function
+            units += len(function.name) + len(function.arguments.encode()) + TURN_TOKENS
+    return units
+
+
+@lru_cache(maxsize=64)
+def _toolkit_units(toolkit: Toolkit) -> int:
+    return tools_ceiling(toolkit.tools)
 
 
 def in_usd(nanousd: int) -> bytes:

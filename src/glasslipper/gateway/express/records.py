@@ -62,7 +62,13 @@ def intent_template(
 
 
 def generation_template(
-    caller: Caller, endpoint: Endpoint, row: PriceRow, caption: Caption, *, streamed: bool
+    caller: Caller,
+    endpoint: Endpoint,
+    row: PriceRow,
+    caption: Caption,
+    *,
+    streamed: bool,
+    with_tools: bool = False,
 ) -> bytes:
     """Return the line of a generation.
 
@@ -70,7 +76,7 @@ def generation_template(
     time to the first token, the duration, tokens in and out, held, billed and charged nano-USD,
     the provider's id as JSON, the user as JSON; of the attempt its id, when it started, its
     duration, its time to the first token, the provider's id, and what it billed; the fingerprint
-    of the system prompt as JSON, and the user's turns.
+    of the system prompt as JSON, the user's turns and, `with_tools`, how many were offered.
     """
     account = caller.account
     line = lines.encode(
@@ -118,6 +124,7 @@ def generation_template(
             candidates=(Candidate(endpoint=endpoint.id, propensity=1.0, why=ONLY),),
             system_print=_mark(28),
             turns=_mark(29),
+            tools_offered=_mark(30) if with_tools else 0,
         )
     )
     usage = b'{"input":%d,"output":%d,"requests":1}'
@@ -137,6 +144,6 @@ def generation_template(
             f"@@{number}@@".encode() if number in (10, 22) else quoted(number),
             kinds.get(number, b"%d"),
         )
-        for number in range(10, 30)
+        for number in range(10, 31 if with_tools else 30)
     ]
     return template(line, marks)

@@ -229,7 +229,8 @@ class StreamErrand(Errand):
             outcome = self._as_exchange().settle_now()
             self._forget()
             return bill_of_outcome(outcome)
-        cost = self._record(lane, said, lane.stream_generation, self._told.first_token_ms)
+        form = lane.stream_tools_generation if self._has_tools else lane.stream_generation
+        cost = self._record(lane, said, form, self._told.first_token_ms)
         return Bill(
             usage=Usage(input=said.prompt, output=said.completion, requests=1),
             cost_nanousd=cost.charged,

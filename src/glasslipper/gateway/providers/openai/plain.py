@@ -1,4 +1,4 @@
-"""Plain requests as a provider wants them, and plain answers as it gives them.
+"""Plain requests as a provider wants them, tools or not, and plain answers as it gives them.
 
 A plain request is written again, with the provider's own names: the same that `encode_request`
 writes of it. A plain answer is nothing but words, an end and two numbers of tokens; whatever else
@@ -7,13 +7,16 @@ an answer has is read by `answer`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
 from msgspec.json import Decoder, Encoder
 
+from glasslipper.gateway.dialects.chat.agent import AgentRequest, Toolkit
 from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.dialects.chat.wire import StreamOptions
+from glasslipper.gateway.providers.openai.request import tool_object
 from glasslipper.gateway.providers.openai.usage import plain_usage
 from glasslipper.gateway.providers.openai.wire import UsageObject
 from glasslipper.gateway.providers.table import Provider
@@ -22,8 +25,17 @@ _encoder = Encoder()
 _WITH_USAGE = StreamOptions(include_usage=True)
 
 
-def write_plain(ask: PlainRequest, *, provider: Provider, upstream_model: str) -> bytes | None:
+def write_plain(
+    ask: PlainRequest | AgentRequest, *, provider: Provider, upstream_model: str
+) -> bytes | None:
     """Return the body for a provider, or `None` where it cannot be written; changes `ask`."""
+    if isinstance(ask, AgentRequest):
+        written = None if ask.toolkit is None else _written(ask.toolkit)
+        if written is None:
+            return None
+        ask.tools = written
+        if ask.tool_choice == "auto":
+            ask.tool_choice = None
     limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
     ask.max_tokens = ask.max_completion_tokens = None
     if limit is not None:
@@ -41,6 +53,15 @@ def write_plain(ask: PlainRequest, *, provider: Provider, upstream_model: str) -
     try:
         return _encoder.encode(ask)
     except UnicodeEncodeError:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _written(toolkit: Toolkit) -> Raw | None:
+    """Return tools as a provider wants them; they are the same in request after request."""
+    try:
+        return Raw(_encoder.encode([tool_object(tool) for tool in toolkit.tools]))
+    except (UnicodeEncodeError, RecursionError):
         return None
 
 
