@@ -19,6 +19,7 @@ from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.desk import Begun
 from glasslipper.gateway.dialects import chat as dialect
 from glasslipper.gateway.dialects.chat.agent import AgentRequest, decode_ask, request_of
+from glasslipper.gateway.dialects.chat.answer import calls_object
 from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.express.lane import Lane
@@ -27,8 +28,8 @@ from glasslipper.gateway.guard import GuardedConnection
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.likeness import likeness_of
 from glasslipper.gateway.providers.openai import MAX_ANSWER_BYTES, OpenAICompatible, is_stream
-from glasslipper.gateway.providers.openai.plain import Said, read_plain
-from glasslipper.gateway.routing import Plain
+from glasslipper.gateway.providers.openai.plain import Said, read_calls, read_plain
+from glasslipper.gateway.routing import Plain, judge
 from glasslipper.gateway.transport import Pushed
 from glasslipper.kernel.errors import (
     GlasslipperError,
@@ -38,6 +39,7 @@ from glasslipper.kernel.errors import (
 )
 from glasslipper.kernel.events import Event, Folder
 from glasslipper.kernel.ids import attempt_id, new_id
+from glasslipper.kernel.messages import ToolCall
 from glasslipper.kernel.money import NANO
 from glasslipper.ledger.write.purse import BudgetHold
 
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from glasslipper.gateway.express.dispatch import Express
 
 _NULL = b"null"
-_REASONS = {word: as_json(word) for word in ("stop", "length")}
+_REASONS = {word: as_json(word) for word in ("stop", "length", "tool_calls")}
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +92,6 @@ class Errand:
         "_created_ms",
         "_exchange",
         "_express",
-        "_has_tools",
         "_hold",
         "_is_over",
         "_lane",
@@ -100,6 +101,7 @@ class Errand:
         "_reply",
         "_size_bytes",
         "_ticks_ms",
+        "_toolkit",
         "_upstream",
         "_user",
         "id",
@@ -160,8 +162,7 @@ class Errand:
         said = [(turn.role, turn.content or "") for turn in ask.messages]
         system_print, turns = likeness_of(said, self._express.desk.salt)
         like = (_NULL if system_print is None else as_json(system_print), turns)
-        kit = ask.toolkit if isinstance(ask, AgentRequest) else None
-        self._has_tools = kit is not None
+        kit = self._toolkit = ask.toolkit if isinstance(ask, AgentRequest) else None
         self._likeness = like if kit is None else (*like, len(kit.tools))
 
     def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
@@ -223,9 +224,17 @@ class Errand:
         if not 200 <= reply.status < 300:
             raise self._upstream.refusal(reply, data)
         lane = self._lane
-        if lane is not None and lane.answer is not None and (said := read_plain(data)) is not None:
+        if lane is not None and (said := read_plain(data)) is not None and lane.answer is not None:
             self._is_over = True
-            self._settle(lane, said, lane.answer)
+            self._settle(lane, said, lane.answer, as_json(said.text))
+        elif lane is not None and (said := self._calls(data)) is not None and lane.calling_answer:
+            self._is_over = True
+            calls = [
+                ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
+                for call in said.calls
+            ]
+            words = (as_json(said.text or None), as_json(calls_object(calls)))
+            self._settle(lane, said, lane.calling_answer, *words)
         else:
             events = self._events(data)
             self._is_over = True
@@ -250,10 +259,19 @@ class Errand:
 
     # a plain answer on a lane
 
-    def _settle(self, lane: Lane, said: Said, form: bytes) -> None:
+    def _calls(self, data: bytes) -> Said | None:
+        """Return what an answer says if it calls tools that were offered, as they want it."""
+        kit = self._toolkit
+        said = None if kit is None else read_calls(data)
+        if kit is None or said is None:
+            return None
+        functions = [call.function for call in said.calls]
+        faults = [judge(kit.by_name, one.name, one.arguments) for one in functions]
+        return None if any(faults) else said
+
+    def _settle(self, lane: Lane, said: Said, form: bytes, *words: bytes) -> None:
         """Record and answer."""
-        form_of_record = lane.whole_tools_generation if self._has_tools else lane.whole_generation
-        cost = self._record(lane, said, form_of_record, None)
+        cost = self._record(lane, said, None)
         reason = native = _REASONS[said.finish]
         if said.native != said.finish:
             native = as_json(said.native)
@@ -262,7 +280,7 @@ class Errand:
             % (
                 self._name,
                 self._created_ms // 1000,
-                as_json(said.text),
+                *words,
                 reason,
                 native,
                 said.prompt,
@@ -276,8 +294,12 @@ class Errand:
             )
         )
 
-    def _record(self, lane: Lane, said: Said, form: bytes, first_token_ms: float | None) -> Cost:
+    def _record(self, lane: Lane, said: Said, first_token_ms: float | None, calls: int = 0) -> Cost:
         """Record that all went well; `first_token_ms` is that of a stream."""
+        calls = calls or len(said.calls)
+        has_tools = self._toolkit is not None
+        form = lane.generation(streamed=self.streams, with_tools=has_tools, with_calls=calls > 0)
+        like = (*self._likeness, calls) if calls else self._likeness
         desk, recorder = self._express.desk, self._express.recorder
         ticks_ms = self._express.ticks_ms()
         duration_ms = int(ticks_ms - self._ticks_ms)
@@ -309,7 +331,7 @@ class Errand:
             first_ms,
             upstream_id,
             billed,
-            *self._likeness,
+            *like,
         )
         key_id = lane.caller.account.key_id
         charge = Charge(self.id, key_id, self._created_ms, lane.accounts, charged, billed)
@@ -327,7 +349,7 @@ class Errand:
                 said.prompt,
                 said.completion,
                 first_token_ms,
-                self._has_tools,
+                has_tools,
             ),
         )
         return Cost(billed, for_prompt, charged)

@@ -16,16 +16,17 @@ from glasslipper.gateway.auth import REMEMBER_MS, Caller
 from glasslipper.gateway.desk import Caption
 from glasslipper.gateway.dialects import chat as dialect
 from glasslipper.gateway.dialects.chat.agent import AgentRequest, Toolkit
+from glasslipper.gateway.dialects.chat.answer import calls_object
 from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.endpoints import TURN_TOKENS, Endpoint, dearest_rates, tools_ceiling
-from glasslipper.gateway.express.records import generation_template, intent_template
+from glasslipper.gateway.express.records import as_json, generation_template, intent_template
 from glasslipper.gateway.express.template import NotPlain, quoted, template, text_mark
 from glasslipper.gateway.house import House
 from glasslipper.gateway.providers.openai import OpenAICompatible
 from glasslipper.gateway.tally import Served
 from glasslipper.kernel.events import Answer
-from glasslipper.kernel.messages import Request
+from glasslipper.kernel.messages import Request, ToolCall
 from glasslipper.kernel.money import PER, Price, amount_nanousd, split_nanousd, usd
 from glasslipper.kernel.record import PriceRow
 from glasslipper.kernel.usage import Usage
@@ -71,6 +72,7 @@ class Lane:
         self.budgets = caller.account.budgets
         self.served = Served(endpoint.model, endpoint.provider, "chat", "ok")
         self.accounts = caller.account.path
+        self._generations: dict[tuple[bool, bool, bool], bytes] = {}
         self._ceiling = ceiling
         self._dearest = dearest_rates(ceiling)
         price = row.price
@@ -131,35 +133,21 @@ class Lane:
         """The line of an intent to be streamed."""
         return intent_template(self.caller, self.endpoint, self.row, self._ceiling, streamed=True)
 
-    @cached_property
-    def whole_generation(self) -> bytes:
-        """The line of a generation that was answered at once."""
-        return self._generation(streamed=False, with_tools=False)
-
-    @cached_property
-    def stream_generation(self) -> bytes:
-        """The line of a generation that was streamed."""
-        return self._generation(streamed=True, with_tools=False)
-
-    @cached_property
-    def whole_tools_generation(self) -> bytes:
-        """The line of a generation that was offered tools and answered with words at once."""
-        return self._generation(streamed=False, with_tools=True)
-
-    @cached_property
-    def stream_tools_generation(self) -> bytes:
-        """The line of a generation that was offered tools and whose words were streamed."""
-        return self._generation(streamed=True, with_tools=True)
-
-    def _generation(self, *, streamed: bool, with_tools: bool) -> bytes:
-        return generation_template(
-            self.caller,
-            self.endpoint,
-            self.row,
-            self.caption,
-            streamed=streamed,
-            with_tools=with_tools,
-        )
+    def generation(self, *, streamed: bool, with_tools: bool, with_calls: bool) -> bytes:
+        """Return the line of a generation, by what it was offered and what it called."""
+        kind = (streamed, with_tools, with_calls)
+        found = self._generations.get(kind)
+        if found is None:
+            found = self._generations[kind] = generation_template(
+                self.caller,
+                self.endpoint,
+                self.row,
+                self.caption,
+                streamed=streamed,
+                with_tools=with_tools,
+                with_calls=with_calls,
+            )
+        return found
 
     @cached_property
     def answer(self) -> bytes | None:
@@ -170,20 +158,29 @@ class Lane:
         all, for the prompt, and for the rest. An amount in USD is two numbers: whole ones, and
         nano-USD (a float's own text takes longer to make than all else).
         """
+        return self._form(())
+
+    @cached_property
+    def calling_answer(self) -> bytes | None:
+        """The same of an answer that calls tools; it takes the calls after the words, as JSON."""
+        return self._form((ToolCall(id="@@id@@", name="@@name@@", arguments="@@arguments@@"),))
+
+    def _form(self, calls: tuple[ToolCall, ...]) -> bytes | None:
         try:
-            first, second = map(self._answer, _SAMPLES)
+            first, second = [self._answer(sample, calls) for sample in _SAMPLES]
         except NotPlain:
             return None
         return first if first == second else None
 
-    def _answer(self, sample: _Sample) -> bytes:
+    def _answer(self, sample: _Sample, calls: tuple[ToolCall, ...]) -> bytes:
         prompt, completion, charged, price = sample
         usage = Usage(input=prompt, output=completion, requests=1)
         billed = amount_nanousd(usage, price)
         written = dialect.encode_answer(
             Answer(
                 text=text_mark(2),
-                finish="stop",
+                tool_calls=calls,
+                finish="tool_calls" if calls else "stop",
                 native_finish=text_mark(4),
                 usage=None,
             ),
@@ -202,7 +199,8 @@ class Lane:
                 (b"@@0@@", b"%b"),
                 (b"1234567890", b"%d"),
                 (quoted(2), b"%b"),
-                (b'"stop"', b"%b"),
+                *([(as_json(calls_object(calls)), b"%b")] if calls else []),
+                (b'"tool_calls"' if calls else b'"stop"', b"%b"),
                 (quoted(4), b"%b"),
                 (b"%d" % prompt, b"%d"),
                 (b"%d" % completion, b"%d"),

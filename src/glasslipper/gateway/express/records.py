@@ -69,6 +69,7 @@ def generation_template(
     *,
     streamed: bool,
     with_tools: bool = False,
+    with_calls: bool = False,
 ) -> bytes:
     """Return the line of a generation.
 
@@ -76,7 +77,8 @@ def generation_template(
     time to the first token, the duration, tokens in and out, held, billed and charged nano-USD,
     the provider's id as JSON, the user as JSON; of the attempt its id, when it started, its
     duration, its time to the first token, the provider's id, and what it billed; the fingerprint
-    of the system prompt as JSON, the user's turns and, `with_tools`, how many were offered.
+    of the system prompt as JSON, the user's turns and, `with_tools` and `with_calls`, how many
+    were offered and called.
     """
     account = caller.account
     line = lines.encode(
@@ -125,6 +127,7 @@ def generation_template(
             system_print=_mark(28),
             turns=_mark(29),
             tools_offered=_mark(30) if with_tools else 0,
+            tools_called=_mark(31) if with_calls else 0,
         )
     )
     usage = b'{"input":%d,"output":%d,"requests":1}'
@@ -144,6 +147,6 @@ def generation_template(
             f"@@{number}@@".encode() if number in (10, 22) else quoted(number),
             kinds.get(number, b"%d"),
         )
-        for number in range(10, 31 if with_tools else 30)
+        for number in range(10, 30 + with_tools + with_calls)
     ]
     return template(line, marks)

@@ -1,9 +1,9 @@
 """A plain request that is answered in a stream.
 
 Frames of text pass by their edges, all others are decoded and encoded as on the usual way. A
-stream on a lane becomes an exchange as soon as it says more than words. The header goes out with
-the first word, so that everything that fails before it can still be served by somebody else. A
-client that reads slowly slows the provider down; one that leaves ends the call.
+stream on a lane becomes an exchange as soon as it says more than words and calls. The header goes
+out with the first word, so that everything that fails before it can still be served by somebody
+else. A client that reads slowly slows the provider down; one that leaves ends the call.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from glasslipper.gateway.answering import bill_of_outcome, head_of
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.dialects import chat as dialect
+from glasslipper.gateway.dialects.chat.agent import AgentRequest
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.ending import is_semantic
 from glasslipper.gateway.exchange import Exchange
@@ -23,6 +25,7 @@ from glasslipper.gateway.express.lane import Lane
 from glasslipper.gateway.express.told import Told
 from glasslipper.gateway.http import EVENTS
 from glasslipper.gateway.providers.openai import LINGER_S, OpenAICompatible, is_stream
+from glasslipper.gateway.routing import ToolWatch
 from glasslipper.kernel.errors import GlasslipperError, StreamBroken
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.ports import Attempted
@@ -47,6 +50,16 @@ class StreamErrand(Errand):
         )
         self._told = Told(attempted)
         self._prepare(attempted, lane.head(self.id, self._created_ms))
+
+    def intend(self, lane: Lane, ask: PlainRequest | AgentRequest, units: int) -> None:
+        """Write down that the lane's endpoint is about to be asked; so many units go in at most.
+
+        Raises:
+            StoreFailed: It cannot be written; nothing may be asked of anybody.
+        """
+        super().intend(lane, ask, units)
+        if self._toolkit is not None:
+            self._told.tools = ToolWatch(self._toolkit.tools)
 
     def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
         """Go with an exchange whose first attempt is written down."""
@@ -229,8 +242,7 @@ class StreamErrand(Errand):
             outcome = self._as_exchange().settle_now()
             self._forget()
             return bill_of_outcome(outcome)
-        form = lane.stream_tools_generation if self._has_tools else lane.stream_generation
-        cost = self._record(lane, said, form, self._told.first_token_ms)
+        cost = self._record(lane, said, self._told.first_token_ms, self._told.calls)
         return Bill(
             usage=Usage(input=said.prompt, output=said.completion, requests=1),
             cost_nanousd=cost.charged,

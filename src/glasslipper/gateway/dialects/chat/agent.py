@@ -64,10 +64,11 @@ class AgentTurn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 class Toolkit:
     """The functions of a request; requests with the same ones share it."""
 
-    __slots__ = ("tools",)
+    __slots__ = ("by_name", "tools")
 
     def __init__(self, tools: tuple[Tool, ...]) -> None:
         self.tools = tools
+        self.by_name = {tool.name: tool for tool in tools}
 
 
 class AgentRequest(Asking, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, dict=True):
