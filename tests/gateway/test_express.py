@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -53,6 +54,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) ->
         "GLASSLIPPER_BETWEEN_BYTES_TIMEOUT_S": "2",
     }
     with Served(tmp_path_factory.mktemp("home"), environ=environ) as served:
+        served.add_model("fake/plain", upstream.url, upstream_model="fake")
+        yield served
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) -> Iterator[Served]:
+    """A gateway whose records survive the end of the power."""
+    with Served(tmp_path_factory.mktemp("home"), "--durability", "power") as served:
         served.add_model("fake/plain", upstream.url, upstream_model="fake")
         yield served
 
@@ -289,6 +298,62 @@ def test_an_endpoint_that_fails_with_tools_is_invisible_while_another_is_left(
         assert b'"look"' in said
         kept = record(gateway, headers["x-generation-id"])
         assert kept["attempts"][-1]["provider"] == "good"
+
+
+@pytest.mark.parametrize("script", ["tokens=5", "tool=look", "cost=0.5", "status=500", "fault=end"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_must_survive_the_power_is_answered_and_recorded_alike_too(
+    strict: Served, upstream: FakeUpstream, script: str, stream: bool
+) -> None:
+    model = offer(strict, upstream, script)
+    asked = {"messages": LOOKED, "tools": [LOOK], "stream": stream}
+    with Client(strict, strict.make_key("strict", limit_nanousd=10**12)) as client:
+        for _ in range(2):
+            client.ask(model, **asked)
+        status, headers, said = client.ask(model, **asked)
+        usual_status, usual_headers, usual_said = client.ask(model, USUAL, **asked)
+    assert status == usual_status
+    assert [without_times(one) for one in objects(said)] == [
+        without_times(one) for one in objects(usual_said)
+    ]
+    if status == 200:
+        short, usual = (
+            eventually(lambda identity=one["x-generation-id"]: journal_of(strict, identity))
+            for one in (headers, usual_headers)
+        )
+        assert without_times(short) == without_times(usual)
+    if status == 200 and not stream:  # the order of its head tells the short way
+        assert list(headers)[-1] == "x-generation-id"
+
+
+def test_many_at_once_share_the_syncs_and_each_is_recorded_once(strict: Served) -> None:
+    key = strict.make_key("many", limit_nanousd=10**12)
+
+    def some() -> list[str]:
+        with Client(strict, key) as client:
+            return [client.ask("fake/plain")[1]["x-generation-id"] for _ in range(10)]
+
+    with ThreadPoolExecutor(16) as pool:
+        told = [name for names in pool.map(lambda _: some(), range(16)) for name in names]
+    assert len(set(told)) == 160
+    assert all(journal_of(strict, name) for name in told)  # each is there when it is told
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_while_its_record_is_synced_leaves_nothing_behind(
+    strict: Served, stream: bool
+) -> None:
+    with Client(strict) as client:
+        for _ in range(2):
+            client.ask("fake/plain")
+        for wait_ms in range(0, 30, 2):
+            body = json.dumps({"model": "fake/plain", "messages": SAY_HI, "stream": stream})
+            connection = http.client.HTTPConnection(strict.host, timeout=10)
+            connection.request("POST", PATH, body, client.headers)
+            time.sleep(wait_ms / 1000)
+            connection.close()
+        eventually(lambda: strict.call("GET", "/healthz")[1]["running"] == 0)
+        assert client.ask("fake/plain")[0] == 200
 
 
 def objects(body: bytes) -> list[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from glasslipper.gateway.answering import caption_of_fields
 from glasslipper.gateway.auth import Caller
@@ -82,7 +83,7 @@ class Express:
     def begin(self, connection: GuardedConnection, asker: Asker, body: bytes) -> Errand | None:
         """Begin to serve a request if it is plain and everything for it is at hand."""
         house = self.house
-        if house.draining or not self.recorder.is_instant or (ask := decode_ask(body)) is None:
+        if house.draining or (ask := decode_ask(body)) is None:
             return None
         ticks_ms = self.ticks_ms()
         try:
@@ -137,8 +138,15 @@ class Express:
             desk.ledger.purse.release(hold)
             return None
         desk.router.earn()
-        desk.running.add(errand)
-        errand.ask(asked)
+        return self._send_off(errand, asked)
+
+    def _send_off(self, errand: Errand, asked: bytes) -> Errand:
+        """Ask the provider, as soon as the intent is as durable as promised."""
+        self.desk.running.add(errand)
+        if self.recorder.is_instant:
+            errand.ask(asked)
+        else:
+            self.recorder.once_durable(partial(errand.ask_unless, asked))
         return errand
 
     def _begin_exchange(
@@ -170,6 +178,4 @@ class Express:
         kind = StreamErrand if request.stream else Errand
         errand = kind(self, connection, body)
         errand.walk(exchange, caller, upstream)
-        self.desk.running.add(errand)
-        errand.ask(asked)
-        return errand
+        return self._send_off(errand, asked)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
@@ -178,6 +179,15 @@ class Errand:
         """Ask the provider, over a connection that rests or over a new one."""
         if not self._ask(body):
             self._connecting = self._express.loop.create_task(self._connect_and_ask(body))
+
+    def ask_unless(self, body: bytes, failure: StoreFailed | None) -> None:
+        """Ask the provider, unless the client has left or the intent could not be kept."""
+        if self._is_over:
+            return
+        if failure is None:
+            self.ask(body)
+        else:
+            self._go_on_after(failure)
 
     def _ask(self, body: bytes) -> bool:
         """Ask over a connection that rests; tell whether there was one."""
@@ -385,11 +395,37 @@ class Errand:
         self._write(dialect.encode_answer(folder.answer(), head_of(exchange), bill))
 
     def _write(self, body: bytes) -> None:
-        self._connection.answer(
+        self._tell(
             b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n"
             b"x-generation-id: %b\r\n\r\n%b"
             % (self._connection.usual_head(), len(body), self._name, body)
         )
+
+    def _tell(self, end: bytes) -> None:
+        """Send the answer, or its end, once the record is as durable as promised."""
+        recorder = self._express.recorder
+        if recorder.is_instant:
+            self._connection.answer(end)
+        else:
+            self._express.desk.running.add(self)
+            recorder.once_durable(partial(self._tell_unless, end))
+
+    def _tell_unless(self, end: bytes, failure: StoreFailed | None) -> None:
+        self._forget()
+        if self._connection.gone:
+            return
+        if failure is None:
+            self._connection.answer(end)
+        else:
+            self._explain(failure)
+
+    def _explain(self, failure: StoreFailed) -> None:
+        """Tell the client that the record of its answer could not be kept."""
+
+        async def serve(_: Http) -> None:
+            raise failure
+
+        self._connection.hand_over(self._express.usual(serve), self._body)
 
     # what goes wrong
 

@@ -26,7 +26,7 @@ from glasslipper.gateway.express.told import Told
 from glasslipper.gateway.http import EVENTS
 from glasslipper.gateway.providers.openai import LINGER_S, OpenAICompatible, is_stream
 from glasslipper.gateway.routing import ToolWatch
-from glasslipper.kernel.errors import GlasslipperError, StreamBroken
+from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.ports import Attempted
 from glasslipper.kernel.usage import Usage
@@ -228,7 +228,7 @@ class StreamErrand(Errand):
         self._pass_on(list(self._reading.end()))
         self._is_over = True
         last = self._encoder.finish(self._settled())
-        self._connection.answer(_chunk(last) + _LAST)
+        self._tell(_chunk(last) + _LAST)
         reply = self._heard_reply
         if reply.source is not None:
             self._timer = self._express.loop.call_later(LINGER_S, reply.close)
@@ -257,7 +257,13 @@ class StreamErrand(Errand):
         self._hang_up()
         self._as_exchange().fail_now(error)
         self._forget()
-        self._connection.answer(_chunk(self._encoder.error(error)) + _LAST)
+        self._tell(_chunk(self._encoder.error(error)) + _LAST)
+
+    def _explain(self, failure: StoreFailed) -> None:
+        if self._has_begun:
+            self._connection.answer(_chunk(self._encoder.error(failure)) + _LAST)
+        else:
+            super()._explain(failure)
 
 
 _LAST = b"0\r\n\r\n"

@@ -63,6 +63,8 @@ class Recorder:
         self._fresh = fresh
         self._noted = noted
         self._open: dict[str, tuple[int, BudgetHold]] = {}  # the room reserved, and the hold
+        self.once_durable = journal.once_durable
+        """Have something called once all that was written is as durable as promised."""
         self.is_instant = journal.is_instant
         """Whether a line is as durable as promised once it is written: nobody has to wait."""
         self.relayed = cells.values
