@@ -208,9 +208,13 @@ LOOKED = [
             }
         ],
     },
-    {"role": "tool", "tool_call_id": "call-1", "content": "a l\u00e4mp"},
+    {
+        "role": "tool",
+        "tool_call_id": "call-1",
+        "content": [{"type": "text", "text": "a l\u00e4mp"}, {"type": "text", "text": "."}],
+    },
     {"role": "assistant", "content": "I see a lamp."},
-    {"role": "user", "content": "And there?"},
+    {"role": "user", "content": [{"type": "text", "text": "And there?"}]},
 ]
 
 
@@ -653,10 +657,22 @@ CALLS = st.lists(
     ),
     max_size=2,
 )
+PIECES = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.just("text"), "text": st.text(max_size=4)},
+        optional={"cache_control": st.none() | st.just({"type": "ephemeral"})},
+    ),
+    max_size=3,
+)
+GOOD_PIECES = st.lists(
+    st.fixed_dictionaries({"type": st.just("text"), "text": st.text(max_size=4)}),
+    min_size=1,
+    max_size=3,
+)
 TURNS = st.fixed_dictionaries(
     {
         "role": st.sampled_from(["system", "user", "assistant", "tool"]),
-        "content": st.none() | st.text(max_size=20),
+        "content": st.none() | st.text(max_size=20) | PIECES,
     },
     optional={
         "tool_calls": st.none() | CALLS,
@@ -669,14 +685,21 @@ TURNS = st.fixed_dictionaries(
 )
 GOOD_TURNS = st.one_of(
     st.fixed_dictionaries(
-        {"role": st.sampled_from(["system", "user", "assistant"]), "content": st.text(max_size=9)}
+        {
+            "role": st.sampled_from(["system", "user", "assistant"]),
+            "content": st.text(max_size=9) | GOOD_PIECES,
+        }
     ),
     st.fixed_dictionaries(
         {"role": st.just("assistant"), "content": st.none() | st.text(max_size=9)},
         optional={"tool_calls": CALLS},
     ),
     st.fixed_dictionaries(
-        {"role": st.just("tool"), "content": st.text(max_size=9), "tool_call_id": NAMES}
+        {
+            "role": st.just("tool"),
+            "content": st.text(max_size=9) | GOOD_PIECES,
+            "tool_call_id": NAMES,
+        }
     ),
 )
 
@@ -685,8 +708,9 @@ GOOD_TURNS = st.one_of(
     body=PLAIN,
     turns=st.lists(GOOD_TURNS | TURNS, min_size=1, max_size=4) | st.lists(GOOD_TURNS, min_size=1),
     more=st.fixed_dictionaries(
-        {"tools": TOOLS},
+        {},
         optional={
+            "tools": TOOLS,
             "tool_choice": st.sampled_from(["auto", "none", "required", "any", None]),
             "parallel_tool_calls": st.none() | st.booleans(),
         },
@@ -716,6 +740,8 @@ def test_a_body_with_tools_means_and_sends_what_the_usual_reading_does(
         {"tools": [LOOK, {"type": "function"}]},
         {"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "look"}}},
         {"tools": [LOOK], "tool_choice": "any"},
+        {"tool_choice": "required"},
+        {"tools": None},
         {"tools": [LOOK], "response_format": {"type": "json_object"}},
         {"tools": [LOOK], "messages": [{"role": "developer", "content": "x"}]},
         {"tools": [LOOK], "messages": [{"role": "tool", "content": "x"}]},

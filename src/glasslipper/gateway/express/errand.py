@@ -160,10 +160,14 @@ class Errand:
         except StoreFailed:
             recorder.give_cell(cell)
             raise
-        said = [(turn.role, turn.content or "") for turn in ask.messages]
+        if isinstance(ask, AgentRequest):
+            said = [(turn.role, "".join(turn.texts)) for turn in ask.messages]
+            kit = self._toolkit = ask.toolkit
+        else:
+            said = [(turn.role, turn.content) for turn in ask.messages]
+            kit = self._toolkit = None
         system_print, turns = likeness_of(said, self._express.desk.salt)
         like = (_NULL if system_print is None else as_json(system_print), turns)
-        kit = self._toolkit = ask.toolkit if isinstance(ask, AgentRequest) else None
         self._likeness = like if kit is None else (*like, len(kit.tools))
 
     def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:

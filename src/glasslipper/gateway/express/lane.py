@@ -214,17 +214,20 @@ class Lane:
 
 def most_units(ask: PlainRequest | AgentRequest) -> int:
     """Return the most units that go in; see `endpoints.input_ceiling`."""
+    if isinstance(ask, AgentRequest):
+        return _agent_units(ask)
     units = TURN_TOKENS
     for turn in ask.messages:
-        text = turn.content or ""
+        text = turn.content
         units += TURN_TOKENS + (len(text) if text.isascii() else len(text.encode()))
-    return units + _tools_units(ask) if isinstance(ask, AgentRequest) else units
+    return units
 
 
-def _tools_units(ask: AgentRequest) -> int:
-    """Return the most units that come of calls in the conversation, and of the tools offered."""
-    units = 0 if ask.toolkit is None else _toolkit_units(ask.toolkit)
+def _agent_units(ask: AgentRequest) -> int:
+    """Return the most units of words, of calls in the conversation, and of the tools offered."""
+    units = TURN_TOKENS + (0 if ask.toolkit is None else _toolkit_units(ask.toolkit))
     for turn in ask.messages:
+        units += TURN_TOKENS + sum([len(text.encode()) for text in turn.texts])
         for call in turn.tool_calls or ():
             function = call.function
             units += len(function.name) + len(function.arguments.encode()) + TURN_TOKENS

@@ -1,17 +1,18 @@
 """A chat request with tools that is otherwise plain: what agents send most of the time.
 
-Words, tool calls and their results in the conversation, and functions that may be called. Agents
-send the same tools with every request, so those are read once and known again by their bytes. A
-body with any other member, or with a message that its role should not have, is not read here;
-`request` reads it, and says what is wrong.
+Words, in one text or in several, tool calls and their results in the conversation, and functions
+that may be called. Agents send the same tools with every request, so those are read once and
+known again by their bytes. A body with any other member, or with a message that its role should
+not have, is not read here; `request` reads it, and says what is wrong.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
-from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
+from msgspec import UNSET, DecodeError, Meta, Raw, Struct, UnsetType, ValidationError, structs
 from msgspec.json import Decoder
 
 from glasslipper.gateway.dialects.chat import wire
@@ -48,17 +49,32 @@ class AgentCall(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     type: Literal["function"] = "function"
 
 
+class AgentText(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Some of the words of a message."""
+
+    text: str
+    type: Literal["text"]
+
+
 class AgentTurn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A message: words, calls, or the result of a call. What is always null means nothing."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str | None
+    content: str | Annotated[list[AgentText], Meta(min_length=1)] | None
     tool_call_id: wire.Name | None = None
     tool_calls: Annotated[list[AgentCall], Meta(min_length=1)] | None = None
     refusal: None = None
     function_call: None = None
     reasoning: None = None
     reasoning_content: None = None
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The words, piece by piece."""
+        content = self.content
+        if content is None:
+            return ()
+        return (content,) if isinstance(content, str) else [part.text for part in content]
 
 
 class Toolkit:
@@ -75,13 +91,15 @@ class AgentRequest(Asking, kw_only=True, omit_defaults=True, forbid_unknown_fiel
     """The body of a chat request with tools."""
 
     messages: Annotated[list[AgentTurn], Meta(min_length=1)]
-    tools: Raw
+    tools: Raw | UnsetType = UNSET
     tool_choice: Literal["auto", "none", "required"] | None = None
     parallel_tool_calls: bool | None = None
 
     @cached_property
     def toolkit(self) -> Toolkit | None:
         """The tools, or `None` where there is none, one that is no function, or too many."""
+        if isinstance(self.tools, UnsetType):
+            return None
         written = bytes(self.tools)
         return _toolkit(written) if len(written) <= MOST_TOOLS_BYTES else None
 
@@ -93,14 +111,26 @@ _tools = Decoder(list[wire.FunctionTool])
 def decode_ask(body: bytes) -> PlainRequest | AgentRequest | None:
     """Return what a body says if it is plain, or plain but for its tools; else `None`."""
     plain = decode_plain(body)
-    if plain is not None or b'"tools"' not in body:
+    if plain is not None:
         return plain
     try:
         ask = _decoder.decode(body)
     except (ValidationError, DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    is_plain = not is_odd(ask) and all(map(_is_in_its_role, ask.messages))
-    return ask if is_plain and ask.toolkit is not None else None
+    if is_odd(ask) or not all(map(_is_in_its_role, ask.messages)):
+        return None
+    is_bare = isinstance(ask.tools, UnsetType) and ask.tool_choice is None
+    return ask if is_bare or ask.toolkit is not None else None
+
+
+def lean(turns: list[AgentTurn]) -> list[AgentTurn]:
+    """Return messages so that one piece of words is written as a text, which all understand."""
+    return [
+        structs.replace(turn, content=turn.texts[0])
+        if isinstance(turn.content, list) and len(turn.content) == 1
+        else turn
+        for turn in turns
+    ]
 
 
 def _is_in_its_role(turn: AgentTurn) -> bool:
@@ -143,7 +173,7 @@ def request_of(ask: PlainRequest | AgentRequest) -> Request:
 def _message(turn: AgentTurn) -> Message:
     return Message(
         role=turn.role,
-        parts=() if turn.content is None else (TextPart(text=turn.content),),
+        parts=tuple([TextPart(text=text) for text in turn.texts]),
         tool_calls=tuple(
             [
                 ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)

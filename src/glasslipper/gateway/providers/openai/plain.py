@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
 from msgspec.json import Decoder, Encoder
 
-from glasslipper.gateway.dialects.chat.agent import AgentRequest, Toolkit
+from glasslipper.gateway.dialects.chat.agent import AgentRequest, Toolkit, lean
 from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.dialects.chat.wire import Name, StreamOptions
 from glasslipper.gateway.providers.openai.request import tool_object
@@ -30,10 +30,12 @@ def write_plain(
 ) -> bytes | None:
     """Return the body for a provider, or `None` where it cannot be written; changes `ask`."""
     if isinstance(ask, AgentRequest):
-        written = None if ask.toolkit is None else _written(ask.toolkit)
-        if written is None:
-            return None
-        ask.tools = written
+        ask.messages = lean(ask.messages)
+        if ask.toolkit is not None:
+            written = _written(ask.toolkit)
+            if written is None:
+                return None
+            ask.tools = written
         if ask.tool_choice == "auto":
             ask.tool_choice = None
     limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
