@@ -8,18 +8,25 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from glasslipper.gateway.dialects import chat
-from glasslipper.gateway.dialects.chat.plain import decode_plain, request_of
+from glasslipper.gateway.dialects.chat.agent import decode_ask, request_of
+from glasslipper.gateway.dialects.chat.plain import decode_plain
+from glasslipper.gateway.endpoints import input_ceiling
+from glasslipper.gateway.express.lane import most_units
 from glasslipper.gateway.providers.openai.plain import write_plain
 from glasslipper.gateway.providers.openai.request import encode_request
 from glasslipper.gateway.providers.table import PROVIDERS, Provider
+from glasslipper.ledger import lines
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
 
@@ -47,6 +54,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) ->
         "GLASSLIPPER_BETWEEN_BYTES_TIMEOUT_S": "2",
     }
     with Served(tmp_path_factory.mktemp("home"), environ=environ) as served:
+        served.add_model("fake/plain", upstream.url, upstream_model="fake")
+        yield served
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) -> Iterator[Served]:
+    """A gateway whose records survive the end of the power."""
+    with Served(tmp_path_factory.mktemp("home"), "--durability", "power") as served:
         served.add_model("fake/plain", upstream.url, upstream_model="fake")
         yield served
 
@@ -164,6 +179,185 @@ def test_answer_and_record_are_those_of_the_usual_way(
         assert without_times(record(gateway, headers["x-generation-id"])) == without_times(
             record(gateway, usual_headers["x-generation-id"])
         )
+
+
+LOOK = {
+    "type": "function",
+    "function": {
+        "name": "look",
+        "description": "Look som\u00e9where.",
+        "parameters": {
+            "type": "object",
+            "properties": {"at": {"type": "string"}, "n": {"type": "integer", "minimum": 0.5}},
+            "required": ["at"],
+        },
+    },
+}
+STOP = {"type": "function", "function": {"name": "stop", "strict": True}}
+LOOKED = [
+    *SAY_HI,
+    {
+        "role": "assistant",
+        "content": None,
+        "refusal": None,
+        "tool_calls": [
+            {
+                "id": "call-1",
+                "type": "function",
+                "function": {"name": "look", "arguments": '{"at": "h\u00e9re"}'},
+            }
+        ],
+    },
+    {
+        "role": "tool",
+        "tool_call_id": "call-1",
+        "content": [{"type": "text", "text": "a l\u00e4mp"}, {"type": "text", "text": "."}],
+    },
+    {"role": "assistant", "content": "I see a lamp."},
+    {"role": "user", "content": [{"type": "text", "text": "And there?"}]},
+]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "tokens=5",
+        "text=a%20%22quoted%22%20word",
+        "tool=look&arguments=%7B%22at%22:%22there%22%7D",
+        "tool=look&arguments=%7B%22where%22:1%7D",
+        "tool=look&arguments=broken",
+        "tool=nobody",
+        "cached_tokens=4",
+        "usage=missing",
+        "status=500",
+        "fault=malformed_json",
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_requests_with_tools_are_answered_and_recorded_as_on_the_usual_way(
+    gateway: Served, upstream: FakeUpstream, client: Client, script: str, stream: bool
+) -> None:
+    model = offer(gateway, upstream, script)
+    asked = {
+        "messages": LOOKED,
+        "tools": [LOOK, STOP],
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "stream": stream,
+        "user": "u-1",
+    }
+    client.ask(model, **asked)  # finds the lane
+    before = len(upstream.calls())
+    status, headers, said = client.ask(model, **asked)
+    usual_status, usual_headers, usual_said = client.ask(model, USUAL, **asked)
+    sent, usually_sent = (upstream.calls()[before], upstream.calls()[-1])
+    assert without_times(sent) == without_times(usually_sent)
+    assert status == usual_status
+    assert [without_times(one) for one in objects(said)] == [
+        without_times(one) for one in objects(usual_said)
+    ]
+    if status == 200:
+        assert "x-route" not in headers
+        short, usual = (
+            eventually(lambda identity=one["x-generation-id"]: journal_of(gateway, identity))
+            for one in (headers, usual_headers)
+        )
+        assert without_times(short) == without_times(usual)
+        assert short[-1]["tools_offered"] == 2
+        assert ("tools_called" in short[-1]) == script.startswith("tool=")
+
+
+def journal_of(gateway: Served, generation_id: str) -> list[Any] | None:
+    """Return an exchange's records in the journal: its intent and its generation."""
+    kept = [
+        line
+        for path in gateway.home.glob("journal/*/*.ndjson")
+        for line in path.read_bytes().rstrip(b"\0").splitlines()
+        if generation_id.encode() in line
+    ]
+    if len(kept) != 2:
+        return None
+    intent = structs.replace(lines.decode_intent(kept[0][len(lines.INTENT) : -1]), cell=0)
+    records = (intent, lines.decode_generation(kept[1]))
+    return [json.loads(msgspec.json.encode(one)) for one in records]
+
+
+def test_requests_with_tools_take_the_short_way(gateway: Served, client: Client) -> None:
+    for _ in range(2):
+        _, headers, _ = client.ask("fake/plain", messages=LOOKED, tools=[LOOK, STOP])
+    assert list(headers) == ["date", "content-type", "content-length", "x-generation-id"]
+    assert client.ask("fake/plain", USUAL, messages=LOOKED, tools=[LOOK])[0] == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_endpoint_that_fails_with_tools_is_invisible_while_another_is_left(
+    gateway: Served, client: Client, upstream: FakeUpstream, other: FakeUpstream, stream: bool
+) -> None:
+    model = f"fake/tools-{stream}"
+    gateway.add_model(model, upstream.url, upstream_model="fake?status=500", provider="bad")
+    gateway.add_model(model, other.url, upstream_model="fake?tool=look", provider="good")
+    for _ in range(4):
+        status, headers, said = client.ask(model, messages=LOOKED, tools=[LOOK], stream=stream)
+        assert status == 200
+        assert b'"look"' in said
+        kept = record(gateway, headers["x-generation-id"])
+        assert kept["attempts"][-1]["provider"] == "good"
+
+
+@pytest.mark.parametrize("script", ["tokens=5", "tool=look", "cost=0.5", "status=500", "fault=end"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_must_survive_the_power_is_answered_and_recorded_alike_too(
+    strict: Served, upstream: FakeUpstream, script: str, stream: bool
+) -> None:
+    model = offer(strict, upstream, script)
+    asked = {"messages": LOOKED, "tools": [LOOK], "stream": stream}
+    with Client(strict, strict.make_key("strict", limit_nanousd=10**12)) as client:
+        for _ in range(2):
+            client.ask(model, **asked)
+        status, headers, said = client.ask(model, **asked)
+        usual_status, usual_headers, usual_said = client.ask(model, USUAL, **asked)
+    assert status == usual_status
+    assert [without_times(one) for one in objects(said)] == [
+        without_times(one) for one in objects(usual_said)
+    ]
+    if status == 200:
+        short, usual = (
+            eventually(lambda identity=one["x-generation-id"]: journal_of(strict, identity))
+            for one in (headers, usual_headers)
+        )
+        assert without_times(short) == without_times(usual)
+    if status == 200 and not stream:  # the order of its head tells the short way
+        assert list(headers)[-1] == "x-generation-id"
+
+
+def test_many_at_once_share_the_syncs_and_each_is_recorded_once(strict: Served) -> None:
+    key = strict.make_key("many", limit_nanousd=10**12)
+
+    def some() -> list[str]:
+        with Client(strict, key) as client:
+            return [client.ask("fake/plain")[1]["x-generation-id"] for _ in range(10)]
+
+    with ThreadPoolExecutor(16) as pool:
+        told = [name for names in pool.map(lambda _: some(), range(16)) for name in names]
+    assert len(set(told)) == 160
+    assert all(journal_of(strict, name) for name in told)  # each is there when it is told
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_while_its_record_is_synced_leaves_nothing_behind(
+    strict: Served, stream: bool
+) -> None:
+    with Client(strict) as client:
+        for _ in range(2):
+            client.ask("fake/plain")
+        for wait_ms in range(0, 30, 2):
+            body = json.dumps({"model": "fake/plain", "messages": SAY_HI, "stream": stream})
+            connection = http.client.HTTPConnection(strict.host, timeout=10)
+            connection.request("POST", PATH, body, client.headers)
+            time.sleep(wait_ms / 1000)
+            connection.close()
+        eventually(lambda: strict.call("GET", "/healthz")[1]["running"] == 0)
+        assert client.ask("fake/plain")[0] == 200
 
 
 def objects(body: bytes) -> list[Any]:
@@ -416,9 +610,123 @@ def test_a_plain_body_means_and_sends_what_the_usual_reading_does(
         assert body.get("max_completion_tokens")
         return
     request = chat.decode(data)
-    assert request_of(ask).messages == request.messages
-    assert request_of(ask).sampling == request.sampling
-    assert (request_of(ask).stream, request_of(ask).user) == (request.stream, request.user)
+    assert request_of(ask) == structs.replace(request, heard_as="chat")
+    assert most_units(ask) == input_ceiling(request)
+    usual = encode_request(request, provider=provider, upstream_model="m")
+    short = write_plain(ask, provider=provider, upstream_model="m")
+    assert short is not None
+    assert json.loads(short) == json.loads(usual)
+
+
+NAMES = st.text(min_size=1, max_size=6)
+SCHEMAS = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-1, 1) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+TOOLS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "type": st.just("function"),
+            "function": st.fixed_dictionaries(
+                {"name": NAMES},
+                optional={
+                    "description": st.none() | st.text(max_size=9),
+                    "parameters": st.none() | st.dictionaries(st.text(max_size=5), SCHEMAS),
+                    "strict": st.none() | st.booleans(),
+                    "more": st.none(),
+                },
+            ),
+        }
+    ),
+    min_size=1,
+    max_size=3,
+)
+CALLS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "id": NAMES,
+            "function": st.fixed_dictionaries(
+                {
+                    "name": NAMES,
+                    "arguments": st.sampled_from(["{}", '{"a": "\u00e9"}', "{oops", "", "[]"]),
+                }
+            ),
+        },
+        optional={"type": st.just("function")},
+    ),
+    max_size=2,
+)
+PIECES = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.just("text"), "text": st.text(max_size=4)},
+        optional={"cache_control": st.none() | st.just({"type": "ephemeral"})},
+    ),
+    max_size=3,
+)
+GOOD_PIECES = st.lists(
+    st.fixed_dictionaries({"type": st.just("text"), "text": st.text(max_size=4)}),
+    min_size=1,
+    max_size=3,
+)
+TURNS = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["system", "user", "assistant", "tool"]),
+        "content": st.none() | st.text(max_size=20) | PIECES,
+    },
+    optional={
+        "tool_calls": st.none() | CALLS,
+        "tool_call_id": st.none() | st.text(max_size=4),
+        "refusal": st.none(),
+        "function_call": st.none(),
+        "reasoning": st.none(),
+        "name": st.text(max_size=3),
+    },
+)
+GOOD_TURNS = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["system", "user", "assistant"]),
+            "content": st.text(max_size=9) | GOOD_PIECES,
+        }
+    ),
+    st.fixed_dictionaries(
+        {"role": st.just("assistant"), "content": st.none() | st.text(max_size=9)},
+        optional={"tool_calls": CALLS},
+    ),
+    st.fixed_dictionaries(
+        {
+            "role": st.just("tool"),
+            "content": st.text(max_size=9) | GOOD_PIECES,
+            "tool_call_id": NAMES,
+        }
+    ),
+)
+
+
+@given(
+    body=PLAIN,
+    turns=st.lists(GOOD_TURNS | TURNS, min_size=1, max_size=4) | st.lists(GOOD_TURNS, min_size=1),
+    more=st.fixed_dictionaries(
+        {},
+        optional={
+            "tools": TOOLS,
+            "tool_choice": st.sampled_from(["auto", "none", "required", "any", None]),
+            "parallel_tool_calls": st.none() | st.booleans(),
+        },
+    ),
+    provider=st.sampled_from([one for one in PROVIDERS if one.speaks == "chat"]),
+)
+def test_a_body_with_tools_means_and_sends_what_the_usual_reading_does(
+    body: dict[str, Any], turns: list[Any], more: dict[str, Any], provider: Provider
+) -> None:
+    data = json.dumps({**body, **more, "messages": turns}).encode()
+    ask = decode_ask(data)
+    if ask is None:
+        return
+    request = chat.decode(data)  # what it refuses must not have been read here
+    assert request_of(ask) == structs.replace(request, heard_as="chat")
+    assert most_units(ask) == input_ceiling(request)
     usual = encode_request(request, provider=provider, upstream_model="m")
     short = write_plain(ask, provider=provider, upstream_model="m")
     assert short is not None
@@ -427,11 +735,34 @@ def test_a_plain_body_means_and_sends_what_the_usual_reading_does(
 
 @pytest.mark.parametrize(
     "more",
+    [
+        {"tools": [{"type": "web_search"}]},
+        {"tools": [LOOK, {"type": "function"}]},
+        {"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "look"}}},
+        {"tools": [LOOK], "tool_choice": "any"},
+        {"tool_choice": "required"},
+        {"tools": None},
+        {"tools": [LOOK], "response_format": {"type": "json_object"}},
+        {"tools": [LOOK], "messages": [{"role": "developer", "content": "x"}]},
+        {"tools": [LOOK], "messages": [{"role": "tool", "content": "x"}]},
+        {"tools": [LOOK], "messages": [{"role": "user", "content": None}]},
+        {"tools": [LOOK], "messages": [{"role": "user", "content": [{"type": "text"}]}]},
+        {"tools": [LOOK], "messages": [{"role": "user", "content": "x", "tool_call_id": "1"}]},
+        {"tools": [{"type": "function", "function": {"name": "n" * 70_000}}]},
+    ],
+)
+def test_a_body_with_more_than_tools_takes_the_usual_way(more: dict[str, Any]) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
+    assert decode_ask(json.dumps(body).encode()) is None
+
+
+@pytest.mark.parametrize(
+    "more",
     [{"tools": []}, {"models": ["x"]}, {"seed": 1}, {"n": 1}, {"x": 1}, {"reasoning": {}}],
 )
 def test_a_body_that_says_more_is_not_plain(more: dict[str, Any]) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
-    assert decode_plain(json.dumps(body).encode()) is None
+    assert decode_ask(json.dumps(body).encode()) is None
 
 
 def test_the_record_survives_a_kill_between_the_intent_and_the_answer(

@@ -15,8 +15,18 @@ from hypothesis import strategies as st
 
 from glasslipper.gateway.express.frames import Edges
 from glasslipper.gateway.express.template import NotPlain, template
+from glasslipper.gateway.express.told import Told
+from glasslipper.gateway.providers.openai.answer import Reading
+from glasslipper.gateway.providers.openai.plain import read_calls
+from glasslipper.gateway.providers.openai.refusal import Refusals
+from glasslipper.gateway.providers.table import PROVIDERS
+from glasslipper.gateway.relayed import Relayed
+from glasslipper.gateway.routing import ToolWatch
 from glasslipper.gateway.transport.connection import Connection, Timeouts, whole_chunks
-from glasslipper.kernel.events import Event, TextDelta
+from glasslipper.kernel.errors import GlasslipperError
+from glasslipper.kernel.events import Event, Folder, TextDelta
+from glasslipper.kernel.messages import Request, Tool
+from glasslipper.kernel.ports import Attempted
 
 
 def frame(words: str) -> bytes:
@@ -163,6 +173,145 @@ def test_a_tap_gets_the_body_that_the_parser_would_bring_however_it_is_cut(
     connection.data_received(b"0\r\n\r\n")
     assert reply.is_whole
     assert b"".join((*got, *reply.chunks)) == b"".join(pieces)
+
+
+ODD_CALLS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.none() | st.text(max_size=3),
+        "index": st.none() | st.integers(0, 2),
+        "type": st.just("function"),
+        "function": st.fixed_dictionaries(
+            {},
+            optional={
+                "name": st.none() | st.sampled_from(["look", "stop", ""]),
+                "arguments": st.none()
+                | st.sampled_from(["", "{}", '{"at": 1}', "{broken", "[1]"])
+                | st.just({"at": 1}),
+            },
+        ),
+    },
+)
+GOOD_CALLS = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["a", "b", "c"]),
+        "function": st.fixed_dictionaries(
+            {
+                "name": st.sampled_from(["look", "stop"]),
+                "arguments": st.sampled_from(["{}", '{"at": "h\u00e9re"}', "{broken"]),
+            }
+        ),
+    },
+    optional={"type": st.just("function")},
+)
+
+
+def reading() -> tuple[Attempted, Reading]:
+    attempted = Attempted(id="att-1", request=ASKED, upstream_model="m")
+    return attempted, Reading(attempted, Refusals(PROVIDERS[0], None))
+
+
+ASKED = Request(
+    model="m",
+    messages=(),
+    tools=(
+        Tool(name="look", parameters={"type": "object", "properties": {"at": {"type": "string"}}}),
+        Tool(name="stop"),
+    ),
+)
+
+
+@given(
+    content=st.none() | st.text(max_size=5),
+    calls=st.lists(GOOD_CALLS, min_size=1, max_size=3) | st.lists(ODD_CALLS | GOOD_CALLS),
+    more=st.dictionaries(
+        st.sampled_from(["reasoning", "refusal", "images", "annotations"]),
+        st.sampled_from([None, "", "x", []]),
+        max_size=1,
+    ),
+    finish=st.sampled_from(["tool_calls", "tool_calls", "stop", "length", None]),
+    numbers=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+)
+def test_an_answer_that_calls_tools_says_what_the_usual_reading_finds(
+    content: str | None,
+    calls: list[Any],
+    more: dict[str, Any],
+    finish: str | None,
+    numbers: tuple[int, int],
+) -> None:
+    message = {"role": "assistant", "content": content, "tool_calls": calls, **more}
+    body = {
+        "id": "c-1",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": {"prompt_tokens": numbers[0], "completion_tokens": numbers[1]},
+    }
+    data = json.dumps(body).encode()
+    said = read_calls(data)
+    if said is None:
+        return
+    _, usual = reading()
+    folder = Folder()
+    for event in [*usual.take(data), *usual.end()]:
+        folder.add(event)
+    answer = folder.answer()
+    assert (said.text, said.finish, said.native) == (answer.text, answer.finish, "tool_calls")
+    assert [(one.id, one.function.name, one.function.arguments) for one in said.calls] == [
+        (one.id, one.name, one.arguments) for one in answer.tool_calls
+    ]
+    assert answer.usage is not None
+    assert (said.prompt, said.completion) == (answer.usage.input, answer.usage.output)
+    assert not (answer.reasoning)
+    assert not (answer.refusal)
+    assert not (answer.citations)
+
+
+@given(
+    pieces=st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "content": st.text(max_size=4),
+                "tool_calls": st.lists(ODD_CALLS | GOOD_CALLS, max_size=2),
+            },
+        ),
+        max_size=5,
+    ),
+    finish=st.sampled_from(["tool_calls", "stop", "length"]),
+)
+def test_what_a_stream_of_calls_has_told_is_what_the_usual_way_counts(
+    pieces: list[Any], finish: str
+) -> None:
+    chunks = [{"id": "c", "choices": [{"index": 0, "delta": delta}]} for delta in pieces]
+    end = {
+        "id": "c",
+        "choices": [{"index": 0, "delta": {}, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4},
+    }
+    attempted, usual = reading()
+    told, relayed = Told(attempted), Relayed(ASKED)
+    told.tools = ToolWatch(ASKED.tools)
+    try:
+        for chunk in [*chunks, end]:
+            events = usual.take(json.dumps(chunk).encode())
+            if not told.takes(events):
+                return
+            told.add(events)
+            for event in events:
+                relayed.count(event)
+    except GlasslipperError:
+        return
+    events = usual.end()
+    told.add(events)
+    for event in events:
+        relayed.count(event)
+    assert relayed.tools is not None
+    assert (told.size_bytes, told.calls) == (relayed.size_bytes, relayed.tools.calls)
+    said = told.plain_end()
+    if said is None:
+        assert relayed.tools.fault() is not None
+    else:
+        assert relayed.finished is not None
+        assert (said.finish, relayed.tools.fault()) == (relayed.finished.reason, None)
 
 
 def test_a_template_is_refused_where_a_mark_is_missing_or_stands_twice() -> None:

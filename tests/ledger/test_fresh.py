@@ -42,7 +42,7 @@ def test_copying_from_memory_gives_the_tables_that_copying_from_files_gives(
             ends.append(journal.append(line))
             journal.unreserve(len(line) + 1)
             if len(ends) not in forgotten:
-                fresh.add(ends[-1], line, record)
+                fresh.add((ends[-1], line, record))
     short = rows.open_rows(home / "w-1")
     for stop in [*sorted(min(one, len(ends) - 1) for one in stops), len(ends) - 1]:
         assert rows.copy_fresh(short, home / "w-1", fresh, ends[stop]) == ends[stop]

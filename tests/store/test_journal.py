@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from glasslipper.kernel.errors import StoreBusy, StoreFailed
 from glasslipper.store import journal
 from glasslipper.store.cells import Cells
+from glasslipper.store.database import Durability
 from glasslipper.store.journal import Journal
 
 LINE = st.binary(min_size=1, max_size=200).map(
@@ -149,6 +151,45 @@ def test_power_durability_waits_for_the_sync_and_many_share_one(tmp_path: Path) 
     asyncio.run(many())
     opened.close()
     assert len(all_lines(tmp_path)) == 500
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_what_waits_for_a_sync_is_called_in_order_even_if_another_fails(
+    tmp_path: Path, durability: Durability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Journal(tmp_path, durability=durability)
+    called: list[int] = []
+    synced = [0]
+    fdatasync = os.fdatasync
+
+    def watched(file: int) -> None:
+        end = opened.end
+        fdatasync(file)
+        synced.append(end)
+
+    monkeypatch.setattr(os, "fdatasync", watched)
+
+    def then(number: int, failure: StoreFailed | None) -> None:
+        assert failure is None
+        if durability == "power":
+            assert synced[-1] >= ends[number]
+        called.append(number)
+        if number % 7 == 3 and durability == "power":
+            raise ValueError(number)
+
+    async def many() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        for number in range(200):
+            ends.append(write(opened, b"%d" % number))
+            opened.once_durable(partial(then, number))
+        async with asyncio.timeout(20):
+            while len(called) < 200:
+                await asyncio.sleep(0.001)
+
+    ends: list[int] = []
+    asyncio.run(many())
+    opened.close()
+    assert called == list(range(200))
 
 
 def test_a_cell_starts_at_zero_and_two_never_share_one(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from glasslipper.kernel.messages import (
     Message,
     ReasoningPart,
     Request,
+    Tool,
 )
 from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES, PER, Price
 from glasslipper.kernel.ports import Embedder, Upstream
@@ -163,15 +164,20 @@ class Offer:
 def input_ceiling(request: Request) -> int:
     """Return an upper bound of the prompt's tokens: no tokeniser makes more tokens than bytes."""
     total = sum(_message_bytes(message) + TURN_TOKENS for message in request.messages)
-    for tool in request.tools:
-        total += (
-            len(tool.name) + len(tool.description.encode()) + len(str(tool.parameters).encode())
-        )
-        total += 4 * TURN_TOKENS
+    total += tools_ceiling(request.tools)
     total += HOSTED_TOKENS * len(request.hosted)
     if request.response_format.schema is not None:
         total += len(str(request.response_format.schema).encode())
     return total + TURN_TOKENS
+
+
+def tools_ceiling(tools: Sequence[Tool]) -> int:
+    """Return the same of the tools that are offered."""
+    total = 4 * TURN_TOKENS * len(tools)
+    for tool in tools:
+        total += len(tool.name) + len(tool.description.encode())
+        total += len(str(tool.parameters).encode())
+    return total
 
 
 def _message_bytes(message: Message) -> int:
@@ -191,22 +197,14 @@ def _message_bytes(message: Message) -> int:
     return total
 
 
-def plain_ceiling(texts: Sequence[str]) -> int:
-    """Return the same of a request that is nothing but one text for each message."""
-    total = TURN_TOKENS
-    for text in texts:
-        total += TURN_TOKENS + (len(text) if text.isascii() else len(text.encode()))
-    return total
-
-
 def cost_ceiling(price: Price, *, input_units: int, output_units: int) -> int:
     """Return the most, in nano-USD, that so many tokens may cost, whatever their class."""
-    dearest_in, dearest_out, each = _dearest_rates(price)
+    dearest_in, dearest_out, each = dearest_rates(price)
     return -(-(input_units * dearest_in + output_units * dearest_out + each) // PER)
 
 
 @lru_cache(maxsize=4096)
-def _dearest_rates(price: Price) -> tuple[int, int, int]:
+def dearest_rates(price: Price) -> tuple[int, int, int]:
     """Return the dearest rate of what goes in, of what comes out, and of a request."""
     dearest_in = max(map(price.rate, INPUT_CLASSES))
     return dearest_in, max(map(price.rate, OUTPUT_CLASSES)), price.requests

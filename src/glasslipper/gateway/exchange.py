@@ -270,7 +270,7 @@ class Exchange:
     def open_now(self) -> Attempted:
         """Write down the attempt at the first endpoint; whoever asks it feeds `take_in`.
 
-        Only where the record is instant.
+        It must be durable before anybody is asked; see `Recorder.once_durable`.
 
         Raises:
             StoreFailed: It cannot be written; nothing may be asked of anybody.
@@ -461,16 +461,16 @@ class Exchange:
         return outcome
 
     def settle_now(self) -> Outcome:
-        """Record the exchange as whole where the record is instant; return what it cost."""
+        """Record the exchange as whole, durable or not; return what it cost."""
         outcome, _ = self._end("ok", None)
         return outcome
 
     def fail_now(self, error: GlasslipperError) -> None:
-        """Record, where the record is instant, that it broke after something was relayed."""
+        """Record, durable or not, that it broke after something was relayed."""
         self._end("truncated" if self._relayed.size_bytes else "error", error)
 
     def abandon(self, error: BaseException | None) -> None:
-        """Record, where the record is instant, that it ended early; `None`: the client left."""
+        """Record, durable or not, that it ended early; `None`: the client left."""
         if self._outcome is None:
             self._end(status_of(error, self._relayed.size_bytes), error or asyncio.CancelledError())
 

@@ -87,10 +87,11 @@ def guarded(
 class _Gathering:
     """A transport whose writes wait for the end of the event loop's turn, to go out as one."""
 
-    __slots__ = ("_loop", "_pieces", "_transport")
+    __slots__ = ("_loop", "_pieces", "_transport", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
+        self.is_closing = transport.is_closing
         self._loop = loop
         self._pieces: list[bytes] = []
 
@@ -101,7 +102,7 @@ class _Gathering:
 
     def _flush(self) -> None:
         pieces, self._pieces = self._pieces, []
-        if pieces and not self._transport.is_closing():
+        if pieces and not self.is_closing():
             self._transport.write(b"".join(pieces) if len(pieces) > 1 else pieces[0])
 
     def write_now(self, data: bytes) -> None:
@@ -109,7 +110,7 @@ class _Gathering:
         if self._pieces:
             self._pieces.append(data)
             self._flush()
-        elif not self._transport.is_closing():
+        elif not self.is_closing():
             self._transport.write(data)
 
     def close(self) -> None:
@@ -284,12 +285,13 @@ class GuardedConnection(HttpToolsProtocol):
         body_at = end + len(after)
         if end < 0 or not size.isdigit() or int(size) != len(data) - body_at or size[0] == 48:
             return False
-        if self._is_busy() or self.transport.is_closing():
+        if self._is_busy() or self._gathering.is_closing():
             return False
         self._errand = self.shortcut.begin(self, asker, data[body_at:])
         if self._errand is None:
             return False
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         return True
 
     def _cut_short(self) -> None:

@@ -37,10 +37,11 @@ class Spread:
         self.counts = [0] * (len(LATENCY_EDGES_MS) + 1)
         self.total_ms = 0
 
-    def add(self, value_ms: int) -> None:
-        """Take in one measurement."""
-        self.counts[bisect_left(LATENCY_EDGES_MS, value_ms)] += 1
-        self.total_ms += value_ms
+    def add(self, *values_ms: int) -> None:
+        """Take in some measurements."""
+        for value_ms in values_ms:
+            self.counts[bisect_left(LATENCY_EDGES_MS, value_ms)] += 1
+        self.total_ms += sum(values_ms)
 
 
 class Sum:
@@ -67,7 +68,7 @@ class Tally:
         self.skipped: dict[str, int] = {}
         self.details: dict[tuple[str, str], Sum] = {}
         """What upstreams measured of their own work, by model and name."""
-        self._plain: list[tuple[Served, int, int, int, int, int | None]] = []
+        self._plain: list[tuple[Served, int, int, int, int, int]] = []
 
     def note_plain(
         self,
@@ -76,7 +77,7 @@ class Tally:
         completion: int,
         charged_nanousd: int,
         duration_ms: int,
-        first_token_ms: int | None,
+        first_token_ms: int,
     ) -> None:
         """Count an exchange later: before anybody looks, or when there are many."""
         self._plain.append((who, prompt, completion, charged_nanousd, duration_ms, first_token_ms))
@@ -86,14 +87,19 @@ class Tally:
     def fold(self) -> None:
         """Count what was noted to be counted later."""
         plain, self._plain = self._plain, []
-        for who, prompt, completion, charged, duration_ms, first_token_ms in plain:
-            self._add(who, prompt, completion, charged)
-            _spread(self.duration, who.model).add(duration_ms)
-            if first_token_ms is not None:
-                _spread(self.first_token, who.model).add(first_token_ms)
+        by_who: dict[Served, list[tuple[int, ...]]] = {}
+        for who, *numbers in plain:
+            by_who.setdefault(who, []).append(tuple(numbers))
+        for who, found in by_who.items():
+            prompts, completions, charged, durations_ms, firsts_ms = zip(*found, strict=True)
+            self._add(who, sum(prompts), sum(completions), sum(charged), times=len(found))
+            _spread(self.duration, who.model).add(*durations_ms)
+            _spread(self.first_token, who.model).add(*firsts_ms)
 
-    def _add(self, who: Served, prompt: int, completion: int, charged: int) -> None:
-        self.exchanges[who] = self.exchanges.get(who, 0) + 1
+    def _add(
+        self, who: Served, prompt: int, completion: int, charged: int, *, times: int = 1
+    ) -> None:
+        self.exchanges[who] = self.exchanges.get(who, 0) + times
         self.prompt_tokens[who] = self.prompt_tokens.get(who, 0) + prompt
         self.completion_tokens[who] = self.completion_tokens.get(who, 0) + completion
         self.charged_nanousd[who] = self.charged_nanousd.get(who, 0) + charged

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 _BYTES = 8
@@ -31,6 +32,8 @@ class Cells:
             os.close(file)
         self.values = memoryview(self._map).cast("Q")
         self._free = list(range(size // _BYTES - 1, -1, -1))
+        self.give: Callable[[int], None] = self._free.append
+        """Take a cell back."""
 
     def take(self) -> int | None:
         """Return the index of a free cell, set to zero; `None` if all are in use."""
@@ -39,10 +42,6 @@ class Cells:
         cell = self._free.pop()
         self.values[cell] = 0
         return cell
-
-    def give(self, cell: int) -> None:
-        """Take a cell back."""
-        self._free.append(cell)
 
     def sync(self) -> None:
         """Write the counts to the disk."""

@@ -40,6 +40,10 @@ _READ_BYTES = 1 << 18
 _SUFFIX = ".ndjson"
 
 
+Then = Callable[[StoreFailed | None], None]
+"""What is to be done next; it is told what went wrong, if anything did."""
+
+
 class Lines(NamedTuple):
     """Whole lines without their newlines, and the position after the last of them."""
 
@@ -160,7 +164,8 @@ class Journal:
         except OSError as error:
             raise _sentence(self.folder, error) from error
         self._size += written
-        self._syncer.soon()
+        if not self._syncer.is_told:
+            self._syncer.soon()
         return self._base + self._size
 
     async def durable(self, position: int) -> None:
@@ -173,6 +178,16 @@ class Journal:
             await self._syncer.now()
         if self._failure is not None:
             raise self._failure
+
+    def once_durable(self, then: Then) -> None:
+        """Call `then` in the running event loop, once all that is written is durable as promised.
+
+        It is told why that failed, or `None`.
+        """
+        if self._durability == "power" and self._synced < self.end:
+            self._syncer.call(lambda: then(self._failure))
+        else:
+            then(self._failure)
 
     def _allocate(self, more_bytes: int) -> None:
         wanted = self._size + more_bytes
@@ -238,24 +253,25 @@ class _Syncer:
     def __init__(self, sync: Callable[[], None], *, within_s: float) -> None:
         self._sync = sync
         self._within_s = within_s
-        self._dirty = False
+        self.is_told = False
         self._stopping = False
-        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, Callable[[], object]]] = []
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._work, name="journal-sync", daemon=True)
         self._thread.start()
 
     def soon(self) -> None:
-        if not self._dirty:
-            self._dirty = True
-            self._wake.set()
+        self.is_told = True
+        self._wake.set()
 
     async def now(self) -> None:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((loop, future))
-        self._wake.set()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.call(lambda: future.done() or future.set_result(None))
         await future
+
+    def call(self, then: Callable[[], object]) -> None:
+        self._waiting.append((asyncio.get_running_loop(), then))
+        self._wake.set()
 
     def stop(self) -> None:
         self._stopping = True
@@ -271,17 +287,19 @@ class _Syncer:
         self._run_once()
 
     def _run_once(self) -> None:
-        self._dirty = False
+        self.is_told = False
         waiting, self._waiting = self._waiting, []
         self._sync()
-        for loop, future in waiting:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_finish, future)
+        for loop in {id(loop): loop for loop, _ in waiting}.values():
+            ours = [then for its, then in waiting if its is loop]
+            with contextlib.suppress(RuntimeError):  # it is closed: nobody waits any more
+                loop.call_soon_threadsafe(_call_all, loop, ours)
 
 
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _call_all(loop: asyncio.AbstractEventLoop, ours: list[Callable[[], object]]) -> None:
+    """Call each in the loop's next turn; one that fails takes none of the others with it."""
+    for then in ours:
+        loop.call_soon(then)
 
 
 def read(folder: Path, start: int) -> Iterator[Lines]:

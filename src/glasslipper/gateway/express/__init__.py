@@ -1,7 +1,8 @@
 """The short way of plain chat requests: no task, no scope, nothing waited for.
 
-Most requests are nothing but words, asked of a provider that speaks the same dialect, over a
-connection that rests. They are served by the callbacks of the two connections:
+Most requests are nothing but words and tools, asked of a provider that speaks the same dialect,
+over a connection that rests. They are served by the callbacks of the two connections, and where
+records must survive the power, by those of the journal:
 
 dispatch    who takes the short way
 lane        what is the same for every plain request of one client for one model

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from glasslipper.gateway.answering import caption_of_fields
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.desk import Caption
-from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain, request_of
+from glasslipper.gateway.dialects.chat.agent import AgentRequest, decode_ask, request_of
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.express.errand import Errand
 from glasslipper.gateway.express.lane import Lane, find_lane
@@ -20,9 +22,10 @@ from glasslipper.gateway.guard import GuardedConnection
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Application, Serve
 from glasslipper.gateway.providers.openai import OpenAICompatible
+from glasslipper.gateway.providers.openai.plain import write_plain
 from glasslipper.gateway.routing import choices
 from glasslipper.kernel.errors import GlasslipperError, StoreFailed
-from glasslipper.ledger.write.purse import NO_HOLD
+from glasslipper.ledger.write.purse import NO_HOLD, BudgetHold
 
 UNUSUAL = frozenset(
     {b"idempotency-key", b"x-session-id", b"x-openrouter-metadata", b"transfer-encoding"}
@@ -59,6 +62,9 @@ class Express:
         self.recorder = house.ledger.recorder
         self.usual = usual
         self.loop = asyncio.get_running_loop()
+        self.now_s = self.loop.time
+        self.now_ms = house.clock.now_ms
+        self.ticks_ms = house.clock.ticks_ms
         self._askers: dict[tuple[bytes, Caption], Asker] = {}
 
     def greet(self, fields: Mapping[bytes, bytes]) -> Asker | None:
@@ -77,18 +83,15 @@ class Express:
     def begin(self, connection: GuardedConnection, asker: Asker, body: bytes) -> Errand | None:
         """Begin to serve a request if it is plain and everything for it is at hand."""
         house = self.house
-        if house.draining or not self.recorder.is_instant or (ask := decode_plain(body)) is None:
+        if house.draining or (ask := decode_ask(body)) is None:
             return None
+        ticks_ms = self.ticks_ms()
         try:
             ruled = house.suppliers.rerouting.keys
             if ruled and house.gatekeeper.admit(asker.authorization).key.id in ruled:
                 return None
             lane = asker.lanes.get(ask.model)
-            if (
-                lane is None
-                or lane.until_ms <= house.clock.ticks_ms()
-                or not house.gatekeeper.knows(lane.caller)
-            ):
+            if lane is None or lane.until_ms <= ticks_ms or not house.gatekeeper.knows(lane.caller):
                 caller = house.gatekeeper.admit(asker.authorization)
                 lane = find_lane(house, caller, ask.model, asker.caption, known=lane)
                 if lane is None:
@@ -101,36 +104,49 @@ class Express:
                 return self.begin(connection, asker, body)
         except GlasslipperError:
             return None  # the usual way meets the same error, and explains it
-        return self._begin_on(lane, connection, ask, body)
+        return self._begin_on(lane, connection, ask, body, ticks_ms)
 
     def _begin_on(
-        self, lane: Lane, connection: GuardedConnection, ask: PlainRequest, body: bytes
+        self,
+        lane: Lane,
+        connection: GuardedConnection,
+        ask: PlainRequest | AgentRequest,
+        body: bytes,
+        ticks_ms: float,
     ) -> Errand | None:
         desk = self.desk
         if not desk.router.is_calm():
             return None
         limit = ask.max_completion_tokens if ask.max_tokens is None else ask.max_tokens
-        units, most = lane.ceiling_nanousd([turn.content for turn in ask.messages], limit)
-        asked = lane.upstream.write(ask, lane.endpoint.upstream_model)
+        units, most = lane.ceiling_nanousd(ask, limit)
+        asked = write_plain(
+            ask, provider=lane.upstream.provider, upstream_model=lane.endpoint.upstream_model
+        )
         if asked is None:
             return None
-        hold = NO_HOLD
+        hold: BudgetHold | None = NO_HOLD
         if lane.budgets:
-            taken = desk.ledger.purse.hold_now(lane.caller.account, most)
-            if taken is None:
+            hold = desk.ledger.purse.hold_now(lane.caller.account, most)
+            if hold is None:
                 return None
-            hold = taken
         kind = StreamErrand if ask.stream else Errand
         errand = kind(self, connection, body)
-        errand.ride(lane, hold, lane.upstream)
+        errand.ride(lane, hold, ticks_ms)
         try:
-            errand.intend(ask, units)
+            errand.intend(lane, ask, units)
         except StoreFailed:
             desk.ledger.purse.release(hold)
             return None
         desk.router.earn()
-        desk.running.add(errand)
-        errand.ask(asked)
+        return self._send_off(errand, asked)
+
+    def _send_off(self, errand: Errand, asked: bytes) -> Errand:
+        """Ask the provider, as soon as the intent is as durable as promised."""
+        self.desk.running.add(errand)
+        if self.recorder.is_instant:
+            errand.ask(asked)
+        else:
+            self.recorder.once_durable(partial(errand.ask_unless, asked))
         return errand
 
     def _begin_exchange(
@@ -138,7 +154,7 @@ class Express:
         connection: GuardedConnection,
         asker: Asker,
         caller: Caller,
-        ask: PlainRequest,
+        ask: PlainRequest | AgentRequest,
         body: bytes,
     ) -> Errand | None:
         request = request_of(ask)
@@ -149,7 +165,9 @@ class Express:
         upstream = exchange.first.upstream
         if not isinstance(upstream, OpenAICompatible):
             return None
-        asked = upstream.write(ask, exchange.first.upstream_model)
+        asked = write_plain(
+            ask, provider=upstream.provider, upstream_model=exchange.first.upstream_model
+        )
         if asked is None or not exchange.hold_now():
             return None
         try:
@@ -160,6 +178,4 @@ class Express:
         kind = StreamErrand if request.stream else Errand
         errand = kind(self, connection, body)
         errand.walk(exchange, caller, upstream)
-        self.desk.running.add(errand)
-        errand.ask(asked)
-        return errand
+        return self._send_off(errand, asked)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
@@ -18,7 +19,9 @@ from glasslipper.gateway.api.speaking import ChunkSpeaker
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.desk import Begun
 from glasslipper.gateway.dialects import chat as dialect
-from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain, request_of
+from glasslipper.gateway.dialects.chat.agent import AgentRequest, decode_ask, request_of
+from glasslipper.gateway.dialects.chat.answer import calls_object
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.express.lane import Lane
 from glasslipper.gateway.express.records import as_json
@@ -26,12 +29,18 @@ from glasslipper.gateway.guard import GuardedConnection
 from glasslipper.gateway.http import Http
 from glasslipper.gateway.likeness import likeness_of
 from glasslipper.gateway.providers.openai import MAX_ANSWER_BYTES, OpenAICompatible, is_stream
-from glasslipper.gateway.providers.openai.plain import Said, read_plain
-from glasslipper.gateway.routing import Plain
+from glasslipper.gateway.providers.openai.plain import Said, read_calls, read_plain
+from glasslipper.gateway.routing import Plain, judge
 from glasslipper.gateway.transport import Pushed
-from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
+from glasslipper.kernel.errors import (
+    GlasslipperError,
+    StoreFailed,
+    StreamBroken,
+    UpstreamUnreachable,
+)
 from glasslipper.kernel.events import Event, Folder
 from glasslipper.kernel.ids import attempt_id, new_id
+from glasslipper.kernel.messages import ToolCall
 from glasslipper.kernel.money import NANO
 from glasslipper.ledger.write.purse import BudgetHold
 
@@ -39,7 +48,7 @@ if TYPE_CHECKING:
     from glasslipper.gateway.express.dispatch import Express
 
 _NULL = b"null"
-_REASONS = {word: as_json(word) for word in ("stop", "length")}
+_REASONS = {word: as_json(word) for word in ("stop", "length", "tool_calls")}
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +84,7 @@ class Errand:
     """One request on the short way."""
 
     __slots__ = (
-        "_attempt_id",
+        "_attempt",
         "_body",
         "_caller",
         "_cell",
@@ -88,10 +97,12 @@ class Errand:
         "_is_over",
         "_lane",
         "_likeness",
+        "_name",
         "_pieces",
         "_reply",
         "_size_bytes",
         "_ticks_ms",
+        "_toolkit",
         "_upstream",
         "_user",
         "id",
@@ -113,34 +124,31 @@ class Errand:
 
     # begin
 
-    def ride(self, lane: Lane, hold: BudgetHold, upstream: OpenAICompatible) -> None:
+    def ride(self, lane: Lane, hold: BudgetHold, ticks_ms: float) -> None:
         """Go on a lane, under a hold."""
-        clock = self._express.desk.clock
         self._lane = lane
-        self._upstream = upstream
+        self._upstream = lane.upstream
         self._caller = lane.caller
         self._hold = hold
-        self._created_ms = clock.now_ms()
-        self._ticks_ms = clock.ticks_ms()
-        self.id = new_id("gen", self._created_ms)
-        self._attempt_id = attempt_id(self.id, 1)
+        created_ms = self._created_ms = self._express.now_ms()
+        self._ticks_ms = ticks_ms
+        identity = self.id = new_id("gen", created_ms)
+        self._name = identity.encode()
+        self._attempt = attempt_id(identity, 1).encode()
 
-    def intend(self, ask: PlainRequest, units: int) -> None:
+    def intend(self, lane: Lane, ask: PlainRequest | AgentRequest, units: int) -> None:
         """Write down that the lane's endpoint is about to be asked; so many units go in at most.
 
         Raises:
             StoreFailed: It cannot be written; nothing may be asked of anybody.
         """
-        lane = self._lane
-        if lane is None:
-            return
         recorder = self._express.recorder
         self._user = _NULL if ask.user is None else as_json(ask.user)
         cell = self._cell = recorder.take_cell()
         form = lane.stream_intent if self.streams else lane.whole_intent
         line = form % (
-            self.id.encode(),
-            self._attempt_id.encode(),
+            self._name,
+            self._attempt,
             self._created_ms,
             units,
             self._hold.nanousd,
@@ -152,9 +160,15 @@ class Errand:
         except StoreFailed:
             recorder.give_cell(cell)
             raise
-        said = [(turn.role, turn.content) for turn in ask.messages]
+        if isinstance(ask, AgentRequest):
+            said = [(turn.role, "".join(turn.texts)) for turn in ask.messages]
+            kit = self._toolkit = ask.toolkit
+        else:
+            said = [(turn.role, turn.content) for turn in ask.messages]
+            kit = self._toolkit = None
         system_print, turns = likeness_of(said, self._express.desk.salt)
-        self._likeness = (_NULL if system_print is None else as_json(system_print), turns)
+        like = (_NULL if system_print is None else as_json(system_print), turns)
+        self._likeness = like if kit is None else (*like, len(kit.tools))
 
     def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
         """Go with an exchange whose first attempt is written down."""
@@ -162,32 +176,43 @@ class Errand:
         self._upstream = upstream
         self._caller = caller
         self.id = exchange.id
-        self._attempt_id = exchange.attempted.id
+        self._name = exchange.id.encode()
+        self._attempt = exchange.attempted.id.encode()
 
     def ask(self, body: bytes) -> None:
         """Ask the provider, over a connection that rests or over a new one."""
-        if self._upstream.is_ready:
-            self._ask(body)
-        else:
+        if not self._ask(body):
             self._connecting = self._express.loop.create_task(self._connect_and_ask(body))
+
+    def ask_unless(self, body: bytes, failure: StoreFailed | None) -> None:
+        """Ask the provider, unless the client has left or the intent could not be kept."""
+        if self._is_over:
+            return
+        if failure is None:
+            self.ask(body)
+        else:
+            self._go_on_after(failure)
+
+    def _ask(self, body: bytes) -> bool:
+        """Ask over a connection that rests; tell whether there was one."""
+        self._reply = self._upstream.ask_now(
+            body,
+            request_id=self._attempt,
+            streams=self.streams,
+            now_s=self._express.now_s(),
+            heard=self._hear,
+        )
+        return self._reply is not None
 
     async def _connect_and_ask(self, body: bytes) -> None:
         try:
             await self._upstream.connect()
             self._connecting = None
-            self._ask(body)
+            if not self._ask(body):
+                raise UpstreamUnreachable("the provider closed the connection at once")
         except GlasslipperError as error:
             self._connecting = None
             self._go_on_after(error)
-
-    def _ask(self, body: bytes) -> None:
-        self._reply = self._upstream.ask_now(
-            body,
-            request_id=self._attempt_id.encode(),
-            streams=self.streams,
-            now_s=self._express.loop.time(),
-            heard=self._hear,
-        )
 
     # hear
 
@@ -213,9 +238,17 @@ class Errand:
         if not 200 <= reply.status < 300:
             raise self._upstream.refusal(reply, data)
         lane = self._lane
-        if lane is not None and lane.answer is not None and (said := read_plain(data)) is not None:
+        if lane is not None and (said := read_plain(data)) is not None and lane.answer is not None:
             self._is_over = True
-            self._settle(lane, said, lane.answer)
+            self._settle(lane, said, lane.answer, as_json(said.text))
+        elif lane is not None and (said := self._calls(data)) is not None and lane.calling_answer:
+            self._is_over = True
+            calls = [
+                ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
+                for call in said.calls
+            ]
+            words = (as_json(said.text or None), as_json(calls_object(calls)))
+            self._settle(lane, said, lane.calling_answer, *words)
         else:
             events = self._events(data)
             self._is_over = True
@@ -240,18 +273,28 @@ class Errand:
 
     # a plain answer on a lane
 
-    def _settle(self, lane: Lane, said: Said, form: bytes) -> None:
+    def _calls(self, data: bytes) -> Said | None:
+        """Return what an answer says if it calls tools that were offered, as they want it."""
+        kit = self._toolkit
+        said = None if kit is None else read_calls(data)
+        if kit is None or said is None:
+            return None
+        functions = [call.function for call in said.calls]
+        faults = [judge(kit.by_name, one.name, one.arguments) for one in functions]
+        return None if any(faults) else said
+
+    def _settle(self, lane: Lane, said: Said, form: bytes, *words: bytes) -> None:
         """Record and answer."""
-        cost = self._record(lane, said, lane.whole_generation, None)
+        cost = self._record(lane, said, None)
         reason = native = _REASONS[said.finish]
         if said.native != said.finish:
             native = as_json(said.native)
         self._write(
             form
             % (
-                self.id.encode(),
+                self._name,
                 self._created_ms // 1000,
-                as_json(said.text),
+                *words,
                 reason,
                 native,
                 said.prompt,
@@ -265,10 +308,14 @@ class Errand:
             )
         )
 
-    def _record(self, lane: Lane, said: Said, form: bytes, first_token_ms: float | None) -> Cost:
+    def _record(self, lane: Lane, said: Said, first_token_ms: float | None, calls: int = 0) -> Cost:
         """Record that all went well; `first_token_ms` is that of a stream."""
+        calls = calls or len(said.calls)
+        has_tools = self._toolkit is not None
+        form = lane.generation(streamed=self.streams, with_tools=has_tools, with_calls=calls > 0)
+        like = (*self._likeness, calls) if calls else self._likeness
         desk, recorder = self._express.desk, self._express.recorder
-        ticks_ms = desk.clock.ticks_ms()
+        ticks_ms = self._express.ticks_ms()
         duration_ms = int(ticks_ms - self._ticks_ms)
         first_ms = duration_ms if first_token_ms is None else int(first_token_ms)
         billed, for_prompt = lane.cost_nanousd(said.prompt, said.completion)
@@ -279,7 +326,7 @@ class Errand:
             _log.warning("%s was billed %d nano-USD above its hold", self.id, billed - charged)
         upstream_id = as_json(said.upstream_id)
         line = form % (
-            self.id.encode(),
+            self._name,
             self._created_ms,
             _REASONS[said.finish],
             as_json(said.native),
@@ -292,13 +339,13 @@ class Errand:
             charged,
             upstream_id,
             self._user,
-            self._attempt_id.encode(),
+            self._attempt,
             self._created_ms,
             duration_ms,
             first_ms,
             upstream_id,
             billed,
-            *self._likeness,
+            *like,
         )
         key_id = lane.caller.account.key_id
         charge = Charge(self.id, key_id, self._created_ms, lane.accounts, charged, billed)
@@ -311,7 +358,12 @@ class Errand:
         desk.router.report_plain(
             lane.endpoint,
             Plain(
-                ticks_ms, ticks_ms - self._ticks_ms, said.prompt, said.completion, first_token_ms
+                ticks_ms,
+                ticks_ms - self._ticks_ms,
+                said.prompt,
+                said.completion,
+                first_token_ms,
+                has_tools,
             ),
         )
         return Cost(billed, for_prompt, charged)
@@ -347,11 +399,37 @@ class Errand:
         self._write(dialect.encode_answer(folder.answer(), head_of(exchange), bill))
 
     def _write(self, body: bytes) -> None:
-        self._connection.answer(
+        self._tell(
             b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n"
             b"x-generation-id: %b\r\n\r\n%b"
-            % (self._connection.usual_head(), len(body), self.id.encode(), body)
+            % (self._connection.usual_head(), len(body), self._name, body)
         )
+
+    def _tell(self, end: bytes) -> None:
+        """Send the answer, or its end, once the record is as durable as promised."""
+        recorder = self._express.recorder
+        if recorder.is_instant:
+            self._connection.answer(end)
+        else:
+            self._express.desk.running.add(self)
+            recorder.once_durable(partial(self._tell_unless, end))
+
+    def _tell_unless(self, end: bytes, failure: StoreFailed | None) -> None:
+        self._forget()
+        if self._connection.gone:
+            return
+        if failure is None:
+            self._connection.answer(end)
+        else:
+            self._explain(failure)
+
+    def _explain(self, failure: StoreFailed) -> None:
+        """Tell the client that the record of its answer could not be kept."""
+
+        async def serve(_: Http) -> None:
+            raise failure
+
+        self._connection.hand_over(self._express.usual(serve), self._body)
 
     # what goes wrong
 
@@ -411,7 +489,7 @@ class Errand:
         """Return the exchange that this is; the one begun on a lane is made up now."""
         if self._exchange is not None:
             return self._exchange
-        lane, ask = self._lane, decode_plain(self._body)
+        lane, ask = self._lane, decode_ask(self._body)
         if lane is None or ask is None:
             raise RuntimeError("an errand goes on a lane or with an exchange")
         self._exchange = Exchange.adopt(

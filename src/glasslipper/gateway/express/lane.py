@@ -9,21 +9,24 @@ depend on the hour or the size, keys that accounts brought along, labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from glasslipper.gateway.auth import REMEMBER_MS, Caller
 from glasslipper.gateway.desk import Caption
 from glasslipper.gateway.dialects import chat as dialect
+from glasslipper.gateway.dialects.chat.agent import AgentRequest, Toolkit
+from glasslipper.gateway.dialects.chat.answer import calls_object
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.dialects.envelope import Bill, Head
-from glasslipper.gateway.endpoints import Endpoint, cost_ceiling, plain_ceiling
-from glasslipper.gateway.express.records import generation_template, intent_template
+from glasslipper.gateway.endpoints import TURN_TOKENS, Endpoint, dearest_rates, tools_ceiling
+from glasslipper.gateway.express.records import as_json, generation_template, intent_template
 from glasslipper.gateway.express.template import NotPlain, quoted, template, text_mark
 from glasslipper.gateway.house import House
 from glasslipper.gateway.providers.openai import OpenAICompatible
 from glasslipper.gateway.tally import Served
 from glasslipper.kernel.events import Answer
-from glasslipper.kernel.messages import Request
+from glasslipper.kernel.messages import Request, ToolCall
 from glasslipper.kernel.money import PER, Price, amount_nanousd, split_nanousd, usd
 from glasslipper.kernel.record import PriceRow
 from glasslipper.kernel.usage import Usage
@@ -68,7 +71,10 @@ class Lane:
         self.until_ms = until_ms
         self.budgets = caller.account.budgets
         self.served = Served(endpoint.model, endpoint.provider, "chat", "ok")
+        self.accounts = caller.account.path
+        self._generations: dict[tuple[bool, bool, bool], bytes] = {}
         self._ceiling = ceiling
+        self._dearest = dearest_rates(ceiling)
         price = row.price
         self._rates = (price.input, price.output, price.requests)
 
@@ -82,20 +88,17 @@ class Lane:
             and self.caption == other.caption
         )
 
-    @property
-    def accounts(self) -> tuple[str, ...]:
-        """Whom an exchange is counted for."""
-        return self.caller.account.path
+    def ceiling_nanousd(
+        self, ask: PlainRequest | AgentRequest, max_tokens: int | None
+    ) -> tuple[int, int]:
+        """Return the most units that go in, and the most that the exchange may cost.
 
-    def ceiling_nanousd(self, texts: Sequence[str], max_tokens: int | None) -> tuple[int, int]:
-        """Return the most units that go in, and the most that the exchange may cost."""
-        units = plain_ceiling(texts)
-        most = cost_ceiling(
-            self._ceiling,
-            input_units=units,
-            output_units=self.endpoint.output_bound(max_tokens),
-        )
-        return units, most
+        See `endpoints.cost_ceiling`.
+        """
+        units = most_units(ask)
+        per_input, per_output, each = self._dearest
+        rate = units * per_input + self.endpoint.output_bound(max_tokens) * per_output + each
+        return units, -(-rate // PER)
 
     def cost_nanousd(self, prompt: int, completion: int) -> tuple[int, int]:
         """Return what so many tokens cost, in all and for the prompt.
@@ -130,19 +133,21 @@ class Lane:
         """The line of an intent to be streamed."""
         return intent_template(self.caller, self.endpoint, self.row, self._ceiling, streamed=True)
 
-    @cached_property
-    def whole_generation(self) -> bytes:
-        """The line of a generation that was answered at once."""
-        return generation_template(
-            self.caller, self.endpoint, self.row, self.caption, streamed=False
-        )
-
-    @cached_property
-    def stream_generation(self) -> bytes:
-        """The line of a generation that was streamed."""
-        return generation_template(
-            self.caller, self.endpoint, self.row, self.caption, streamed=True
-        )
+    def generation(self, *, streamed: bool, with_tools: bool, with_calls: bool) -> bytes:
+        """Return the line of a generation, by what it was offered and what it called."""
+        kind = (streamed, with_tools, with_calls)
+        found = self._generations.get(kind)
+        if found is None:
+            found = self._generations[kind] = generation_template(
+                self.caller,
+                self.endpoint,
+                self.row,
+                self.caption,
+                streamed=streamed,
+                with_tools=with_tools,
+                with_calls=with_calls,
+            )
+        return found
 
     @cached_property
     def answer(self) -> bytes | None:
@@ -153,20 +158,29 @@ class Lane:
         all, for the prompt, and for the rest. An amount in USD is two numbers: whole ones, and
         nano-USD (a float's own text takes longer to make than all else).
         """
+        return self._form(())
+
+    @cached_property
+    def calling_answer(self) -> bytes | None:
+        """The same of an answer that calls tools; it takes the calls after the words, as JSON."""
+        return self._form((ToolCall(id="@@id@@", name="@@name@@", arguments="@@arguments@@"),))
+
+    def _form(self, calls: tuple[ToolCall, ...]) -> bytes | None:
         try:
-            first, second = map(self._answer, _SAMPLES)
+            first, second = [self._answer(sample, calls) for sample in _SAMPLES]
         except NotPlain:
             return None
         return first if first == second else None
 
-    def _answer(self, sample: _Sample) -> bytes:
+    def _answer(self, sample: _Sample, calls: tuple[ToolCall, ...]) -> bytes:
         prompt, completion, charged, price = sample
         usage = Usage(input=prompt, output=completion, requests=1)
         billed = amount_nanousd(usage, price)
         written = dialect.encode_answer(
             Answer(
                 text=text_mark(2),
-                finish="stop",
+                tool_calls=calls,
+                finish="tool_calls" if calls else "stop",
                 native_finish=text_mark(4),
                 usage=None,
             ),
@@ -185,7 +199,8 @@ class Lane:
                 (b"@@0@@", b"%b"),
                 (b"1234567890", b"%d"),
                 (quoted(2), b"%b"),
-                (b'"stop"', b"%b"),
+                *([(as_json(calls_object(calls)), b"%b")] if calls else []),
+                (b'"tool_calls"' if calls else b'"stop"', b"%b"),
                 (quoted(4), b"%b"),
                 (b"%d" % prompt, b"%d"),
                 (b"%d" % completion, b"%d"),
@@ -195,6 +210,33 @@ class Lane:
                 *((in_usd(amount), b"%d.%09d") for amount in amounts),
             ),
         )
+
+
+def most_units(ask: PlainRequest | AgentRequest) -> int:
+    """Return the most units that go in; see `endpoints.input_ceiling`."""
+    if isinstance(ask, AgentRequest):
+        return _agent_units(ask)
+    units = TURN_TOKENS
+    for turn in ask.messages:
+        text = turn.content
+        units += TURN_TOKENS + (len(text) if text.isascii() else len(text.encode()))
+    return units
+
+
+def _agent_units(ask: AgentRequest) -> int:
+    """Return the most units of words, of calls in the conversation, and of the tools offered."""
+    units = TURN_TOKENS + (0 if ask.toolkit is None else _toolkit_units(ask.toolkit))
+    for turn in ask.messages:
+        units += TURN_TOKENS + sum([len(text.encode()) for text in turn.texts])
+        for call in turn.tool_calls or ():
+            function = call.function
+            units += len(function.name) + len(function.arguments.encode()) + TURN_TOKENS
+    return units
+
+
+@lru_cache(maxsize=64)
+def _toolkit_units(toolkit: Toolkit) -> int:
+    return tools_ceiling(toolkit.tools)
 
 
 def in_usd(nanousd: int) -> bytes:

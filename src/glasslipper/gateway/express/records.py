@@ -17,7 +17,8 @@ from glasslipper.kernel.money import Price
 from glasslipper.kernel.record import Attempt, Candidate, Generation, Intent, PriceRow
 from glasslipper.ledger import lines
 
-_json = msgspec.json.Encoder().encode
+as_json = msgspec.json.Encoder().encode
+"""Return a value as JSON."""
 
 ONLY = "only"
 
@@ -61,7 +62,14 @@ def intent_template(
 
 
 def generation_template(
-    caller: Caller, endpoint: Endpoint, row: PriceRow, caption: Caption, *, streamed: bool
+    caller: Caller,
+    endpoint: Endpoint,
+    row: PriceRow,
+    caption: Caption,
+    *,
+    streamed: bool,
+    with_tools: bool = False,
+    with_calls: bool = False,
 ) -> bytes:
     """Return the line of a generation.
 
@@ -69,7 +77,8 @@ def generation_template(
     time to the first token, the duration, tokens in and out, held, billed and charged nano-USD,
     the provider's id as JSON, the user as JSON; of the attempt its id, when it started, its
     duration, its time to the first token, the provider's id, and what it billed; the fingerprint
-    of the system prompt as JSON, and the user's turns.
+    of the system prompt as JSON, the user's turns and, `with_tools` and `with_calls`, how many
+    were offered and called.
     """
     account = caller.account
     line = lines.encode(
@@ -117,6 +126,8 @@ def generation_template(
             candidates=(Candidate(endpoint=endpoint.id, propensity=1.0, why=ONLY),),
             system_print=_mark(28),
             turns=_mark(29),
+            tools_offered=_mark(30) if with_tools else 0,
+            tools_called=_mark(31) if with_calls else 0,
         )
     )
     usage = b'{"input":%d,"output":%d,"requests":1}'
@@ -136,11 +147,6 @@ def generation_template(
             f"@@{number}@@".encode() if number in (10, 22) else quoted(number),
             kinds.get(number, b"%d"),
         )
-        for number in range(10, 30)
+        for number in range(10, 30 + with_tools + with_calls)
     ]
     return template(line, marks)
-
-
-def as_json(value: str | None) -> bytes:
-    """Return a text as JSON."""
-    return _json(value)

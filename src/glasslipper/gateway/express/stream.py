@@ -1,9 +1,9 @@
 """A plain request that is answered in a stream.
 
 Frames of text pass by their edges, all others are decoded and encoded as on the usual way. A
-stream on a lane becomes an exchange as soon as it says more than words. The header goes out with
-the first word, so that everything that fails before it can still be served by somebody else. A
-client that reads slowly slows the provider down; one that leaves ends the call.
+stream on a lane becomes an exchange as soon as it says more than words and calls. The header goes
+out with the first word, so that everything that fails before it can still be served by somebody
+else. A client that reads slowly slows the provider down; one that leaves ends the call.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from glasslipper.gateway.answering import bill_of_outcome, head_of
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.dialects import chat as dialect
+from glasslipper.gateway.dialects.chat.agent import AgentRequest
+from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.ending import is_semantic
 from glasslipper.gateway.exchange import Exchange
@@ -23,7 +25,8 @@ from glasslipper.gateway.express.lane import Lane
 from glasslipper.gateway.express.told import Told
 from glasslipper.gateway.http import EVENTS
 from glasslipper.gateway.providers.openai import LINGER_S, OpenAICompatible, is_stream
-from glasslipper.kernel.errors import GlasslipperError, StreamBroken
+from glasslipper.gateway.routing import ToolWatch
+from glasslipper.kernel.errors import GlasslipperError, StoreFailed, StreamBroken
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.ports import Attempted
 from glasslipper.kernel.usage import Usage
@@ -37,16 +40,26 @@ class StreamErrand(Errand):
 
     streams = True
 
-    def ride(self, lane: Lane, hold: BudgetHold, upstream: OpenAICompatible) -> None:
+    def ride(self, lane: Lane, hold: BudgetHold, ticks_ms: float) -> None:
         """Go on a lane, under a hold."""
-        super().ride(lane, hold, upstream)
+        super().ride(lane, hold, ticks_ms)
         attempted = Attempted(
-            id=self._attempt_id,
+            id=self._attempt.decode(),
             request=lane.asked,
             upstream_model=lane.endpoint.upstream_model,
         )
         self._told = Told(attempted)
         self._prepare(attempted, lane.head(self.id, self._created_ms))
+
+    def intend(self, lane: Lane, ask: PlainRequest | AgentRequest, units: int) -> None:
+        """Write down that the lane's endpoint is about to be asked; so many units go in at most.
+
+        Raises:
+            StoreFailed: It cannot be written; nothing may be asked of anybody.
+        """
+        super().intend(lane, ask, units)
+        if self._toolkit is not None:
+            self._told.tools = ToolWatch(self._toolkit.tools)
 
     def walk(self, exchange: Exchange, caller: Caller, upstream: OpenAICompatible) -> None:
         """Go with an exchange whose first attempt is written down."""
@@ -193,7 +206,7 @@ class StreamErrand(Errand):
         self._connection.write_now(
             b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncache-control: no-store\r\n"
             b"x-accel-buffering: no\r\nx-generation-id: %b\r\ntransfer-encoding: chunked\r\n\r\n%b"
-            % (self._connection.usual_head(), EVENTS, self.id.encode(), _chunk(frames))
+            % (self._connection.usual_head(), EVENTS, self._name, _chunk(frames))
         )
 
     def _send(self, frames: bytes) -> None:
@@ -215,7 +228,7 @@ class StreamErrand(Errand):
         self._pass_on(list(self._reading.end()))
         self._is_over = True
         last = self._encoder.finish(self._settled())
-        self._connection.answer(_chunk(last) + _LAST)
+        self._tell(_chunk(last) + _LAST)
         reply = self._heard_reply
         if reply.source is not None:
             self._timer = self._express.loop.call_later(LINGER_S, reply.close)
@@ -229,7 +242,7 @@ class StreamErrand(Errand):
             outcome = self._as_exchange().settle_now()
             self._forget()
             return bill_of_outcome(outcome)
-        cost = self._record(lane, said, lane.stream_generation, self._told.first_token_ms)
+        cost = self._record(lane, said, self._told.first_token_ms, self._told.calls)
         return Bill(
             usage=Usage(input=said.prompt, output=said.completion, requests=1),
             cost_nanousd=cost.charged,
@@ -244,7 +257,13 @@ class StreamErrand(Errand):
         self._hang_up()
         self._as_exchange().fail_now(error)
         self._forget()
-        self._connection.answer(_chunk(self._encoder.error(error)) + _LAST)
+        self._tell(_chunk(self._encoder.error(error)) + _LAST)
+
+    def _explain(self, failure: StoreFailed) -> None:
+        if self._has_begun:
+            self._connection.answer(_chunk(self._encoder.error(failure)) + _LAST)
+        else:
+            super()._explain(failure)
 
 
 _LAST = b"0\r\n\r\n"

@@ -1,7 +1,8 @@
 """What a stream on a lane has told so far: enough to record a plain end, or to hand over.
 
-A plain end is words, then `stop` or `length`, then two numbers of tokens. Whatever else comes is
-for an `Exchange`, which takes over what was kept here.
+A plain end is words, or calls of tools that were offered as these want to be called, then why it
+ended, then two numbers of tokens. Whatever else comes is for an `Exchange`, which takes over what
+was kept here.
 """
 
 from __future__ import annotations
@@ -9,20 +10,26 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from glasslipper.gateway.providers.openai.plain import Said
-from glasslipper.kernel.events import Event, Finished, Spent, Started, TextDelta
+from glasslipper.gateway.routing import ToolWatch
+from glasslipper.kernel.events import Event, Finished, Spent, Started, TextDelta, ToolCallDelta
 from glasslipper.kernel.ports import Attempted
 from glasslipper.kernel.usage import Usage
 
 MOST_EVENTS = 64
 """How many decoded events are kept; a stream of which more must be decoded is not plain."""
 
+MOST_CALL_EVENTS = 256
+"""The same where there are tools, whose calls are all decoded."""
+
 _PLAIN = frozenset({Started, TextDelta, Finished, Spent})
+_CALLS = _PLAIN | {ToolCallDelta}
+_ENDS = frozenset({"stop", "length", "tool_calls"})
 
 
 class Told:
     """What has come of one attempt: events that were decoded, and text that passed by."""
 
-    __slots__ = ("attempted", "events", "first_token_ms", "passed_bytes", "size_bytes")
+    __slots__ = ("attempted", "events", "first_token_ms", "passed_bytes", "size_bytes", "tools")
 
     def __init__(self, attempted: Attempted) -> None:
         """Begin with nothing."""
@@ -31,11 +38,18 @@ class Told:
         self.first_token_ms: float | None = None
         self.passed_bytes = 0
         self.size_bytes = 0
+        self.tools: ToolWatch | None = None
+
+    @property
+    def calls(self) -> int:
+        """How many tools have been called."""
+        return 0 if self.tools is None else self.tools.calls
 
     def takes(self, events: list[Event]) -> bool:
         """Tell whether this can take more events in."""
-        few = len(self.events) + len(events) <= MOST_EVENTS
-        return few and all(type(event) in _PLAIN for event in events)
+        plain, most = (_PLAIN, MOST_EVENTS) if self.tools is None else (_CALLS, MOST_CALL_EVENTS)
+        few = len(self.events) + len(events) <= most
+        return few and all(type(event) in plain for event in events)
 
     def add(self, events: list[Event]) -> None:
         """Take events in."""
@@ -43,6 +57,9 @@ class Told:
         for event in events:
             if type(event) is TextDelta:
                 self.size_bytes += len(event.text.encode("utf-8", "surrogatepass"))
+            elif type(event) is ToolCallDelta and self.tools is not None:
+                self.size_bytes += len(event.arguments.encode()) + len(event.name or "")
+                self.tools.add(event)
 
     def pass_by(self, size_bytes: int) -> None:
         """Count text that passed by."""
@@ -62,7 +79,9 @@ class Told:
                     finished = event
                 case _:
                     pass
-        if finished is None or finished.reason not in {"stop", "length"}:
+        if finished is None or finished.reason not in _ENDS:
+            return None
+        if self.calls and self.tools is not None and self.tools.fault() is not None:
             return None
         if finished.native is None or finished.stop is not None or finished.more:
             return None
@@ -70,7 +89,7 @@ class Told:
             return None
         return Said(
             text="",
-            finish=cast('Literal["stop", "length"]', finished.reason),
+            finish=cast('Literal["stop", "length", "tool_calls"]', finished.reason),
             native=finished.native,
             prompt=usage.input,
             completion=usage.output,

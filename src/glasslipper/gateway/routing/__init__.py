@@ -12,7 +12,7 @@ is, `retry` says which failure may go where. Nothing here does I/O: time and cha
 from glasslipper.gateway.routing.health import Plain, Result
 from glasslipper.gateway.routing.route import Route
 from glasslipper.gateway.routing.router import Router
-from glasslipper.gateway.routing.toolcheck import FormFault, FormWatch, ToolWatch
+from glasslipper.gateway.routing.toolcheck import FormFault, FormWatch, ToolWatch, judge
 from glasslipper.gateway.routing.variants import choices, split_variant, with_thinking
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Router",
     "ToolWatch",
     "choices",
+    "judge",
     "split_variant",
     "with_thinking",
 ]

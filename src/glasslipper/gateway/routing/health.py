@@ -6,7 +6,7 @@ prices and decides nothing.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -55,18 +55,15 @@ class Result(Struct, frozen=True, kw_only=True):
         return Verdict.NEUTRAL if self.cancelled else verdict(self.error)
 
 
-MOST_PLAIN = 64
-"""So many good ends are taken in together at most."""
-
-
-class Plain(NamedTuple):
-    """A good end of an attempt without tools or cache; streamed, if its first token has a time."""
+class Plain(Struct, frozen=True, gc=False):
+    """A good end of an attempt without cache; streamed, if its first token has a time."""
 
     now_ms: float
     duration_ms: float
     prompt: int
     completion: int
     first_token_ms: float | None = None
+    with_tools: bool = False
 
 
 class Health:
@@ -77,7 +74,6 @@ class Health:
         "_ends",
         "_errors",
         "_gaps",
-        "_later",
         "_prompt",
         "_speeds",
         "_tools",
@@ -85,7 +81,6 @@ class Health:
     )
 
     def __init__(self) -> None:
-        self._later = list[Plain]()
         self._ends = SlidingCounts[str]()
         self._errors = SlidingCounts[str]()
         self._tools = SlidingCounts[str]()
@@ -95,18 +90,12 @@ class Health:
         self._prompt = Faded(CACHE_HALF_LIFE_MS)
         self._cached = Faded(CACHE_HALF_LIFE_MS)
 
-    def note_plain(self, plain: Plain) -> None:
-        """Take in a good end later: before anybody looks, or when there are many."""
-        self._later.append(plain)
-        if len(self._later) >= MOST_PLAIN:
-            self._fold()
-
-    def _fold(self) -> None:
-        later, self._later = self._later, []
-        if not later:
-            return
+    def note_plain(self, later: Sequence[Plain]) -> None:
+        """Take in some good ends, of which there is at least one, in the order of their times."""
         now_ms = later[-1].now_ms
         self._ends.add(Verdict.GOOD.value, now_ms, len(later))
+        if with_tools := sum([one.with_tools for one in later]):
+            self._tools.add("fine", now_ms, with_tools)
         self._prompt.add(sum([one.prompt for one in later]), now_ms)
         self._cached.add(0, now_ms)
         self._speeds.add_all(
@@ -130,7 +119,6 @@ class Health:
 
     def note(self, result: Result, now_ms: float) -> Verdict:
         """Take in how an attempt ended, and return what that says about the endpoint."""
-        self._fold()
         found = result.verdict
         self._ends.add(found.value, now_ms)
         if result.error is not None:
@@ -156,7 +144,6 @@ class Health:
 
     def ends(self, now_ms: float) -> dict[str, int]:
         """Return how many attempts ended in which way, by `Verdict`."""
-        self._fold()
         return self._ends.totals(now_ms)
 
     def errors(self, now_ms: float) -> dict[str, int]:
@@ -169,20 +156,16 @@ class Health:
 
     def latency_ms(self, now_ms: float) -> Spread | None:
         """Return the time to the first token of streams."""
-        self._fold()
         return self._waits.at(SHARES, now_ms)
 
     def gap_ms(self, now_ms: float) -> Spread | None:
         """Return the time between tokens of streams."""
-        self._fold()
         return self._gaps.at(SHARES, now_ms)
 
     def tokens_per_s(self, now_ms: float) -> Spread | None:
         """Return the tokens of an answer by the whole time that it took."""
-        self._fold()
         return self._speeds.at(SHARES, now_ms)
 
     def cached_share(self, now_ms: float) -> float:
         """Return the share of prompt tokens that came from a cache; low while little is known."""
-        self._fold()
         return self._cached.total(now_ms) / (self._prompt.total(now_ms) + 10_000.0)

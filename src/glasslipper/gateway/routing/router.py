@@ -45,6 +45,9 @@ MOST_PAUSE_MS = 3_600_000
 MOST_REMEMBERED = 10_000
 """Endpoints and models; beyond that the oldest are forgotten."""
 
+MOST_PLAIN = 64
+"""So many good ends are taken in together at most."""
+
 V = TypeVar("V")
 
 
@@ -61,6 +64,9 @@ class Router:
         self._keys: dict[str, float] = {}
         self._affinity = Affinity()
         self._budget = RetryBudget(clock.ticks_ms())
+        self._later: list[tuple[Endpoint, Plain]] = []
+        self.earn = self._budget.earn
+        """Know that a request came that needs no plan."""
 
     # before
 
@@ -92,6 +98,7 @@ class Router:
         return self._plan(request, offered, owner)
 
     def _plan(self, request: Request, offered: Sequence[Endpoint], owner: str) -> Route:
+        self._fold()
         ticks_ms, now_ms = self._clock.ticks_ms(), self._clock.now_ms()
         held = None
         if self._affinity:
@@ -139,6 +146,7 @@ class Router:
         self, endpoint: Endpoint, result: Result, *, request: Request, owner: str = ""
     ) -> None:
         """Learn from the end of an attempt, however it ended."""
+        self._fold()
         ticks_ms = self._clock.ticks_ms()
         standing = self._standing(endpoint.id)
         match standing.health.note(result, ticks_ms):
@@ -161,19 +169,29 @@ class Router:
         """Tell whether a lone endpoint may be asked without a plan: nobody is paused."""
         return not self._paused
 
-    def earn(self) -> None:
-        """Know that a request came that needs no plan."""
-        self._budget.earn()
-
     def report_plain(self, endpoint: Endpoint, plain: Plain) -> None:
-        """Learn from a good end; see `report`."""
-        standing = self._standing(endpoint.id)
-        standing.health.note_plain(plain)
-        standing.breaker.success(plain.now_ms)
-        standing.rest_wait_ms = 0.0
-        self._profile(endpoint.model).note_tokens(plain.prompt, plain.completion)
-        if self._keys:
-            self._keys.pop(_key_of(endpoint), None)
+        """Learn from a good end later: before anybody looks, or when there are many."""
+        self._later.append((endpoint, plain))
+        if len(self._later) >= MOST_PLAIN:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Learn from the good ends that were kept; see `report`."""
+        if not self._later:
+            return
+        later, self._later = self._later, []
+        by_endpoint: dict[str, tuple[Endpoint, list[Plain]]] = {}
+        for endpoint, plain in later:
+            by_endpoint.setdefault(endpoint.id, (endpoint, []))[1].append(plain)
+        for endpoint, plains in by_endpoint.values():
+            standing, profile = self._standing(endpoint.id), self._profile(endpoint.model)
+            standing.health.note_plain(plains)
+            standing.rest_wait_ms = 0.0
+            for plain in plains:
+                standing.breaker.success(plain.now_ms)
+                profile.note_tokens(plain.prompt, plain.completion)
+            if self._keys:
+                self._keys.pop(_key_of(endpoint), None)
 
     def _praise(
         self, standing: Standing, endpoint: Endpoint, result: Result, ticks_ms: float
@@ -251,6 +269,7 @@ class Router:
 
     def health(self, endpoint_id: str) -> Health | None:
         """Return how an endpoint has been doing, if it ever did anything."""
+        self._fold()
         standing = self._standings.get(endpoint_id)
         return None if standing is None else standing.health
 

@@ -195,13 +195,6 @@ class Lane:
         )
         return head + body
 
-    def is_ready(self) -> bool:
-        """Tell whether a connection rests."""
-        idle = self._idle
-        while idle and not idle[-1].is_open:
-            idle.pop()
-        return bool(idle)
-
     def take(self) -> Connection | None:
         """Take a connection that rests, if there is one."""
         idle = self._idle

@@ -167,7 +167,7 @@ class Pushed(Reply):
 
         What it raises ends the connection; it had better raise nothing.
         """
-        super().__init__(source)
+        Inbox.__init__(self, source)
         self._heard = heard
 
     @property

@@ -12,7 +12,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from glasslipper.kernel.clock import DAY_MS
 from glasslipper.ledger import lines
@@ -23,16 +22,8 @@ from glasslipper.store.database import Database
 Charges = list[tuple[str, int]]
 
 
-class _Settled(NamedTuple):
-    """A generation that is in the journal, as far as counters care."""
-
-    position: int
-    day: int
-    accounts: tuple[str, ...]
-    charged: int
-    billed: int
-    byok: int
-    budgets: tuple[str, ...]
+_Settled = tuple[int, Charged, tuple[str, ...]]
+"""The position after a generation's line, what it charges, and the budgets that held it."""
 
 
 class Live:
@@ -49,17 +40,7 @@ class Live:
         """Take in what the line that ends at `position` charges, held from `budgets`."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        self._settled.append(
-            _Settled(
-                position,
-                charged.created_ms // DAY_MS,
-                charged.accounts,
-                charged.charged_nanousd,
-                charged.billed_nanousd,
-                charged.billed_nanousd if charged.is_byok else 0,
-                budgets,
-            )
-        )
+        self._settled.append((position, charged, budgets))
 
     def count(self, db: Database, until: int) -> int:
         """Count what was taken in, inside the caller's transaction; return the position reached.
@@ -68,15 +49,15 @@ class Live:
         the transaction is committed.
         """
         position = _counted_to(db, self._journal)
-        fresh = [one for one in list(self._settled) if position < one.position <= until]
+        fresh = [one for one in list(self._settled) if position < one[0] <= until]
         if not fresh:
             return position
         for (account, day), sums in _sums(fresh).items():
             db.change(_ADD, (account, day, *sums))
         for account, amount in _charges(fresh):
             db.change(_TAKE, (amount, self._journal, account))
-        _set_counted(db, self._journal, fresh[-1].position)
-        return fresh[-1].position
+        _set_counted(db, self._journal, fresh[-1][0])
+        return fresh[-1][0]
 
     def done(self, position: int) -> None:
         """Forget what is counted; called from any thread, after the commit."""
@@ -88,7 +69,7 @@ class Live:
             loop.call_soon_threadsafe(self._forget, position)
 
     def _forget(self, position: int) -> None:
-        counted = [one for one in self._settled if one.position <= position]
+        counted = [one for one in self._settled if one[0] <= position]
         if counted:
             del self._settled[: len(counted)]
             self._counted(_charges(counted))
@@ -100,16 +81,16 @@ def _sums(settled: list[_Settled]) -> dict[tuple[str, int], list[int]]:
     First by whole path: there are far fewer of those than there are generations.
     """
     by_path: dict[tuple[tuple[str, ...], int], list[int]] = {}
-    for one in settled:
-        where = (one.accounts, one.day)
+    for _, one, _ in settled:
+        where = (one.accounts, one.created_ms // DAY_MS)
+        billed = one.billed_nanousd
         sums = by_path.get(where)
         if sums is None:
-            by_path[where] = [one.charged, one.billed, 1, one.byok]
-        else:
-            sums[0] += one.charged
-            sums[1] += one.billed
-            sums[2] += 1
-            sums[3] += one.byok
+            sums = by_path[where] = [0, 0, 0, 0]
+        sums[0] += one.charged_nanousd
+        sums[1] += billed
+        sums[2] += 1
+        sums[3] += billed if one.is_byok else 0
     by_account: dict[tuple[str, int], list[int]] = {}
     for (accounts, day), more in by_path.items():
         for account in accounts:
@@ -121,9 +102,9 @@ def _sums(settled: list[_Settled]) -> dict[tuple[str, int], list[int]]:
 
 def _charges(settled: list[_Settled]) -> Charges:
     amounts = Counter[str]()
-    for one in settled:
-        for account in one.budgets:
-            amounts[account] += one.charged
+    for _, one, budgets in settled:
+        for account in budgets:
+            amounts[account] += one.charged_nanousd
     return [(account, amount) for account, amount in amounts.items() if amount]
 
 

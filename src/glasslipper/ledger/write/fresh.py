@@ -7,6 +7,7 @@ because there was too much of it or because copying failed, is read from the jou
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 MOST_LINES = 40_000
@@ -54,13 +55,9 @@ class Fresh:
 
     def __init__(self) -> None:
         """Hold nothing yet."""
-        self._lines: deque[FreshLine] = deque()
-
-    def add(self, end: int, line: bytes, record: Ends | Begins | None) -> None:
-        """Take in a line that has been appended and ends before `end`."""
-        if len(self._lines) >= MOST_LINES:
-            self._lines.clear()
-        self._lines.append((end, line, record))
+        self._lines: deque[FreshLine] = deque(maxlen=MOST_LINES)
+        self.add: Callable[[FreshLine], None] = self._lines.append
+        """Take in a line that has been appended; of too many the first are forgotten."""
 
     def take(self, position: int, until: int) -> list[FreshLine]:
         """Remove and return the lines from `position` on, without a gap, `until` a position.
@@ -70,14 +67,16 @@ class Fresh:
         lines = self._lines
         taken: list[FreshLine] = []
         try:
-            while lines[0][0] <= position:
-                lines.popleft()
             while True:
-                end, line, _ = lines[0]
+                one = lines.popleft()
+                end, line, _ = one
+                if end <= position:
+                    continue
                 if end > until or end - len(line) - 1 != position:
                     break
                 position = end
-                taken.append(lines.popleft())
-        except IndexError:  # the last one is taken, or all were dropped
-            pass
+                taken.append(one)
+        except IndexError:  # the last one is taken
+            return taken
+        lines.appendleft(one)
         return taken

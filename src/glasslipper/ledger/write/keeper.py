@@ -76,6 +76,7 @@ class Keeper:
         self._clock = clock
         self._durability: Durability = durability
         self._dirty = threading.Event()
+        self._is_told = False
         self._stopping = False
         self._asked: list[Future[None]] = []
         self._thread = threading.Thread(target=self._work, name="ledger-keeper", daemon=True)
@@ -83,7 +84,8 @@ class Keeper:
 
     def soon(self) -> None:
         """Say that the journal has gained a line."""
-        if not self._dirty.is_set():
+        if not self._is_told:
+            self._is_told = True
             self._dirty.set()
 
     def flush(self) -> Future[None]:
@@ -116,6 +118,7 @@ class Keeper:
 
     def _copy(self, table: Database) -> None:
         self._dirty.clear()
+        self._is_told = False  # only now: whoever has read it as true is copied below
         asked, self._asked = self._asked, []
         failure: Exception | None = None
         try:

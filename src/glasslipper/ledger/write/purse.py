@@ -117,22 +117,20 @@ class Purse:
 
     def hold_now(self, account: Account, ceiling_nanousd: int) -> BudgetHold | None:
         """Keep the ceiling back if what is granted covers it; `None` if more must be asked for."""
-        ceiling = min(ceiling_nanousd, _INT64_MAX)
-        if self._take(account.budgets, ceiling):
-            return BudgetHold(nanousd=ceiling, accounts=account.budgets)
-        return None
+        return self.take_now(account.budgets, min(ceiling_nanousd, _INT64_MAX))
 
-    def _take(self, accounts: tuple[str, ...], amount: int) -> bool:
+    def take_now(self, accounts: tuple[str, ...], nanousd: int) -> BudgetHold | None:
+        """Do the same for accounts that have a budget each."""
         grants = list[_Grant]()
         for account in accounts:
             grant = self._grants.get(account)
-            if grant is None or grant.granted - grant.used < amount:
-                return False
+            if grant is None or grant.granted - grant.used < nanousd:
+                return None
             grants.append(grant)
         for grant in grants:
-            grant.used += amount
+            grant.used += nanousd
             grant.idle = False
-        return True
+        return BudgetHold(nanousd=nanousd, accounts=accounts)
 
     async def _ask(self, accounts: tuple[str, ...], ceiling: int, least: int) -> BudgetHold:
         loop = asyncio.get_running_loop()
@@ -141,8 +139,8 @@ class Purse:
             left = await asyncio.shield(asyncio.ensure_future(self._grow(accounts, ceiling, least)))
             amount = min(ceiling, left.nanousd)
             if amount >= least:
-                if self._take(accounts, amount):
-                    return BudgetHold(nanousd=amount, accounts=accounts)
+                if (taken := self.take_now(accounts, amount)) is not None:
+                    return taken
             elif left.others_hold and loop.time() < until_s:
                 await asyncio.sleep(IDLE_S / 4)
             else:

@@ -62,9 +62,15 @@ class Recorder:
         self._cells = cells
         self._fresh = fresh
         self._noted = noted
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, tuple[int, BudgetHold]] = {}  # the room reserved, and the hold
+        self.once_durable = journal.once_durable
+        """Have something called once all that was written is as durable as promised."""
+        self.is_instant = journal.is_instant
+        """Whether a line is as durable as promised once it is written: nobody has to wait."""
         self.relayed = cells.values
         """Bytes relayed to the client, by cell."""
+        self.give_cell = cells.give
+        """Take a cell back that no intent names, or whose exchange is settled."""
 
     @property
     def open_exchanges(self) -> int:
@@ -86,10 +92,6 @@ class Recorder:
             raise StoreFailed("Too many exchanges are running at once.", hint="Try again shortly.")
         return cell
 
-    def give_cell(self, cell: int) -> None:
-        """Take a cell back that no intent names, or whose exchange is settled."""
-        self._cells.give(cell)
-
     async def durable(self, position: int) -> None:
         """Return once what was written before `position` is as durable as promised.
 
@@ -97,11 +99,6 @@ class Recorder:
             StoreFailed: The journal cannot be synced.
         """
         await self._journal.durable(position)
-
-    @property
-    def is_instant(self) -> bool:
-        """Whether a line is as durable as promised once it is written, with nothing to wait for."""
-        return self._journal.is_instant
 
     async def intend(self, intent: Intent, *, hold: BudgetHold = NO_HOLD) -> None:
         """Write down that an upstream is about to be called, under a hold.
@@ -137,11 +134,10 @@ class Recorder:
         except StoreFailed:
             self._journal.unreserve(room)
             raise
-        self._fresh.add(position, line, intent)
-        if known is None:
-            self._open[generation_id] = _Open(room, hold)
-        else:
-            known.room_bytes += room
+        self._fresh.add((position, line, intent))
+        if known is not None:
+            room, hold = room + known[0], known[1]
+        self._open[generation_id] = (room, hold)
         return position
 
     async def settle(self, generation: Generation) -> None:
@@ -174,10 +170,11 @@ class Recorder:
         if known is None:
             return None
         position = self._journal.append(line)
-        self._fresh.add(position, line, charged)
+        self._fresh.add((position, line, charged))
         del self._open[generation_id]
-        self._journal.unreserve(known.room_bytes)
-        self._noted(position, charged, known.hold)
+        room, hold = known
+        self._journal.unreserve(room)
+        self._noted(position, charged, hold)
         return position
 
     async def note(self, fact: LateFact) -> None:
@@ -192,16 +189,6 @@ class Recorder:
             position = self._journal.append(line)
         finally:
             self._journal.unreserve(len(line) + 1)
-        self._fresh.add(position, line, None)
+        self._fresh.add((position, line, None))
         self._noted(position, None, NO_HOLD)
         await self._journal.durable(position)
-
-
-class _Open:
-    """An exchange between intent and generation: the room that it has reserved, and its hold."""
-
-    __slots__ = ("hold", "room_bytes")
-
-    def __init__(self, room_bytes: int, hold: BudgetHold) -> None:
-        self.room_bytes = room_bytes
-        self.hold = hold

@@ -17,7 +17,7 @@ from glasslipper import __version__
 from glasslipper.gateway.dialects.chat.thoughts import Detail, details_of
 from glasslipper.gateway.dialects.envelope import Bill, Head, known_tier
 from glasslipper.kernel.events import Answer, Aside, Citation, TokenLogprob
-from glasslipper.kernel.messages import ReasoningPart
+from glasslipper.kernel.messages import ReasoningPart, ToolCall
 from glasslipper.kernel.money import usd
 
 LEAST_LOGPROB = -9999.0
@@ -214,11 +214,13 @@ def _reply(answer: Answer, thoughts: Sequence[ReasoningPart]) -> Reply:
     if pictures:
         reply.images = pictures
     if answer.tool_calls:
-        reply.tool_calls = [
-            Call(id=call.id, function=Function(call.name, call.arguments))
-            for call in answer.tool_calls
-        ]
+        reply.tool_calls = calls_object(answer.tool_calls)
     return reply
+
+
+def calls_object(calls: Iterable[ToolCall]) -> list[Call]:
+    """Return tool calls in the words of this dialect."""
+    return [Call(id=call.id, function=Function(call.name, call.arguments)) for call in calls]
 
 
 def annotations_of(citations: Iterable[Citation]) -> list[Annotation | Raw]:

@@ -23,11 +23,10 @@ class PlainTurn(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     content: str
 
 
-class PlainRequest(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The body of a plain chat request, with the checks of `wire.ChatRequest`."""
+class Asking(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The body of a chat request but for its messages, with the checks of `wire.ChatRequest`."""
 
     model: wire.Name
-    messages: Annotated[list[PlainTurn], Meta(min_length=1)]
     stream: bool | None = None
     stream_options: wire.StreamOptions | None = None
     max_tokens: wire.Positive | None = None
@@ -40,6 +39,12 @@ class PlainRequest(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
     user: str | None = None
 
 
+class PlainRequest(Asking, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The body of a plain chat request."""
+
+    messages: Annotated[list[PlainTurn], Meta(min_length=1)]
+
+
 _decoder = Decoder(PlainRequest)
 
 
@@ -49,28 +54,37 @@ def decode_plain(body: bytes) -> PlainRequest | None:
         ask = _decoder.decode(body)
     except (ValidationError, DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    return None if is_odd(ask) else ask
+
+
+def is_odd(ask: Asking) -> bool:
+    """Tell whether a body that is well formed has more to it: two limits, or a wish in a name."""
     both_limits = ask.max_completion_tokens is not None and ask.max_tokens is not None
-    return None if both_limits or ":" in ask.model else ask
+    return both_limits or ":" in ask.model
 
 
 def request_of(ask: PlainRequest) -> Request:
     """Return the request that a plain body makes: the one that `decode` would return."""
-    stop = ask.stop
-    limit = ask.max_tokens
     return Request(
         model=ask.model,
         messages=tuple(
             [Message(role=turn.role, parts=(TextPart(text=turn.content),)) for turn in ask.messages]
         ),
         stream=bool(ask.stream),
-        sampling=Sampling(
-            max_tokens=ask.max_completion_tokens if limit is None else limit,
-            temperature=ask.temperature,
-            top_p=ask.top_p,
-            stop=() if stop is None else (stop,) if isinstance(stop, str) else tuple(stop),
-            frequency_penalty=ask.frequency_penalty,
-            presence_penalty=ask.presence_penalty,
-        ),
+        sampling=sampling_of(ask),
         user=ask.user,
         heard_as="chat",
+    )
+
+
+def sampling_of(ask: Asking) -> Sampling:
+    """Return how tokens are to be chosen."""
+    stop, limit = ask.stop, ask.max_tokens
+    return Sampling(
+        max_tokens=ask.max_completion_tokens if limit is None else limit,
+        temperature=ask.temperature,
+        top_p=ask.top_p,
+        stop=() if stop is None else (stop,) if isinstance(stop, str) else tuple(stop),
+        frequency_penalty=ask.frequency_penalty,
+        presence_penalty=ask.presence_penalty,
     )

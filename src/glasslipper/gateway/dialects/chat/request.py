@@ -172,13 +172,13 @@ def _tools(ask: wire.ChatRequest, body: bytes) -> tuple[tuple[Tool, ...], tuple[
     """Return the client's own tools, and those that the provider runs."""
     given = ask.tools or ()
     if all(tool.type == "function" for tool in given):
-        return tuple(_tool(tool, f"$.tools[{at}]") for at, tool in enumerate(given)), ()
+        return tuple(tool_of(tool, f"$.tools[{at}]") for at, tool in enumerate(given)), ()
     tools: list[Tool] = []
     hosted: list[HostedTool] = []
     for at, (tool, raw) in enumerate(zip(given, parse(body, _TOOLS).tools, strict=True)):
         path = f"$.tools[{at}]"
         if tool.type == "function":
-            tools.append(_tool(tool, path))
+            tools.append(tool_of(tool, path))
         elif tool.type == "custom":
             raise Unsupported(
                 f"`{path}.type`: tools that take text are not called in this dialect.",
@@ -209,7 +209,12 @@ def _need(ask: wire.ChatRequest, hosted: Sequence[HostedTool]) -> Need | None:
     )
 
 
-def _tool(tool: wire.FunctionTool, path: str) -> Tool:
+def tool_of(tool: wire.FunctionTool, path: str) -> Tool:
+    """Return the tool that a client offers; `path` is where it stands.
+
+    Raises:
+        InvalidRequest: It is no function.
+    """
     function = tool.function
     if function is None:
         raise invalid(f"{path}.function", "is required")

@@ -14,9 +14,7 @@ from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder
 
 from glasslipper import __version__
-from glasslipper.gateway.dialects.chat.plain import PlainRequest
 from glasslipper.gateway.providers.openai.answer import Reading
-from glasslipper.gateway.providers.openai.plain import write_plain
 from glasslipper.gateway.providers.openai.refusal import Refusals
 from glasslipper.gateway.providers.openai.request import encode_request, write_json
 from glasslipper.gateway.providers.openai.usage import usage_of
@@ -28,7 +26,6 @@ from glasslipper.kernel.errors import (
     SetupMissing,
     StreamBroken,
     UpstreamFailed,
-    UpstreamUnreachable,
 )
 from glasslipper.kernel.events import Event
 from glasslipper.kernel.ids import new_id
@@ -117,11 +114,6 @@ class OpenAICompatible:
         finally:
             reply.close()
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a connection rests, so that `ask_now` may be used."""
-        return self._lane.is_ready()
-
     async def connect(self) -> None:
         """Have one more connection at rest.
 
@@ -129,10 +121,6 @@ class OpenAICompatible:
             UpstreamFailed: There is no way to connect, or it took too long.
         """
         await self._transport.connect(self._origin, timeouts=self._timeouts)
-
-    def write(self, ask: PlainRequest, upstream_model: str) -> bytes | None:
-        """Return a plain request as this provider wants it; changes `ask`."""
-        return write_plain(ask, provider=self.provider, upstream_model=upstream_model)
 
     def ask_now(
         self,
@@ -142,17 +130,15 @@ class OpenAICompatible:
         streams: bool,
         now_s: float,
         heard: Callable[[], None],
-    ) -> Pushed:
-        """Send a body over a connection that rests; `heard` is called whenever there is news.
+    ) -> Pushed | None:
+        """Send a body over a connection that rests; `None` if there is none.
 
-        `request_id` holds nothing but letters, digits and hyphens.
-
-        Raises:
-            UpstreamUnreachable: No connection rests any more.
+        `heard` is called whenever there is news. `request_id` holds nothing but letters, digits
+        and hyphens.
         """
         connection = self._lane.take()
         if connection is None:
-            raise UpstreamUnreachable(f"no connection to {self.provider.name} rests")
+            return None
         head = self._stream_head if streams else self._whole_head
         request = head % (request_id, len(body), body)
         return connection.ask_now(request, timeouts=self._timeouts, now_s=now_s, heard=heard)

@@ -161,7 +161,7 @@ def _sampling(sampling: Sampling, provider: Provider) -> Json:
 
 def _tools(request: Request) -> Json:
     body: Json = {}
-    tools: list[Json | Raw] = [_tool(tool) for tool in request.tools]
+    tools: list[Json | Raw] = [tool_object(tool) for tool in request.tools]
     for tool in reversed(request.hosted):
         tools.insert(tool.place, tool.raw)
     if tools:
@@ -173,7 +173,8 @@ def _tools(request: Request) -> Json:
     return body
 
 
-def _tool(tool: Tool) -> Json:
+def tool_object(tool: Tool) -> Json:
+    """Return a function that may be called in OpenAI's shape."""
     function: Json = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
