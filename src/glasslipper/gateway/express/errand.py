@@ -312,7 +312,7 @@ class Errand:
         """Record that all went well; `first_token_ms` is that of a stream."""
         calls = calls or len(said.calls)
         has_tools = self._toolkit is not None
-        form = lane.generation(streamed=self.streams, with_tools=has_tools, with_calls=calls > 0)
+        form = lane.generation(self.streams, has_tools, calls > 0)
         like = (*self._likeness, calls) if calls else self._likeness
         desk, recorder = self._express.desk, self._express.recorder
         ticks_ms = self._express.ticks_ms()
