@@ -12,8 +12,8 @@ from functools import partial
 from glasslipper.gateway.answering import caption_of_fields
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.desk import Caption
-from glasslipper.gateway.dialects.chat.agent import AgentRequest, decode_ask, request_of
-from glasslipper.gateway.dialects.chat.plain import PlainRequest
+from glasslipper.gateway.dialects.chat.agent import AgentRequest, decode_agent, request_of
+from glasslipper.gateway.dialects.chat.plain import PlainRequest, decode_plain
 from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.express.errand import Errand
 from glasslipper.gateway.express.lane import Lane, find_lane
@@ -83,7 +83,8 @@ class Express:
     def begin(self, connection: GuardedConnection, asker: Asker, body: bytes) -> Errand | None:
         """Begin to serve a request if it is plain and everything for it is at hand."""
         house = self.house
-        if house.draining or (ask := decode_ask(body)) is None:
+        ask = decode_plain(body) or decode_agent(body)
+        if ask is None or house.draining:
             return None
         ticks_ms = self.ticks_ms()
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -72,7 +72,7 @@ class Beginning(Struct, frozen=True, gc=False):
     number: int = 1
 
 
-class Cost(NamedTuple):
+class Cost(Struct, frozen=True, gc=False):
     """What an exchange costs, in nano-USD: in all, for the prompt, and as charged."""
 
     billed: int
@@ -228,7 +228,7 @@ class Errand:
             self._go_on_after(GlasslipperError("Something went wrong here."))
 
     def _take(self) -> None:
-        reply = self._heard_reply
+        reply = self._reply or self._heard_reply
         if reply.error is not None:
             raise reply.error
         if reply.source is None and self._pieces is None and len(reply.chunks) == 1:
@@ -312,7 +312,7 @@ class Errand:
         """Record that all went well; `first_token_ms` is that of a stream."""
         calls = calls or len(said.calls)
         has_tools = self._toolkit is not None
-        form = lane.generation(streamed=self.streams, with_tools=has_tools, with_calls=calls > 0)
+        form = lane.generation(self.streams, has_tools, calls > 0)
         like = (*self._likeness, calls) if calls else self._likeness
         desk, recorder = self._express.desk, self._express.recorder
         ticks_ms = self._express.ticks_ms()

@@ -133,7 +133,7 @@ class Lane:
         """The line of an intent to be streamed."""
         return intent_template(self.caller, self.endpoint, self.row, self._ceiling, streamed=True)
 
-    def generation(self, *, streamed: bool, with_tools: bool, with_calls: bool) -> bytes:
+    def generation(self, streamed: bool, with_tools: bool, with_calls: bool) -> bytes:
         """Return the line of a generation, by what it was offered and what it called."""
         kind = (streamed, with_tools, with_calls)
         found = self._generations.get(kind)

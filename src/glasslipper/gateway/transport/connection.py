@@ -66,6 +66,8 @@ class Connection(asyncio.Protocol):
         """Belong to `keeper`, which is told when an exchange is over and when all is."""
         self._keeper = keeper
         self._transport: asyncio.Transport | None = None
+        self.is_open = False
+        """Whether the transport is there and not closing."""
         self._reply: Reply | None = None
         self._timeouts = Timeouts()
         self._started_s = self._asked_s = self._since_s = 0.0
@@ -76,11 +78,6 @@ class Connection(asyncio.Protocol):
         self.on_body = self._pieces.append
         self._parser = HttpResponseParser(self)
         self._feed = self._parser.feed_data
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the transport is there and not closing."""
-        return self._transport is not None
 
     def ask(self, request: bytes, *, timeouts: Timeouts, started_s: float, now_s: float) -> Reply:
         """Write a request and return the reply to come; times are the loop's."""
@@ -124,6 +121,7 @@ class Connection(asyncio.Protocol):
     def drop(self) -> None:
         """Close the connection at once, whatever is still to be sent or read."""
         transport, self._transport = self._transport, None
+        self.is_open = False
         if transport is not None:
             transport.abort()
 
@@ -152,6 +150,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; small writes go out without delay."""
         self._transport = cast("asyncio.Transport", transport)
+        self.is_open = True
         link = transport.get_extra_info("socket")
         if link is not None and link.family in (socket.AF_INET, socket.AF_INET6):
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -226,6 +225,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Judge what the end of the connection means for the exchange."""
         self._transport = None
+        self.is_open = False
         self._keeper.lost(self)
         reply = self._reply
         if reply is None:

@@ -157,6 +157,10 @@ class Reply(Inbox):
             self.waiter = None
 
 
+def _nobody() -> None:
+    """Hear nothing."""
+
+
 class Pushed(Reply):
     """A reply that calls its reader whenever there is news, instead of being waited for."""
 
@@ -176,8 +180,11 @@ class Pushed(Reply):
         return self.source is None and self.error is None
 
     def wake(self) -> None:
-        """Tell the reader."""
-        self._heard()
+        """Tell the reader; who has been told all is let go of, so that no cycle keeps it alive."""
+        heard = self._heard
+        if self.source is None:
+            self._heard = _nobody
+        heard()
 
     def take(self) -> bytes:
         """Return what has come of the body and was not taken yet."""

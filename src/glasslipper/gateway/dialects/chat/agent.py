@@ -110,9 +110,11 @@ _tools = Decoder(list[wire.FunctionTool])
 
 def decode_ask(body: bytes) -> PlainRequest | AgentRequest | None:
     """Return what a body says if it is plain, or plain but for its tools; else `None`."""
-    plain = decode_plain(body)
-    if plain is not None:
-        return plain
+    return decode_plain(body) or decode_agent(body)
+
+
+def decode_agent(body: bytes) -> AgentRequest | None:
+    """Return what a body says if it is plain but for its tools; else `None`."""
     try:
         ask = _decoder.decode(body)
     except (ValidationError, DecodeError, UnicodeDecodeError, RecursionError):
