@@ -45,7 +45,7 @@ def demo(*, folder: Path, rows: int, seed: int, everything: bool, as_json: bool)
         )
     with studying.watched(quiet=as_json) as watch:
         year, truth = generate(folder, rows=rows, seed=seed, everything=everything, watch=watch)
-        given = studying.Given(home=folder, invoice=folder / "invoice.csv", generated=True)
+        given = studying.Given(home=folder, invoice=folder / "invoice.csv")
         with studying.studio() as studio:
             found = studying.study(given, watch, studio)
             size = studying.write_page(found, folder / "report.html", watch, studio)

@@ -33,8 +33,12 @@ def shares(
     width: int = WIDTH,
     height: int = HEIGHT,
     title: str = "Share of tokens",
+    among: Sequence[str] = (),
 ) -> Spec:
-    """Return shares over time: `values` has a row for each name, each week's shares add up to 1."""
+    """Return shares over time: `values` has a row for each name, each week's shares add up to 1.
+
+    `among` are the names of all charts that share their colours.
+    """
     if len(weeks) < FEWEST_WEEKS:
         return _bars(names, values, width=width)
     data, middles = _stacked(weeks, names, values)
@@ -47,10 +51,10 @@ def shares(
                     "x": time_axis(weeks=len(weeks), width=width),
                     "y": value_axis(title, ".0%", domain=[0, 1]),
                     "y2": {"field": "y2"},
-                    "color": colours(names),
+                    "color": colours(names, among),
                 },
             },
-            *_end_labels(names, middles, 1.0, width, height),
+            *_end_labels(names, middles, 1.0, width, height, among=among),
         ],
         width=width,
         height=height,
@@ -131,6 +135,7 @@ def _end_labels(
     width: int,
     height: int,
     dx: float = 8,
+    among: Sequence[str] = (),
 ) -> list[Spec]:
     """Return names at the right edge, beside a mark in the series' colour."""
     moved = labels.spread(places, GAP_PX * top / height, 0.0, top)
@@ -143,7 +148,7 @@ def _end_labels(
         {
             "data": {"values": data},
             "mark": mark("square", size=64, opacity=1, xOffset=dx),
-            "encoding": {"x": at, "y": y, "color": colours(names)},
+            "encoding": {"x": at, "y": y, "color": colours(names, among)},
         },
         {
             "data": {"values": data},

@@ -33,8 +33,12 @@ def ranked(
     *,
     marked: int = 1,
     width: int = 420,
+    names_px: int = 0,
 ) -> Spec:
-    """Return horizontal bars in this order; the first `marked` are coloured."""
+    """Return horizontal bars in this order; the first `marked` are coloured.
+
+    Bars below one another begin at one place if the same room is kept for their names.
+    """
     data = [
         {"name": name, "x": value, "text": text, "bright": index < marked}
         for index, (name, value, text) in enumerate(zip(names, values, texts, strict=True))
@@ -46,6 +50,8 @@ def ranked(
         "scale": {"domain": [0, max([*values, 1e-12]) * 1.02]},
     }
     y = _names(names)
+    if names_px:
+        y["axis"] |= {"minExtent": names_px, "maxExtent": names_px, "labelLimit": names_px}
     return framed(
         [
             {
@@ -127,3 +133,39 @@ def intervals(
             },
         )
     return framed(layers, width=width, height=ROW_PX * max(len(data), 1))
+
+
+def pairs(names: Sequence[str], values: Sequence[tuple[float, float]], *, title: str) -> Spec:
+    """Return two shares for each name on a line between them: ours a dot, theirs a tick."""
+    data = [
+        {"name": name, "x": ours, "x2": theirs}
+        for name, (ours, theirs) in zip(names, values, strict=True)
+    ]
+    y = _names(names)
+    y["axis"] |= {"labelPadding": 12}
+    x: Spec = {
+        "field": "x",
+        "type": "quantitative",
+        "axis": {"title": title, "format": ".0%", "grid": True, "tickCount": 6},
+    }
+    return framed(
+        [
+            {
+                "data": {"values": data},
+                "mark": mark("rule", strokeWidth=1.5, color=SERIES[8]),
+                "encoding": {"x": x, "x2": {"field": "x2"}, "y": y},
+            },
+            {
+                "data": {"values": data},
+                "mark": mark("tick", thickness=3, size=14, color=INK),
+                "encoding": {"x": {"field": "x2", "type": "quantitative"}, "y": y},
+            },
+            {
+                "data": {"values": data},
+                "mark": mark("circle", size=80, opacity=1, color=SERIES[0]),
+                "encoding": {"x": x, "y": y},
+            },
+        ],
+        width=420,
+        height=ROW_PX * max(len(data), 1),
+    )

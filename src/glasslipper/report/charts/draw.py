@@ -16,7 +16,7 @@ VEGA_LITE = "6.4"
 
 _COLOUR = re.compile(r' (fill|stroke)="(#0[0-9a-f]{5})"')
 _TAG = re.compile(r"<(?!/)[^>]*>")
-_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+_NUMBER = re.compile(r'(opacity=")?(-?\d+\.\d{2,})')
 _ROLES = re.compile(
     r' (?:role="graphics-[a-z]+"|aria-(?:roledescription|hidden)="[^"]*"'
     r'|pointer-events="none"|class="[^"]*")'
@@ -42,8 +42,8 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
     wide = width[1] if width else "680"
     names = f"{identity}-t {identity}-d"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {box} width="{wide}" role="img"'
-        f' aria-labelledby="{names}"><title id="{identity}-t">{html.escape(title)}</title>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box} width="{wide}" style="--w:{wide}"'
+        f' role="img" aria-labelledby="{names}"><title id="{identity}-t">{html.escape(title)}</title>'
         f'<desc id="{identity}-d">{html.escape(description)}</desc>{rest}'
     )
 
@@ -58,7 +58,14 @@ def warm_up() -> None:
 
 def _rounded(tag: re.Match[str]) -> str:
     """Return a tag whose places are rounded to a tenth of a pixel; texts stay as they are."""
-    return _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), tag[0])
+    return _NUMBER.sub(_short, tag[0])
+
+
+def _short(found: re.Match[str]) -> str:
+    """Return a number in as many digits as one can see: of a tint, more than of a place."""
+    if found[1]:
+        return f"{found[1]}{float(found[2]):.2f}"
+    return f"{float(found[2]):.1f}".removesuffix(".0")
 
 
 def _themed(found: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from glasslipper.report.charts.frame import (
     GRID,
     HEIGHT,
     MUTED,
+    THOUSANDS,
     WIDTH,
     Spec,
     colours,
@@ -48,8 +49,8 @@ def log_map(
     ]
     shown = labels.uncrowded(pixels, WIDTH, HEIGHT)
     data = [
-        {"x": p.x, "y": p.y, "series": p.series, "text": p.name if free else ""}
-        for p, free in zip(points, shown, strict=True)
+        {"x": p.x, "y": p.y, "series": p.series, "name": p.name, "side": side}
+        for p, side in zip(points, shown, strict=True)
     ]
     x = _log("x", x_title, x_ends, "$~g")
     y = _log("y", y_title, y_ends, "~s")
@@ -86,11 +87,14 @@ def log_map(
             "mark": mark("circle", size=80, opacity=0.9),
             "encoding": {"x": x, "y": y, "color": colours(names)},
         },
-        {
-            "data": {"values": data},
-            "mark": mark("text", align="left", dx=8),
-            "encoding": {"x": x, "y": y, "text": {"field": "text"}},
-        },
+        *(
+            {
+                "data": {"values": [datum for datum in data if datum["side"] == side]},
+                "mark": mark("text", align=align, dx=dx),
+                "encoding": {"x": x, "y": y, "text": {"field": "name"}},
+            }
+            for side, align, dx in (("right", "left", 8), ("left", "right", -8))
+        ),
     ]
     if len(names) > 1:
         layers += _key(names)
@@ -103,7 +107,7 @@ def _key(names: Sequence[str]) -> list[Spec]:
     data: list[dict[str, object]] = []
     for name in names[:8]:
         data.append({"series": name, "at": start})
-        start += 34 + 6.0 * len(name)
+        start += 30 + 6.2 * len(name)
     x: Spec = {"field": "at", "type": "quantitative", "scale": None, "axis": None}
     return [
         {
@@ -153,6 +157,8 @@ def _log(field: str, title: str, ends: tuple[float, float], form: str) -> Spec:
         "values": steps(*ends),
         "labelOverlap": "greedy",
     }
+    if form.endswith("~s"):
+        axis["labelExpr"] = THOUSANDS
     return {
         "field": field,
         "type": "quantitative",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from glasslipper.report import words
 from glasslipper.report.charts import areas, bars, lines, panels
@@ -12,6 +12,9 @@ from glasslipper.report.sections import forms
 from glasslipper.report.sections.judged import Judged, Known, Members
 from glasslipper.report.sections.sources import ORDER
 from glasslipper.report.study import Row, Study
+
+NAMES_PX = 140
+"""Room for the names of tags, in all charts of a figure."""
 
 
 def _corrected(known: Mapping[str, Known]) -> dict[str, Finding]:
@@ -154,8 +157,8 @@ def programming_authors(study: Study) -> Result | Missing:
 
 
 def _tag(tag: str | None) -> str:
-    """Return a tag without its group, as people read it."""
-    return words.title((tag or "untagged").rpartition(".")[2])
+    """Return a tag without its group, as people read it within a sentence."""
+    return words.spaced((tag or "untagged").rpartition(".")[2])
 
 
 def _subtags(study: Study, first: int, last: int) -> Result | Missing:
@@ -178,12 +181,16 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
     for task in chosen:
         inside = [row for row in rows if row["task"] == task]
         shares = [float(row["t"]) / sums[task] for row in inside]
-        names = [_tag(row["tag"]) for row in inside]
+        names = [words.title(_tag(row["tag"])) for row in inside]
         charts.append(
             (
                 words.title(task),
                 bars.ranked(
-                    names[:5], shares[:5], [words.percent(v) for v in shares[:5]], width=150
+                    names[:5],
+                    shares[:5],
+                    [words.percent(v) for v in shares[:5]],
+                    width=150,
+                    names_px=NAMES_PX,
                 ),
             )
         )
@@ -195,7 +202,7 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
     _, task, tag = largest
     known = Judged(study).share(Members(task=task, tag=tag), Members(task=task))
     return Result(
-        claim=f"Inside {task}, {_tag(tag).lower()} leads with {known.text()}",
+        claim=f"Inside {task}, {_tag(tag)} leads with {known.text()}",
         chart=panels.grid(charts, columns=2),
         table=Table(headings=("Task", "Tag", "Tokens#", "Share%"), rows=table),
         findings=findings | _corrected({f"{task}/{tag}": known}),
@@ -213,6 +220,14 @@ def subtags_small(study: Study) -> Result | Missing:
     return _subtags(study, 6, 12)
 
 
+def _tasks_by_size(rows: Iterable[Row]) -> list[str]:
+    """Return all tasks as charts call them, the largest first."""
+    sums: dict[str, float] = {}
+    for row in rows:
+        sums[words.title(row["task"])] = sums.get(words.title(row["task"]), 0.0) + float(row["t"])
+    return [name for name, _ in forms.largest(sums)]
+
+
 def author_tasks(study: Study) -> Result | Missing:
     """Show what the models of six authors are asked."""
     rows = study.ask("author_tasks")
@@ -228,6 +243,7 @@ def author_tasks(study: Study) -> Result | Missing:
     best: list[tuple[float, str, str]] = []
     judged = Judged(study)
     known: dict[str, Known] = {}
+    everywhere = _tasks_by_size(rows)
     for author in authors:
         mine = [row for row in rows if row["author"] == author]
         weeks = forms.by_week(mine, "task", most=4, label=words.title)
@@ -235,7 +251,15 @@ def author_tasks(study: Study) -> Result | Missing:
         charts.append(
             (
                 words.title(author or "unknown"),
-                areas.shares(weeks.weeks, weeks.names, shares, width=205, height=130, title=""),
+                areas.shares(
+                    weeks.weeks,
+                    weeks.names,
+                    shares,
+                    width=205,
+                    height=130,
+                    title="",
+                    among=everywhere,
+                ),
             )
         )
         tasks: dict[str, float] = {}
