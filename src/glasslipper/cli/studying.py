@@ -135,7 +135,14 @@ def _catalogue(used: list[str], last: date | None) -> tuple[list[ModelFacts], li
     return list(facts.values()), offers
 
 
-def write_page(found: Report, path: Path, watch: Watch, studio: Studio | None = None) -> int:
+def write_page(
+    found: Report,
+    path: Path,
+    watch: Watch,
+    studio: Studio | None = None,
+    *,
+    interactive: bool = False,
+) -> int:
     """Draw the report into a file, all of it or nothing; return its size in bytes."""
     total = len(found.sections)
     done = iter(range(1, total + 1))
@@ -143,6 +150,7 @@ def write_page(found: Report, path: Path, watch: Watch, studio: Studio | None = 
         found,
         tick=lambda one: watch(f"Drawing {one.section.name}", next(done), total),
         studio=studio,
+        interactive=interactive,
     )
     data = text.encode()
     path.parent.mkdir(parents=True, exist_ok=True)

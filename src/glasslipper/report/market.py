@@ -63,15 +63,17 @@ class Market(Struct, frozen=True, kw_only=True):
         return sorted(named, key=lambda one: (-one[1], one[0]))[:most]
 
     def weekly_share(self, belongs: Callable[[str], bool]) -> dict[str, float]:
-        """Return the share of models that belong, of what the rankings name, by week (Monday)."""
+        """Return the share of the models that belong, by week (Monday).
+
+        It is a lower bound: rankings name the largest models only.
+        """
         sums: dict[str, list[float]] = {}
         for day in self.days:
             monday = day.date - datetime.timedelta(day.date.weekday())
             week = sums.setdefault(monday.isoformat(), [0.0, 0.0])
-            for entry in day.models:
-                week[0] += entry.share_pct if belongs(entry.model_id) else 0.0
-                week[1] += entry.share_pct
-        return {week: part / total for week, (part, total) in sums.items() if total}
+            week[0] += sum(one.share_pct / 100 for one in day.models if belongs(one.model_id))
+            week[1] += 1
+        return {week: part / days for week, (part, days) in sums.items()}
 
 
 def read(path: Path) -> Market:

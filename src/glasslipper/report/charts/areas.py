@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glasslipper.report import words
-from glasslipper.report.charts import bars, labels
+from glasslipper.report.charts import bars, hover, labels
 from glasslipper.report.charts.frame import (
     HEIGHT,
     MUTED,
@@ -55,6 +55,7 @@ def shares(
                 },
             },
             *_end_labels(names, middles, 1.0, width, height, among=among),
+            _hover(weeks, names, values, ".0%", width, height),
         ],
         width=width,
         height=height,
@@ -93,8 +94,22 @@ def stacks(
                 },
             },
             *_end_labels(names, middles, high, WIDTH, HEIGHT, dx=8 + thick / 2),
+            _hover(weeks, names, values, form, WIDTH, HEIGHT),
         ]
     )
+
+
+def _hover(
+    weeks: Sequence[str],
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    form: str,
+    width: int,
+    height: int,
+) -> Spec:
+    """Return what the pointer is told, in the order in which the layers lie."""
+    series = dict(reversed(list(zip(names, values, strict=True))))
+    return hover.band(weeks, series, form=form, called="Week of", width=width, height=height)
 
 
 def _bars(names: Sequence[str], values: Sequence[Sequence[float]], *, width: int) -> Spec:

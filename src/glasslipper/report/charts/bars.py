@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from glasslipper.report import words
+from glasslipper.report.charts import hover
 from glasslipper.report.charts.frame import (
     ACCENT,
     INK,
@@ -64,6 +66,7 @@ def ranked(
                         "condition": {"test": "datum.bright", "value": SERIES[0]},
                         "value": SERIES[8],
                     },
+                    **hover.tips(name="Of", text="Is"),
                 },
             },
             {
@@ -88,8 +91,17 @@ def intervals(
     width: int = 420,
 ) -> Spec:
     """Return dots with their intervals (value, low, high); `at` draws a line of comparison."""
+    show = hover.reader(form)
     data = [
-        {"name": name, "x": value, "low": low, "high": high, "bright": index in marked}
+        {
+            "name": name,
+            "x": value,
+            "low": low,
+            "high": high,
+            "bright": index in marked,
+            "text": show(value),
+            "span": f"{show(low)} to {show(high)}",
+        }
         for index, (name, (value, low, high)) in enumerate(zip(names, values, strict=True))
     ]
     y = _names(names)
@@ -111,16 +123,22 @@ def intervals(
         "scale": {"zero": False, "nice": True},
     }
     tint: Spec = {"condition": {"test": "datum.bright", "value": ACCENT}, "value": SERIES[0]}
+    told = hover.tips(name="Of", text="Is", span="From")
     layers: list[Spec] = [
         {
             "data": {"values": data},
             "mark": mark("rule", strokeWidth=2),
-            "encoding": {"x": x, "x2": {"field": "high"}, "y": y, "color": tint},
+            "encoding": {"x": x, "x2": {"field": "high"}, "y": y, "color": tint, **told},
         },
         {
             "data": {"values": data},
             "mark": mark("circle", size=70, opacity=1),
-            "encoding": {"x": {"field": "x", "type": "quantitative"}, "y": y, "color": tint},
+            "encoding": {
+                "x": {"field": "x", "type": "quantitative"},
+                "y": y,
+                "color": tint,
+                **told,
+            },
         },
     ]
     if at is not None:
@@ -138,7 +156,13 @@ def intervals(
 def pairs(names: Sequence[str], values: Sequence[tuple[float, float]], *, title: str) -> Spec:
     """Return two shares for each name on a line between them: ours a dot, theirs a tick."""
     data = [
-        {"name": name, "x": ours, "x2": theirs}
+        {
+            "name": name,
+            "x": ours,
+            "x2": theirs,
+            "ours": words.percent(ours),
+            "theirs": words.percent(theirs),
+        }
         for name, (ours, theirs) in zip(names, values, strict=True)
     ]
     y = _names(names)
@@ -148,22 +172,23 @@ def pairs(names: Sequence[str], values: Sequence[tuple[float, float]], *, title:
         "type": "quantitative",
         "axis": {"title": title, "format": ".0%", "grid": True, "tickCount": 6},
     }
+    told = hover.tips(name="Of", ours="Yours", theirs="The market's")
     return framed(
         [
             {
                 "data": {"values": data},
                 "mark": mark("rule", strokeWidth=1.5, color=SERIES[8]),
-                "encoding": {"x": x, "x2": {"field": "x2"}, "y": y},
+                "encoding": {"x": x, "x2": {"field": "x2"}, "y": y, **told},
             },
             {
                 "data": {"values": data},
                 "mark": mark("tick", thickness=3, size=14, color=INK),
-                "encoding": {"x": {"field": "x2", "type": "quantitative"}, "y": y},
+                "encoding": {"x": {"field": "x2", "type": "quantitative"}, "y": y, **told},
             },
             {
                 "data": {"values": data},
                 "mark": mark("circle", size=80, opacity=1, color=SERIES[0]),
-                "encoding": {"x": x, "y": y},
+                "encoding": {"x": x, "y": y, **told},
             },
         ],
         width=420,

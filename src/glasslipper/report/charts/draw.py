@@ -11,6 +11,7 @@ import json
 import re
 
 from glasslipper.report.charts.frame import VARIABLES, Spec
+from glasslipper.report.charts.hover import still
 
 VEGA_LITE = "6.4"
 
@@ -30,7 +31,9 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
     """
     import vl_convert
 
-    drawn: str = vl_convert.vegalite_to_svg(json.dumps(spec, sort_keys=True), vl_version=VEGA_LITE)
+    drawn: str = vl_convert.vegalite_to_svg(
+        json.dumps(still(spec), sort_keys=True), vl_version=VEGA_LITE
+    )
     drawn = _ROLES.sub("", drawn)
     drawn = _COLOUR.sub(_themed, drawn)
     drawn = _TAG.sub(_rounded, drawn)
@@ -43,9 +46,17 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
     names = f"{identity}-t {identity}-d"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {box} width="{wide}" style="--w:{wide}"'
-        f' role="img" aria-labelledby="{names}"><title id="{identity}-t">{html.escape(title)}</title>'
+        f' role="img" aria-labelledby="{names}">'
+        f'<title id="{identity}-t">{html.escape(title)}</title>'
         f'<desc id="{identity}-d">{html.escape(description)}</desc>{rest}'
     )
+
+
+def bundle(snippet: str) -> str:
+    """Return a script that holds all that draws charts in a browser, and then runs a snippet."""
+    import vl_convert
+
+    return vl_convert.javascript_bundle(snippet, vl_version=VEGA_LITE)
 
 
 def warm_up() -> None:

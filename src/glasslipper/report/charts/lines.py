@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from glasslipper.report.charts import hover
 from glasslipper.report.charts.areas import FEWEST_WEEKS, end_labels
 from glasslipper.report.charts.frame import (
     ACCENT,
@@ -62,6 +63,11 @@ def over_weeks(
         layers += end_labels(names, ends, high, WIDTH, HEIGHT)
     if market:
         layers += _market(market)
+        theirs = {datum["x"]: datum["y"] for datum in market}
+        series = {**series, "The market": [theirs.get(week) for week in weeks]}
+    layers.append(
+        hover.band(weeks, series, form=form, called="Week of", width=WIDTH, height=HEIGHT)
+    )
     return framed(layers)
 
 
@@ -79,7 +85,7 @@ def _market(market: Sequence[Datum]) -> list[Spec]:
         },
         {
             "data": {"values": [market[-1] | {"text": "the market"}]},
-            "mark": mark("text", align="right", dy=-9, color=MUTED),
+            "mark": mark("text", align="left", dx=6, color=MUTED),
             "encoding": at | {"text": {"field": "text"}},
         },
     ]
@@ -137,6 +143,17 @@ def cohorts(
                 "encoding": {"x": x, "y": y, "text": {"field": "t"}},
             }
         )
+    layers.append(
+        hover.band(
+            range(most + 1),
+            {name: [*row, *[None] * (most + 1 - len(row))] for name, row in curves.items()},
+            form=".0%",
+            called="Months",
+            width=width,
+            height=height,
+            kind="quantitative",
+        )
+    )
     return framed(layers, width=width, height=height)
 
 
@@ -174,5 +191,18 @@ def forecast(
                 "mark": mark("line", color=ACCENT, strokeWidth=2.2),
                 "encoding": {"x": x, "y": y},
             },
+            hover.band(
+                [*days, *ahead],
+                {
+                    "Spent": [*values, *[None] * len(ahead)],
+                    "Expected": [*[None] * len(days), *expected],
+                    "At least": [*[None] * len(days), *low],
+                    "At most": [*[None] * len(days), *high],
+                },
+                form="$~s",
+                called="Day",
+                width=WIDTH,
+                height=HEIGHT,
+            ),
         ]
     )

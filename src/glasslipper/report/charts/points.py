@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from glasslipper.report.charts import labels
+from glasslipper.report import words
+from glasslipper.report.charts import hover, labels
 from glasslipper.report.charts.frame import (
     GRID,
     HEIGHT,
@@ -49,7 +50,15 @@ def log_map(
     ]
     shown = labels.uncrowded(pixels, WIDTH, HEIGHT)
     data = [
-        {"x": p.x, "y": p.y, "series": p.series, "name": p.name, "side": side}
+        {
+            "x": p.x,
+            "y": p.y,
+            "series": p.series,
+            "name": p.name,
+            "side": side,
+            "price": f"${p.x:,.3g}",
+            "use": words.count(p.y),
+        }
         for p, side in zip(points, shown, strict=True)
     ]
     x = _log("x", x_title, x_ends, "$~g")
@@ -85,7 +94,12 @@ def log_map(
         {
             "data": {"values": data},
             "mark": mark("circle", size=80, opacity=0.9),
-            "encoding": {"x": x, "y": y, "color": colours(names)},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "color": colours(names),
+                **hover.tips(name="Of", series="Among", price=x_title, use=y_title),
+            },
         },
         *(
             {

@@ -187,6 +187,7 @@ def rhythm(study: Study) -> Result | Missing:
             grid,
             [[""] * 24 for _ in WEEKDAYS],
             column_title="hour, UTC",
+            row_title="Day",
             cell=26,
         ),
         table=Table(

@@ -123,7 +123,8 @@ def china_share(study: Study) -> Result | Missing:
         ),
         findings={"share": weeks.overall("Open, China"), "highest": shares[high]},
         notes=(
-            f"The market: of the tokens of the models that its rankings name. {study.market.cited}",
+            "The market has more: its line counts only the models that the rankings name. "
+            f"{study.market.cited}.",
         )
         if theirs and study.market
         else (),

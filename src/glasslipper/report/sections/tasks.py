@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from glasslipper.report import words
 from glasslipper.report.charts import areas, bars, lines, panels
@@ -220,14 +220,6 @@ def subtags_small(study: Study) -> Result | Missing:
     return _subtags(study, 6, 12)
 
 
-def _tasks_by_size(rows: Iterable[Row]) -> list[str]:
-    """Return all tasks as charts call them, the largest first."""
-    sums: dict[str, float] = {}
-    for row in rows:
-        sums[words.title(row["task"])] = sums.get(words.title(row["task"]), 0.0) + float(row["t"])
-    return [name for name, _ in forms.largest(sums)]
-
-
 def author_tasks(study: Study) -> Result | Missing:
     """Show what the models of six authors are asked."""
     rows = study.ask("author_tasks")
@@ -243,10 +235,14 @@ def author_tasks(study: Study) -> Result | Missing:
     best: list[tuple[float, str, str]] = []
     judged = Judged(study)
     known: dict[str, Known] = {}
-    everywhere = _tasks_by_size(rows)
-    for author in authors:
-        mine = [row for row in rows if row["author"] == author]
-        weeks = forms.by_week(mine, "task", most=4, label=words.title)
+    of = {author: [row for row in rows if row["author"] == author] for author in authors}
+    shown = {
+        author: forms.by_week(mine, "task", most=4, label=words.title)
+        for author, mine in of.items()
+    }
+    everywhere = list(dict.fromkeys(name for weeks in shown.values() for name in weeks.names))
+    for author, mine in of.items():
+        weeks = shown[author]
         shares = [weeks.share(name) for name in weeks.names]
         charts.append(
             (
