@@ -169,8 +169,9 @@ def _figure(one: Answered, result: Result, studio: Studio, *, interactive: bool)
         return table
     drawn = studio.take(order)
     return (
-        f'<figure><div class="chart">{drawn}</div>{live.data(order) if interactive else ""}'
-        "</figure>"
+        '<figure><div class="chart" tabindex="0" role="group"'
+        f' aria-label="Chart of figure {section.number}">{drawn}</div>'
+        f"{live.data(order) if interactive else ''}</figure>"
         f"<details><summary>Data of figure {section.number}</summary>{table}</details>"
     )
 
