@@ -17,6 +17,9 @@ Program = TypeVar("Program", bound=click.Command)
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+interactive = click.option(
+    "--interactive", is_flag=True, help="Charts answer the pointer: 1 MB of script in the page."
+)
 
 
 def example(*lines: str) -> Callable[[Program], Program]:

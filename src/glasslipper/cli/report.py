@@ -26,6 +26,7 @@ PAGE = Path("glasslipper-report.html")
 @options.example(
     "glasslipper report",
     "glasslipper report --from 2026-01-01 --out year.html --tables year/",
+    "glasslipper report --interactive --rankings rankings.jsonl",
     "glasslipper report --invoice openai.csv --json",
     "glasslipper report demo",
 )
@@ -45,6 +46,7 @@ PAGE = Path("glasslipper-report.html")
     type=click.Path(file_okay=False, path_type=Path),
     help="Write every table into this folder, as CSV and JSON.",
 )
+@options.interactive
 @click.option("--models", type=FILE, help="Facts about your models: a JSON list.")
 @click.option("--rankings", type=FILE, help="Daily rankings of the market, to compare with.")
 @click.option("--invoice", type=FILE, help="A provider's bill, as CSV, to hold the ledger against.")
@@ -60,6 +62,7 @@ def report(
     unit: Literal["workload", "key", "user"],
     out: Path | None,
     tables: Path | None,
+    interactive: bool,
     models: Path | None,
     rankings: Path | None,
     invoice: Path | None,
@@ -69,7 +72,8 @@ def report(
 ) -> None:
     """Study the traffic in the ledger, and write what it shows as one page.
 
-    The page needs no network and no scripts. Nothing is sent anywhere. With --json the claims and
+    The page needs no network and no scripts, unless it is to be --interactive; even then it loads
+    nothing. Nothing is sent anywhere. With --json the claims and
     numbers are printed, and a page is written only where --out says so.
     """
     if context.invoked_subcommand is not None:
@@ -86,7 +90,7 @@ def report(
     ):
         found = studying.study(given, watch, studio)
         if page is not None:
-            studying.write_page(found, page, watch, studio)
+            studying.write_page(found, page, watch, studio, interactive=interactive)
     if tables is not None:
         from glasslipper.report import write_tables
 

@@ -23,8 +23,11 @@ FOLDER = Path("glasslipper-demo")
 @click.option("--rows", type=click.IntRange(1000), default=200_000, help="How many.  [200000]")
 @click.option("--seed", type=int, default=1, help="Of everything that is drawn.  [1]")
 @click.option("--everything", is_flag=True, help="Plant every effect; else a seed lacks some.")
+@options.interactive
 @options.as_json
-def demo(*, folder: Path, rows: int, seed: int, everything: bool, as_json: bool) -> None:
+def demo(
+    *, folder: Path, rows: int, seed: int, everything: bool, interactive: bool, as_json: bool
+) -> None:
     """Generate a year of traffic into FOLDER, with effects whose size is known, and study it.
 
     FOLDER becomes a home of its own: ledger, truth.json (what was planted), invoice.csv (a
@@ -45,14 +48,15 @@ def demo(*, folder: Path, rows: int, seed: int, everything: bool, as_json: bool)
     with studying.watched(quiet=as_json) as watch:
         wish = Wish(seed=seed, rows=rows, everything=everything)
         truth = generate(folder, wish, watch=watch, processes=os.cpu_count() or 1)
-        given = studying.Given(home=folder, invoice=folder / "invoice.csv", generated=True)
+        given = studying.Given(home=folder, invoice=folder / "invoice.csv")
         with studying.studio() as studio:
             found = studying.study(given, watch, studio)
-            size = studying.write_page(found, folder / "report.html", watch, studio)
+            page = folder / "report.html"
+            size = studying.write_page(found, page, watch, studio, interactive=interactive)
     if as_json:
         print_json(told(found) | {"truth": str(folder / "truth.json"), "html_bytes": size})
         return
     for line in studying.highlights(found):
         say(line)
     lacks = f" This seed lacks: {', '.join(truth.absent)}." if truth.absent else ""
-    mention(f"The page is {folder / 'report.html'}, the truth {folder / 'truth.json'}.{lacks}")
+    mention(f"The page is {page}, the truth {folder / 'truth.json'}.{lacks}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from msgspec import Struct, structs
 
 from glasslipper.cli.output import console
-from glasslipper.kernel.clock import SystemClock
 from glasslipper.report import (
     Answered,
     Catalogue,
@@ -27,6 +27,9 @@ from glasslipper.report.facts import ModelFacts, read_own
 from glasslipper.report.offers import Offer
 from glasslipper.report.section import Missing
 from glasslipper.store import places
+
+TRUTH = Path("truth.json")
+"""What was planted, in the home of a generated ledger."""
 
 OWN_MODELS = Path("report") / "models.json"
 """Where a home keeps facts about its models, unless `--models` says otherwise."""
@@ -55,7 +58,6 @@ class Given(Struct, frozen=True, kw_only=True):
     rankings: Path | None = None
     invoice: Path | None = None
     home: Path | None = None
-    generated: bool = False
 
 
 def study(given: Given, watch: Watch, studio: Studio | None = None) -> Report:
@@ -77,7 +79,8 @@ def study(given: Given, watch: Watch, studio: Studio | None = None) -> Report:
     watch("Reading the ledger", 0, total)
     with Lake(home) as lake:
         used = [str(row[0]) for row in lake.rows("SELECT DISTINCT model FROM usage_daily")]
-        cards, offers = _catalogue(used)
+        last: date | None = lake.rows("SELECT max(day) FROM usage_daily")[0][0]
+        cards, offers = _catalogue(used, given.options.last or last)
         tables = Study(
             lake, given.options, Catalogue(facts, cards), offers=offers, market=market, bill=bill
         )
@@ -90,15 +93,21 @@ def study(given: Given, watch: Watch, studio: Studio | None = None) -> Report:
                 studio.begin(order)
 
         found = build(tables, tick=tick)
-    return structs.replace(found, generated=given.generated)
+    return structs.replace(found, generated=(home / TRUTH).exists())
 
 
-def _catalogue(used: list[str]) -> tuple[list[ModelFacts], list[Offer]]:
-    """Return what the gateway's catalogue knows of these models: facts and today's prices."""
+def _catalogue(used: list[str], last: date | None) -> tuple[list[ModelFacts], list[Offer]]:
+    """Return what the gateway's catalogue knows of these models: facts, and prices of the last day.
+
+    Some prices go by the hour. Noon (UTC) stands for the day, so that a report made in the evening
+    is that of the morning.
+    """
     from glasslipper.gateway.prices import catalogue
     from glasslipper.gateway.providers.table import PROVIDERS
 
-    wanted, now_ms = set(used), SystemClock().now_ms()
+    wanted = set(used)
+    noon = datetime.combine(last or date(1970, 1, 1), time(12), UTC)
+    when_ms = int(noon.timestamp() * 1000)
     names = [provider.slug for provider in PROVIDERS]
     shipped = catalogue.load(names)
     facts: dict[str, ModelFacts] = {}
@@ -112,7 +121,7 @@ def _catalogue(used: list[str]) -> tuple[list[ModelFacts], list[Offer]]:
                 ModelFacts(id=card.id, reasoning=card.reasoning, released=card.released or ""),
             )
             if card.tariff is not None:
-                price = card.tariff.price_at(now_ms, 0)
+                price = card.tariff.price_at(when_ms, 0)
                 offers.append(
                     Offer(
                         model=card.id,
@@ -126,7 +135,14 @@ def _catalogue(used: list[str]) -> tuple[list[ModelFacts], list[Offer]]:
     return list(facts.values()), offers
 
 
-def write_page(found: Report, path: Path, watch: Watch, studio: Studio | None = None) -> int:
+def write_page(
+    found: Report,
+    path: Path,
+    watch: Watch,
+    studio: Studio | None = None,
+    *,
+    interactive: bool = False,
+) -> int:
     """Draw the report into a file, all of it or nothing; return its size in bytes."""
     total = len(found.sections)
     done = iter(range(1, total + 1))
@@ -134,6 +150,7 @@ def write_page(found: Report, path: Path, watch: Watch, studio: Studio | None = 
         found,
         tick=lambda one: watch(f"Drawing {one.section.name}", next(done), total),
         studio=studio,
+        interactive=interactive,
     )
     data = text.encode()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,9 @@ Shares are of the whole market, as far as the ranking goes down.
 
 from __future__ import annotations
 
+import datetime
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -34,7 +36,7 @@ class ModelShare(Struct, frozen=True, kw_only=True):
 class Day(Struct, frozen=True, kw_only=True):
     """The rankings of one day."""
 
-    date: str
+    date: datetime.date
     market_share: list[AuthorShare] = field(default_factory=list[AuthorShare])
     models: list[ModelShare] = field(default_factory=list[ModelShare])
     categories_programming: list[ModelShare] = field(default_factory=list[ModelShare])
@@ -59,6 +61,19 @@ class Market(Struct, frozen=True, kw_only=True):
         means = [(author, total / len(self.days)) for author, total in sums.items()]
         named = [one for one in means if one[0].lower() not in ("others", "other")]
         return sorted(named, key=lambda one: (-one[1], one[0]))[:most]
+
+    def weekly_share(self, belongs: Callable[[str], bool]) -> dict[str, float]:
+        """Return the share of the models that belong, by week (Monday).
+
+        It is a lower bound: rankings name the largest models only.
+        """
+        sums: dict[str, list[float]] = {}
+        for day in self.days:
+            monday = day.date - datetime.timedelta(day.date.weekday())
+            week = sums.setdefault(monday.isoformat(), [0.0, 0.0])
+            week[0] += sum(one.share_pct / 100 for one in day.models if belongs(one.model_id))
+            week[1] += 1
+        return {week: part / days for week, (part, days) in sums.items()}
 
 
 def read(path: Path) -> Market:

@@ -64,6 +64,7 @@ class Study:
         self._lake = lake
         self._asked: dict[str, list[Row]] = {}
         self.models: dict[str, ModelFacts] = {}
+        self.catalogue = catalogue
         self._make(catalogue)
         self.offers = [*offers, *self._offers_paid()]
 

@@ -40,6 +40,8 @@ def percent(value: float) -> str:
     if math.isnan(value):
         return "n/a"
     points = value * 100
+    if 0 < points < 0.01:
+        return f"< 0.01{NBSP}%"
     if (abs(points) >= 10 and not 99.5 <= abs(points) < 100) or points == 0:
         return f"{points:.0f}{NBSP}%"
     return f"{points:.1f}{NBSP}%" if abs(points) >= 0.1 else f"{points:.1g}{NBSP}%"
@@ -93,11 +95,34 @@ def short(model: str) -> str:
 
 
 TITLES = {"seo": "SEO", "": "Unclassified", "other": "Other topics"}
+SHORTS = {"ui": "UI", "sql": "SQL", "qa": "Q&A", "impl": "implementation"}
 
 
 def title(word: str) -> str:
     """Return a label with a capital letter."""
-    return TITLES.get(word, word[:1].upper() + word[1:].replace("_", " "))
+    spelt = spaced(word)
+    return TITLES.get(word, spelt[:1].upper() + spelt[1:])
+
+
+def spaced(word: str) -> str:
+    """Return a label as words within a sentence.
+
+    >>> spaced("frontend_ui")
+    'frontend UI'
+    """
+    return " ".join(SHORTS.get(part, part) for part in word.split("_"))
+
+
+def duration(ms: float) -> str:
+    """Return a span of time in the unit that suits it.
+
+    >>> duration(850), duration(15_000), duration(3_200_000), duration(9_000_000)
+    ('850 ms', '15 seconds', '53 minutes', '2.5 hours')
+    """
+    for most, unit, name in ((1e3, 1, "ms"), (12e4, 1e3, "seconds"), (72e5, 6e4, "minutes")):
+        if ms < most:
+            return f"{ms / unit:.0f} {name}"
+    return f"{count(round(ms / 3_600_000, 1))} hours"
 
 
 def plural(n: int, one: str, many: str = "") -> str:

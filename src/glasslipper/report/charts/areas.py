@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glasslipper.report import words
-from glasslipper.report.charts import bars, labels
+from glasslipper.report.charts import bars, hover, labels
 from glasslipper.report.charts.frame import (
     HEIGHT,
     MUTED,
@@ -33,8 +33,12 @@ def shares(
     width: int = WIDTH,
     height: int = HEIGHT,
     title: str = "Share of tokens",
+    among: Sequence[str] = (),
 ) -> Spec:
-    """Return shares over time: `values` has a row for each name, each week's shares add up to 1."""
+    """Return shares over time: `values` has a row for each name, each week's shares add up to 1.
+
+    `among` are the names of all charts that share their colours.
+    """
     if len(weeks) < FEWEST_WEEKS:
         return _bars(names, values, width=width)
     data, middles = _stacked(weeks, names, values)
@@ -47,10 +51,11 @@ def shares(
                     "x": time_axis(weeks=len(weeks), width=width),
                     "y": value_axis(title, ".0%", domain=[0, 1]),
                     "y2": {"field": "y2"},
-                    "color": colours(names),
+                    "color": colours(names, among),
                 },
             },
-            *_end_labels(names, middles, 1.0, width, height),
+            *_end_labels(names, middles, 1.0, width, height, among=among),
+            _hover(weeks, names, values, ".0%", width, height),
         ],
         width=width,
         height=height,
@@ -89,8 +94,22 @@ def stacks(
                 },
             },
             *_end_labels(names, middles, high, WIDTH, HEIGHT, dx=8 + thick / 2),
+            _hover(weeks, names, values, form, WIDTH, HEIGHT),
         ]
     )
+
+
+def _hover(
+    weeks: Sequence[str],
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    form: str,
+    width: int,
+    height: int,
+) -> Spec:
+    """Return what the pointer is told, in the order in which the layers lie."""
+    series = dict(reversed(list(zip(names, values, strict=True))))
+    return hover.band(weeks, series, form=form, called="Week of", width=width, height=height)
 
 
 def _bars(names: Sequence[str], values: Sequence[Sequence[float]], *, width: int) -> Spec:
@@ -131,6 +150,7 @@ def _end_labels(
     width: int,
     height: int,
     dx: float = 8,
+    among: Sequence[str] = (),
 ) -> list[Spec]:
     """Return names at the right edge, beside a mark in the series' colour."""
     moved = labels.spread(places, GAP_PX * top / height, 0.0, top)
@@ -143,7 +163,7 @@ def _end_labels(
         {
             "data": {"values": data},
             "mark": mark("square", size=64, opacity=1, xOffset=dx),
-            "encoding": {"x": at, "y": y, "color": colours(names)},
+            "encoding": {"x": at, "y": y, "color": colours(names, among)},
         },
         {
             "data": {"values": data},

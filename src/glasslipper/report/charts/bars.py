@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from glasslipper.report import words
+from glasslipper.report.charts import hover
 from glasslipper.report.charts.frame import (
     ACCENT,
     INK,
@@ -33,8 +35,12 @@ def ranked(
     *,
     marked: int = 1,
     width: int = 420,
+    names_px: int = 0,
 ) -> Spec:
-    """Return horizontal bars in this order; the first `marked` are coloured."""
+    """Return horizontal bars in this order; the first `marked` are coloured.
+
+    Bars below one another begin at one place if the same room is kept for their names.
+    """
     data = [
         {"name": name, "x": value, "text": text, "bright": index < marked}
         for index, (name, value, text) in enumerate(zip(names, values, texts, strict=True))
@@ -46,6 +52,8 @@ def ranked(
         "scale": {"domain": [0, max([*values, 1e-12]) * 1.02]},
     }
     y = _names(names)
+    if names_px:
+        y["axis"] |= {"minExtent": names_px, "maxExtent": names_px, "labelLimit": names_px}
     return framed(
         [
             {
@@ -58,6 +66,7 @@ def ranked(
                         "condition": {"test": "datum.bright", "value": SERIES[0]},
                         "value": SERIES[8],
                     },
+                    **hover.tips(name="Of", text="Is"),
                 },
             },
             {
@@ -82,8 +91,17 @@ def intervals(
     width: int = 420,
 ) -> Spec:
     """Return dots with their intervals (value, low, high); `at` draws a line of comparison."""
+    show = hover.reader(form)
     data = [
-        {"name": name, "x": value, "low": low, "high": high, "bright": index in marked}
+        {
+            "name": name,
+            "x": value,
+            "low": low,
+            "high": high,
+            "bright": index in marked,
+            "text": show(value),
+            "span": f"{show(low)} to {show(high)}",
+        }
         for index, (name, (value, low, high)) in enumerate(zip(names, values, strict=True))
     ]
     y = _names(names)
@@ -105,16 +123,22 @@ def intervals(
         "scale": {"zero": False, "nice": True},
     }
     tint: Spec = {"condition": {"test": "datum.bright", "value": ACCENT}, "value": SERIES[0]}
+    told = hover.tips(name="Of", text="Is", span="From")
     layers: list[Spec] = [
         {
             "data": {"values": data},
             "mark": mark("rule", strokeWidth=2),
-            "encoding": {"x": x, "x2": {"field": "high"}, "y": y, "color": tint},
+            "encoding": {"x": x, "x2": {"field": "high"}, "y": y, "color": tint, **told},
         },
         {
             "data": {"values": data},
             "mark": mark("circle", size=70, opacity=1),
-            "encoding": {"x": {"field": "x", "type": "quantitative"}, "y": y, "color": tint},
+            "encoding": {
+                "x": {"field": "x", "type": "quantitative"},
+                "y": y,
+                "color": tint,
+                **told,
+            },
         },
     ]
     if at is not None:
@@ -127,3 +151,46 @@ def intervals(
             },
         )
     return framed(layers, width=width, height=ROW_PX * max(len(data), 1))
+
+
+def pairs(names: Sequence[str], values: Sequence[tuple[float, float]], *, title: str) -> Spec:
+    """Return two shares for each name on a line between them: ours a dot, theirs a tick."""
+    data = [
+        {
+            "name": name,
+            "x": ours,
+            "x2": theirs,
+            "ours": words.percent(ours),
+            "theirs": words.percent(theirs),
+        }
+        for name, (ours, theirs) in zip(names, values, strict=True)
+    ]
+    y = _names(names)
+    y["axis"] |= {"labelPadding": 12}
+    x: Spec = {
+        "field": "x",
+        "type": "quantitative",
+        "axis": {"title": title, "format": ".0%", "grid": True, "tickCount": 6},
+    }
+    told = hover.tips(name="Of", ours="Yours", theirs="The market's")
+    return framed(
+        [
+            {
+                "data": {"values": data},
+                "mark": mark("rule", strokeWidth=1.5, color=SERIES[8]),
+                "encoding": {"x": x, "x2": {"field": "x2"}, "y": y, **told},
+            },
+            {
+                "data": {"values": data},
+                "mark": mark("tick", thickness=3, size=14, color=INK),
+                "encoding": {"x": {"field": "x2", "type": "quantitative"}, "y": y, **told},
+            },
+            {
+                "data": {"values": data},
+                "mark": mark("circle", size=80, opacity=1, color=SERIES[0]),
+                "encoding": {"x": x, "y": y, **told},
+            },
+        ],
+        width=420,
+        height=ROW_PX * max(len(data), 1),
+    )

@@ -11,12 +11,13 @@ import json
 import re
 
 from glasslipper.report.charts.frame import VARIABLES, Spec
+from glasslipper.report.charts.hover import still
 
 VEGA_LITE = "6.4"
 
 _COLOUR = re.compile(r' (fill|stroke)="(#0[0-9a-f]{5})"')
 _TAG = re.compile(r"<(?!/)[^>]*>")
-_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+_NUMBER = re.compile(r'(opacity=")?(-?\d+\.\d{2,})')
 _ROLES = re.compile(
     r' (?:role="graphics-[a-z]+"|aria-(?:roledescription|hidden)="[^"]*"'
     r'|pointer-events="none"|class="[^"]*")'
@@ -30,7 +31,9 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
     """
     import vl_convert
 
-    drawn: str = vl_convert.vegalite_to_svg(json.dumps(spec, sort_keys=True), vl_version=VEGA_LITE)
+    drawn: str = vl_convert.vegalite_to_svg(
+        json.dumps(still(spec), sort_keys=True), vl_version=VEGA_LITE
+    )
     drawn = _ROLES.sub("", drawn)
     drawn = _COLOUR.sub(_themed, drawn)
     drawn = _TAG.sub(_rounded, drawn)
@@ -42,10 +45,18 @@ def svg(spec: Spec, *, title: str, description: str, identity: str) -> str:
     wide = width[1] if width else "680"
     names = f"{identity}-t {identity}-d"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {box} width="{wide}" role="img"'
-        f' aria-labelledby="{names}"><title id="{identity}-t">{html.escape(title)}</title>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box} width="{wide}" style="--w:{wide}"'
+        f' role="img" aria-labelledby="{names}">'
+        f'<title id="{identity}-t">{html.escape(title)}</title>'
         f'<desc id="{identity}-d">{html.escape(description)}</desc>{rest}'
     )
+
+
+def bundle(snippet: str) -> str:
+    """Return a script that holds all that draws charts in a browser, and then runs a snippet."""
+    import vl_convert
+
+    return vl_convert.javascript_bundle(snippet, vl_version=VEGA_LITE)
 
 
 def warm_up() -> None:
@@ -58,7 +69,14 @@ def warm_up() -> None:
 
 def _rounded(tag: re.Match[str]) -> str:
     """Return a tag whose places are rounded to a tenth of a pixel; texts stay as they are."""
-    return _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), tag[0])
+    return _NUMBER.sub(_short, tag[0])
+
+
+def _short(found: re.Match[str]) -> str:
+    """Return a number in as many digits as one can see: of a tint, more than of a place."""
+    if found[1]:
+        return f"{found[1]}{float(found[2]):.2f}"
+    return f"{float(found[2]):.1f}".removesuffix(".0")
 
 
 def _themed(found: re.Match[str]) -> str:

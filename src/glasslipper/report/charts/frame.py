@@ -29,6 +29,9 @@ VARIABLES = {
     ACCENT: "var(--accent)",
 } | {code: f"var(--s{number})" for number, code in enumerate(SERIES, 1)}
 
+THOUSANDS = "datum.value == 0 ? '0' : replace(datum.label, 'k', 'K')"
+"""Labels of an axis that goes to thousands, spelt as in claims."""
+
 FONT = "Helvetica, Arial, sans-serif"
 LABEL_PX = 12
 
@@ -104,16 +107,24 @@ def value_axis(title: str, form: str = "", **scale: object) -> Spec:
     axis: Spec = {"title": title, "tickCount": 5}
     if form:
         axis["format"] = form
+    if form.endswith("~s"):
+        axis["labelExpr"] = THOUSANDS
     if form == "d":
         axis["tickMinStep"] = 1
     return {"field": "y", "type": "quantitative", "axis": axis, "scale": {"nice": True, **scale}}
 
 
-def colours(names: Sequence[str]) -> Spec:
-    """Return a colour channel for series in this order, without a legend."""
+def colours(names: Sequence[str], among: Sequence[str] = ()) -> Spec:
+    """Return a colour channel for series in this order, without a legend.
+
+    Charts that are to give one name one colour say `among` which names they all have.
+    """
     grey = {"Other", "Unknown", "Unclassified"}
-    free = iter(SERIES[:-1] * 4)
-    chosen = [SERIES[-1] if name in grey else next(free) for name in names]
+    tints = SERIES[:-1]
+    named = [name for name in among or names if name not in grey]
+    chosen = [
+        SERIES[-1] if name in grey else tints[named.index(name) % len(tints)] for name in names
+    ]
     return {
         "field": "series",
         "type": "nominal",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
+
+Side = Literal["right", "left", ""]
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -45,19 +48,26 @@ def _middle(
 
 def uncrowded(
     points: Sequence[tuple[float, float, str]], width: float, height: float, letter: float = 6.6
-) -> list[bool]:
-    """Return which points (in pixels, the first first) may carry their text at the right."""
+) -> list[Side]:
+    """Return on which side points (in pixels, the first first) carry their text; "" for none."""
     boxes: list[tuple[float, float, float, float]] = []
-    shown: list[bool] = []
+    shown: list[Side] = []
     dots = [(x - 5, y - 5, x + 5, y + 5) for x, y, _ in points]
     for index, (x, y, text) in enumerate(points):
-        box = (x + 7, y - 7, x + 9 + letter * len(text), y + 7)
+        long = letter * len(text)
+        sides: dict[Side, tuple[float, float, float, float]] = {
+            "right": (x + 7, y - 7, x + 9 + long, y + 7),
+            "left": (x - 9 - long, y - 7, x - 7, y + 7),
+        }
         others = [*boxes, *(dot for place, dot in enumerate(dots) if place != index)]
-        fits = box[2] <= width + 90 and 0 <= y <= height
-        free = fits and not any(_touch(box, other) for other in others)
-        shown.append(free)
-        if free:
-            boxes.append(box)
+        chosen: Side = ""
+        for side, box in sides.items():
+            fits = box[0] >= 0 and box[2] <= width + 90 and 0 <= y <= height
+            if fits and not any(_touch(box, other) for other in others):
+                chosen = side
+                boxes.append(box)
+                break
+        shown.append(chosen)
     return shown
 
 

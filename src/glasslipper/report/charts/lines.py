@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from glasslipper.report.charts import hover
 from glasslipper.report.charts.areas import FEWEST_WEEKS, end_labels
 from glasslipper.report.charts.frame import (
     ACCENT,
@@ -45,7 +46,7 @@ def over_weeks(
         for week, value in zip(weeks, row, strict=True)
         if value is not None
     ]
-    high = top or max((datum["y"] for datum in data), default=1.0) * 1.05 or 1.0
+    high = top or max((datum["y"] for datum in [*data, *market]), default=1.0) * 1.05 or 1.0
     ends = [next((v for v in reversed(row) if v is not None), 0.0) for row in series.values()]
     layers: list[Spec] = [
         {
@@ -61,19 +62,33 @@ def over_weeks(
     if len(names) > 1:
         layers += end_labels(names, ends, high, WIDTH, HEIGHT)
     if market:
-        layers.append(_market(market))
+        layers += _market(market)
+        theirs = {datum["x"]: datum["y"] for datum in market}
+        series = {**series, "The market": [theirs.get(week) for week in weeks]}
+    layers.append(
+        hover.band(weeks, series, form=form, called="Week of", width=WIDTH, height=HEIGHT)
+    )
     return framed(layers)
 
 
-def _market(market: Sequence[Datum]) -> Spec:
-    return {
-        "data": {"values": list(market)},
-        "mark": mark("line", strokeDash=[4, 3], strokeWidth=1.2, color=MUTED),
-        "encoding": {
-            "x": {"field": "x", "type": "temporal"},
-            "y": {"field": "y", "type": "quantitative"},
-        },
+def _market(market: Sequence[Datum]) -> list[Spec]:
+    """Return a thin dashed line, called what it is at its end."""
+    at: Spec = {
+        "x": {"field": "x", "type": "temporal"},
+        "y": {"field": "y", "type": "quantitative"},
     }
+    return [
+        {
+            "data": {"values": list(market)},
+            "mark": mark("line", strokeDash=[4, 3], strokeWidth=1.4, color=MUTED),
+            "encoding": at,
+        },
+        {
+            "data": {"values": [market[-1] | {"text": "the market"}]},
+            "mark": mark("text", align="left", dx=6, color=MUTED),
+            "encoding": at | {"text": {"field": "text"}},
+        },
+    ]
 
 
 def cohorts(
@@ -95,7 +110,12 @@ def cohorts(
         "field": "x",
         "type": "quantitative",
         "scale": {"domain": [0, max(most, 1)], "nice": False},
-        "axis": {"title": "months since the start", "tickMinStep": 1, "tickCount": min(most, 8)},
+        "axis": {
+            "title": "months since the start",
+            "tickMinStep": 1,
+            "tickCount": min(most, 8),
+            "labelFlush": False,
+        },
     }
     y = value_axis(title, ".0%", domain=[0, 1])
     grey = [datum for datum in data if datum["series"] not in marked]
@@ -123,6 +143,17 @@ def cohorts(
                 "encoding": {"x": x, "y": y, "text": {"field": "t"}},
             }
         )
+    layers.append(
+        hover.band(
+            range(most + 1),
+            {name: [*row, *[None] * (most + 1 - len(row))] for name, row in curves.items()},
+            form=".0%",
+            called="Months",
+            width=width,
+            height=height,
+            kind="quantitative",
+        )
+    )
     return framed(layers, width=width, height=height)
 
 
@@ -160,5 +191,18 @@ def forecast(
                 "mark": mark("line", color=ACCENT, strokeWidth=2.2),
                 "encoding": {"x": x, "y": y},
             },
+            hover.band(
+                [*days, *ahead],
+                {
+                    "Spent": [*values, *[None] * len(ahead)],
+                    "Expected": [*[None] * len(days), *expected],
+                    "At least": [*[None] * len(days), *low],
+                    "At most": [*[None] * len(days), *high],
+                },
+                form="$~s",
+                called="Day",
+                width=WIDTH,
+                height=HEIGHT,
+            ),
         ]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from glasslipper.report.charts import hover
 from glasslipper.report.charts.frame import INK, SERIES, Spec, framed, mark
 
 
@@ -14,12 +15,19 @@ def tinted(
     texts: Sequence[Sequence[str]],
     *,
     column_title: str,
+    row_title: str = "From",
     cell: int = 44,
 ) -> Spec:
     """Return cells for each row and column; the highest value has the strongest tint."""
     most = max((value for row in values for value in row), default=1.0) or 1.0
     data = [
-        {"row": name, "column": column, "v": round(0.75 * value / most, 4), "text": text}
+        {
+            "row": name,
+            "column": column,
+            "v": round(0.75 * value / most, 4),
+            "text": text,
+            "told": text or f"{value:,.0f}",
+        }
         for name, line, words in zip(rows, values, texts, strict=True)
         for column, value, text in zip(columns, line, words, strict=True)
     ]
@@ -48,7 +56,12 @@ def tinted(
             {
                 "data": {"values": data},
                 "mark": mark("rect", color=SERIES[0]),
-                "encoding": {"x": x, "y": y, "opacity": opacity},
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "opacity": opacity,
+                    **hover.tips(row=row_title, column=column_title or "To", told="Is"),
+                },
             },
             {
                 "data": {"values": data},

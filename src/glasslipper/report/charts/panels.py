@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glasslipper.report.charts.frame import CONFIG, INK, Spec
+from glasslipper.report.charts.hover import apart
 
 
 def grid(charts: Sequence[tuple[str, Spec]], *, columns: int = 2) -> Spec:
     """Return charts as panels, each under its name."""
     panels: list[Spec] = []
-    for name, chart in charts:
-        bare = {key: value for key, value in chart.items() if key not in ("config", "$schema")}
+    for number, (name, chart) in enumerate(charts, 1):
+        whole = apart(chart, number)
+        bare = {key: value for key, value in whole.items() if key not in ("config", "$schema")}
         title = {
             "text": name,
             "anchor": "start",

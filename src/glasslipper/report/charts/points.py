@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from glasslipper.report.charts import labels
+from glasslipper.report import words
+from glasslipper.report.charts import hover, labels
 from glasslipper.report.charts.frame import (
     GRID,
     HEIGHT,
     MUTED,
+    THOUSANDS,
     WIDTH,
     Spec,
     colours,
@@ -48,8 +50,16 @@ def log_map(
     ]
     shown = labels.uncrowded(pixels, WIDTH, HEIGHT)
     data = [
-        {"x": p.x, "y": p.y, "series": p.series, "text": p.name if free else ""}
-        for p, free in zip(points, shown, strict=True)
+        {
+            "x": p.x,
+            "y": p.y,
+            "series": p.series,
+            "name": p.name,
+            "side": side,
+            "price": f"${p.x:,.3g}",
+            "use": words.count(p.y),
+        }
+        for p, side in zip(points, shown, strict=True)
     ]
     x = _log("x", x_title, x_ends, "$~g")
     y = _log("y", y_title, y_ends, "~s")
@@ -84,13 +94,21 @@ def log_map(
         {
             "data": {"values": data},
             "mark": mark("circle", size=80, opacity=0.9),
-            "encoding": {"x": x, "y": y, "color": colours(names)},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "color": colours(names),
+                **hover.tips(name="Of", series="Among", price=x_title, use=y_title),
+            },
         },
-        {
-            "data": {"values": data},
-            "mark": mark("text", align="left", dx=8),
-            "encoding": {"x": x, "y": y, "text": {"field": "text"}},
-        },
+        *(
+            {
+                "data": {"values": [datum for datum in data if datum["side"] == side]},
+                "mark": mark("text", align=align, dx=dx),
+                "encoding": {"x": x, "y": y, "text": {"field": "name"}},
+            }
+            for side, align, dx in (("right", "left", 8), ("left", "right", -8))
+        ),
     ]
     if len(names) > 1:
         layers += _key(names)
@@ -103,7 +121,7 @@ def _key(names: Sequence[str]) -> list[Spec]:
     data: list[dict[str, object]] = []
     for name in names[:8]:
         data.append({"series": name, "at": start})
-        start += 34 + 6.0 * len(name)
+        start += 30 + 6.2 * len(name)
     x: Spec = {"field": "at", "type": "quantitative", "scale": None, "axis": None}
     return [
         {
@@ -153,6 +171,8 @@ def _log(field: str, title: str, ends: tuple[float, float], form: str) -> Spec:
         "values": steps(*ends),
         "labelOverlap": "greedy",
     }
+    if form.endswith("~s"):
+        axis["labelExpr"] = THOUSANDS
     return {
         "field": field,
         "type": "quantitative",

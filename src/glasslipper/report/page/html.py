@@ -13,7 +13,7 @@ from importlib import resources
 from glasslipper.report import words
 from glasslipper.report.build import Answered, Report
 from glasslipper.report.charts.studio import Order, Studio
-from glasslipper.report.page import cells
+from glasslipper.report.page import cells, live
 from glasslipper.report.section import Missing, Part, Result
 
 MOST_LETTERS = 100
@@ -29,28 +29,38 @@ def page(
     *,
     tick: Callable[[Answered], None] | None = None,
     studio: Studio | None = None,
+    interactive: bool = False,
 ) -> str:
-    """Return the page; `tick` is called after each section, `studio` has begun its charts."""
+    """Return the page; `tick` is called after each section, `studio` has begun its charts.
+
+    An interactive page carries a script with which its charts answer the pointer.
+    """
     drawing = studio or Studio()
+    script = live.script() if interactive else ""
     style = STYLE.read_text(encoding="utf-8")
     body: list[str] = []
     for part, answered in report.parts:
         body.append(_part(part))
         for one in answered:
-            body.append(_section(one, drawing))
+            body.append(_section(one, drawing, interactive=interactive))
             if tick is not None:
                 tick(one)
         body.append("</section>")
     title = f"State of AI, {report.first} to {report.last}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"{live.policy(script)}"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{title}</title><style>{style}</style></head><body>"
         f'<a class="skip" href="#content">Skip to the figures</a>{_head(report)}'
         f'<div class="frame">{_contents(report)}<main id="content">{"".join(body)}</main></div>'
-        f"{_foot(report)}</body></html>\n"
+        f"{_foot(report)}{_run(script)}</body></html>\n"
     )
+
+
+def _run(script: str) -> str:
+    return f'<script type="module">{script}</script>' if script else ""
 
 
 def _head(report: Report) -> str:
@@ -105,7 +115,7 @@ def _part(part: Part) -> str:
     )
 
 
-def _section(one: Answered, studio: Studio) -> str:
+def _section(one: Answered, studio: Studio, *, interactive: bool) -> str:
     section, result = one.section, one.result
     kicker = f'<p class="kicker">Figure {section.number} · {html.escape(section.name)}</p>'
     if isinstance(result, Missing):
@@ -122,7 +132,7 @@ def _section(one: Answered, studio: Studio) -> str:
     )
     return (
         f'<article id="{section.id}">{kicker}<h3>{html.escape(result.claim)}</h3>'
-        f"{_figure(one, result, studio)}{command}{notes}"
+        f"{_figure(one, result, studio, interactive=interactive)}{command}{notes}"
         f'<p class="method">{_prose(section.method)}</p></article>'
     )
 
@@ -151,7 +161,7 @@ def order_of(one: Answered) -> Order | None:
     )
 
 
-def _figure(one: Answered, result: Result, studio: Studio) -> str:
+def _figure(one: Answered, result: Result, studio: Studio, *, interactive: bool) -> str:
     section = one.section
     table = cells.as_html(result.table, f"Data of figure {section.number}")
     order = order_of(one)
@@ -159,7 +169,9 @@ def _figure(one: Answered, result: Result, studio: Studio) -> str:
         return table
     drawn = studio.take(order)
     return (
-        f'<figure><div class="chart">{drawn}</div></figure>'
+        '<figure><div class="chart" tabindex="0" role="group"'
+        f' aria-label="Chart of figure {section.number}">{drawn}</div>'
+        f"{live.data(order) if interactive else ''}</figure>"
         f"<details><summary>Data of figure {section.number}</summary>{table}</details>"
     )
 

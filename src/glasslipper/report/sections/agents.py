@@ -84,7 +84,7 @@ def tool_calls(study: Study) -> Result | Missing:
     before, after = forms.first_and_last(shares)
     overall = sum(float(r["called"]) for r in rows) / sum(float(r["t"]) for r in rows)
     return Result(
-        claim=f"The share of requests that end in a tool call {forms.moved(before, after)}",
+        claim=f"Requests that end in a tool call {forms.moved(before, after)} of tokens",
         chart=lines.over_weeks(weeks, {"Tool calls": shares}, title="Share of tokens", form=".0%"),
         table=Table(
             headings=("Week", "Ended in a tool call%", "Tools offered%"),
@@ -151,7 +151,9 @@ def _length(study: Study, value: Callable[[Row], float], what: str) -> Result | 
     before, after = forms.first_and_last(means)
     overall = sum(map(value, rows)) / sum(float(row["n"]) for row in rows)
     return Result(
-        claim=f"The mean {what} {forms.ratio_moved(before, after)} tokens",
+        claim=f"The mean {what} {forms.ratio_moved(before, after)} tokens"
+        if len(weeks) > 1
+        else f"The mean {what} has {words.count(overall)} tokens",
         chart=lines.over_weeks(weeks, {what: means}, title="Tokens a request"),
         table=Table(
             headings=("Week", f"Mean {what}, tokens#"),

@@ -6,9 +6,27 @@ ledger's first month are no cohort: nobody knows when they began.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct, field
 
+from glasslipper.report import estimates
+from glasslipper.report.estimates import Estimate
+from glasslipper.report.section import Missing
 from glasslipper.report.study import Study
+
+SMALLEST_TESTED = 20
+"""Units that a cohort must have to be tested."""
+
+NO_COHORTS = Missing(
+    what="No month has enough units that began to use a model then.",
+    how="Cohorts need two months of traffic and several keys, apps or users;"
+    " `--group-by user` or `--group-by key` makes other units, `--least 3` shows smaller ones.",
+)
+UNITS = (
+    "Units are workloads (key, app and fingerprint of the system prompt) unless `--group-by` "
+    "says otherwise."
+)
 
 
 class Cohort(Struct, kw_only=True):
@@ -71,3 +89,14 @@ def read(study: Study) -> dict[str, list[Cohort]]:
 
 def _zeros(months: int) -> dict[str, list[int]]:
     return {name: [0] * months for name in ("active", "came_back", "left")}
+
+
+def curve(cohort: Cohort) -> list[float]:
+    """Return the shares that were active, by months since the start."""
+    return [cohort.rate(k) for k in range(len(cohort.active))]
+
+
+def pooled(found: Sequence[Cohort], k: int) -> Estimate:
+    """Return the share that was active after k months, of all cohorts that are old enough."""
+    old = [one for one in found if len(one.active) > k]
+    return estimates.share(sum(one.active[k] for one in old), sum(one.size for one in old))

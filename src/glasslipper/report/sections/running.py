@@ -107,10 +107,14 @@ def concentration(study: Study) -> Result | Missing:
     index = [sum(shares[n][i] ** 2 for n in weeks.names) for i in range(len(weeks.weeks))]
     top = max(weeks.names, key=weeks.overall)
     before, after = forms.first_and_last(index)
+    moved = (
+        f"Dependence on few authors {'grew' if after > before else 'eased'}: the Herfindahl index"
+        f" went from {before:.2f} to {after:.2f}"
+        if abs(after - before) >= 0.005
+        else f"The Herfindahl index of authors stands at {after:.2f}"
+    )
     return Result(
-        claim=f"Dependence on few authors {'grew' if after > before else 'eased'}: the Herfindahl "
-        "index went from"
-        f" {before:.2f} to {after:.2f}; {words.title(top or 'unknown')} alone serves "
+        claim=f"{moved}; {words.title(top or 'unknown')} alone serves "
         f"{words.percent(weeks.overall(top))}",
         chart=lines.over_weeks(
             weeks.weeks, {"Herfindahl index": index}, title="Herfindahl index", form=".2f", top=1.0
@@ -183,6 +187,7 @@ def rhythm(study: Study) -> Result | Missing:
             grid,
             [[""] * 24 for _ in WEEKDAYS],
             column_title="hour, UTC",
+            row_title="Day",
             cell=26,
         ),
         table=Table(
@@ -268,7 +273,9 @@ def data_quality(study: Study) -> Result | Missing:
     return Result(
         claim=f"{said[:1].upper()}{said[1:]}"
         if issues
-        else "The data holds no duplicates, wrong clocks or wrong prices",
+        else "The data holds no duplicates, wrong clocks or wrong prices"
+        if gaps["p"] < gaps["n"]
+        else "The data holds no duplicates or wrong clocks; prices have no row to be held against",
         chart=bars.ranked(
             [name for name, _, _ in shares],
             [v for _, v, _ in shares],

@@ -118,13 +118,15 @@ def failures(study: Study) -> Result | Missing:
         claim=f"None of {words.count(n)} upstream calls failed"
         if not failed
         else f"{words.percent(failed / n)} of {words.count(n)} upstream calls failed; they cost"
-        f" {words.usd(wasted)} and {words.count(lost_ms / 3_600_000)} hours of waiting",
+        f" {words.usd(wasted)} and {words.duration(lost_ms)} of waiting",
         chart=bars.intervals(
             order,
             [(rates[k].value, rates[k].low, rates[k].high) for k in order],
             title="Failed calls",
             form=".2~p",
-        ),
+        )
+        if failed
+        else None,
         table=Table(
             headings=(
                 "Provider",

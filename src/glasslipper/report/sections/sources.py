@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from glasslipper.report import words
 from glasslipper.report.charts import areas, bars, lines
 from glasslipper.report.section import Missing, Part, Result, Section, Table
@@ -96,18 +98,45 @@ def china_share(study: Study) -> Result | Missing:
         return forms.NO_OPEN
     before, after = forms.ends(weeks, "Open, China")
     high = max(range(len(shares)), key=lambda i: shares[i])
+    most = f"; the most was {words.percent(shares[high])}, in the week of {weeks.weeks[high]}"
+    theirs = _market_weeks(study, weeks.weeks, "Open, China")
     return Result(
-        claim=f"The share of open models from China {forms.moved(before, after)}; the most was"
-        f" {words.percent(shares[high])}, in the week of {weeks.weeks[high]}",
+        claim=f"The share of open models from China {forms.moved(before, after)}"
+        + (most if len(shares) > 1 else ""),
         chart=lines.over_weeks(
-            weeks.weeks, {"Open, China": shares}, title="Share of tokens", form=".0%"
+            weeks.weeks,
+            {"Open, China": shares},
+            title="Share of tokens",
+            form=".0%",
+            market=[{"x": week, "y": round(value, 4)} for week, value in theirs.items()],
         ),
         table=Table(
-            headings=("Week", "Open, China%"),
-            rows=[[week, round(v, 4)] for week, v in zip(weeks.weeks, shares, strict=True)],
+            headings=("Week", "Open, China%", *(("The market%",) if theirs else ())),
+            rows=[
+                [
+                    week,
+                    round(v, 4),
+                    *((round(theirs[week], 4) if week in theirs else None,) if theirs else ()),
+                ]
+                for week, v in zip(weeks.weeks, shares, strict=True)
+            ],
         ),
         findings={"share": weeks.overall("Open, China"), "highest": shares[high]},
+        notes=(
+            "The market has more: its line counts only the models that the rankings name. "
+            f"{study.market.cited}.",
+        )
+        if theirs and study.market
+        else (),
     )
+
+
+def _market_weeks(study: Study, weeks: Sequence[str], source: str) -> dict[str, float]:
+    """Return the market's share of a source, in those of our weeks that its rankings reach."""
+    if study.market is None:
+        return {}
+    theirs = study.market.weekly_share(lambda model: study.catalogue.facts(model).source == source)
+    return {week: theirs[week] for week in weeks if week in theirs}
 
 
 def open_authors(study: Study) -> Result | Missing:
@@ -199,7 +228,9 @@ def models_per_size(study: Study) -> Result | Missing:
         return forms.NO_OPEN
     before, after = weeks.totals[0], weeks.totals[-1]
     return Result(
-        claim=f"Open models in use in a week: {before:.0f} at first, {after:.0f} at last",
+        claim=f"Open models in use in a week: {before:.0f} at first, {after:.0f} at last"
+        if len(weeks.weeks) > 1
+        else f"{words.plural(round(after), 'open model')} in use in the week",
         chart=lines.over_weeks(
             weeks.weeks,
             {name: weeks.amounts[name] for name in weeks.names},
@@ -241,10 +272,10 @@ def market(study: Study) -> Result | Missing:
     return Result(
         claim=f"{words.title(top or 'unknown')} has {words.percent(here)} of the tokens here and"
         f" {words.percent(there)} of the market's",
-        chart=bars.intervals(
+        chart=bars.pairs(
             names,
-            [(a, min(a, b), max(a, b)) for a, b in pairs.values()],
-            title="Share of tokens: the dot is yours, the other end of the line the market's",
+            list(pairs.values()),
+            title="Share of tokens: the dot is yours, the tick the market's",
         ),
         table=Table(
             headings=("Author", "Here%", "Market%", "Difference%"),

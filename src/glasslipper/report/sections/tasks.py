@@ -13,6 +13,9 @@ from glasslipper.report.sections.judged import Judged, Known, Members
 from glasslipper.report.sections.sources import ORDER
 from glasslipper.report.study import Row, Study
 
+NAMES_PX = 140
+"""Room for the names of tags, in all charts of a figure."""
+
 
 def _corrected(known: Mapping[str, Known]) -> dict[str, Finding]:
     return {
@@ -154,8 +157,8 @@ def programming_authors(study: Study) -> Result | Missing:
 
 
 def _tag(tag: str | None) -> str:
-    """Return a tag without its group, as people read it."""
-    return words.title((tag or "untagged").rpartition(".")[2])
+    """Return a tag without its group, as people read it within a sentence."""
+    return words.spaced((tag or "untagged").rpartition(".")[2])
 
 
 def _subtags(study: Study, first: int, last: int) -> Result | Missing:
@@ -178,12 +181,16 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
     for task in chosen:
         inside = [row for row in rows if row["task"] == task]
         shares = [float(row["t"]) / sums[task] for row in inside]
-        names = [_tag(row["tag"]) for row in inside]
+        names = [words.title(_tag(row["tag"])) for row in inside]
         charts.append(
             (
                 words.title(task),
                 bars.ranked(
-                    names[:5], shares[:5], [words.percent(v) for v in shares[:5]], width=150
+                    names[:5],
+                    shares[:5],
+                    [words.percent(v) for v in shares[:5]],
+                    width=150,
+                    names_px=NAMES_PX,
                 ),
             )
         )
@@ -195,7 +202,7 @@ def _subtags(study: Study, first: int, last: int) -> Result | Missing:
     _, task, tag = largest
     known = Judged(study).share(Members(task=task, tag=tag), Members(task=task))
     return Result(
-        claim=f"Inside {task}, {_tag(tag).lower()} leads with {known.text()}",
+        claim=f"Inside {task}, {_tag(tag)} leads with {known.text()}",
         chart=panels.grid(charts, columns=2),
         table=Table(headings=("Task", "Tag", "Tokens#", "Share%"), rows=table),
         findings=findings | _corrected({f"{task}/{tag}": known}),
@@ -228,14 +235,27 @@ def author_tasks(study: Study) -> Result | Missing:
     best: list[tuple[float, str, str]] = []
     judged = Judged(study)
     known: dict[str, Known] = {}
-    for author in authors:
-        mine = [row for row in rows if row["author"] == author]
-        weeks = forms.by_week(mine, "task", most=4, label=words.title)
+    of = {author: [row for row in rows if row["author"] == author] for author in authors}
+    shown = {
+        author: forms.by_week(mine, "task", most=4, label=words.title)
+        for author, mine in of.items()
+    }
+    everywhere = list(dict.fromkeys(name for weeks in shown.values() for name in weeks.names))
+    for author, mine in of.items():
+        weeks = shown[author]
         shares = [weeks.share(name) for name in weeks.names]
         charts.append(
             (
                 words.title(author or "unknown"),
-                areas.shares(weeks.weeks, weeks.names, shares, width=205, height=130, title=""),
+                areas.shares(
+                    weeks.weeks,
+                    weeks.names,
+                    shares,
+                    width=205,
+                    height=130,
+                    title="",
+                    among=everywhere,
+                ),
             )
         )
         tasks: dict[str, float] = {}
