@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.puppeteer import swift
 from glasslipper.puppeteer.belief import Ensemble, Mind, Tell
 from glasslipper.puppeteer.encode import Encoded, Looks, Scale, compact, targets
@@ -21,6 +22,8 @@ from glasslipper.puppeteer.outcomes import Floats, Ints, Outcomes
 from glasslipper.puppeteer.pool import choose
 from glasslipper.puppeteer.posterior import PosteriorPlan
 from glasslipper.puppeteer.replay import Played
+from glasslipper.puppeteer.shelf import get_values, put_values
+from glasslipper.puppeteer.stages import Arrays, Stages
 from glasslipper.puppeteer.tuning import Game, TuningPlan, tune
 from glasslipper.puppeteer.value import Induction, ValuePlan, Values
 
@@ -30,6 +33,7 @@ DIALS = 11
 _COST_MARGIN = 0.97
 _ACCURACY_MARGIN = 0.003
 _SMALL = 3000
+_FEWEST_MODELS = 2
 
 
 @dataclass(frozen=True)
@@ -94,26 +98,52 @@ class Policy:
 
     @classmethod
     def train(
-        cls, outcomes: Outcomes, looks: Looks, *, seed: int, plan: Plan | None = None, tell: Tell
+        cls,
+        outcomes: Outcomes,
+        looks: Looks,
+        *,
+        seed: int,
+        plan: Plan | None = None,
+        tell: Tell,
+        stages: Stages | None = None,
     ) -> Policy:
-        """Learn from outcomes."""
-        plan = plan or Plan.for_tasks(len(outcomes))
+        """Learn from outcomes; with `stages`, go on where the same training was stopped.
+
+        Raises:
+            InvalidRequest: There is only one model.
+        """
+        plan, stages = plan or Plan.for_tasks(len(outcomes)), stages or Stages()
+        if len(outcomes.models) < _FEWEST_MODELS:
+            raise InvalidRequest(
+                f"There is only {outcomes.models[0]} to ask: nothing can be learned.",
+                hint=f"Give prices and answers of at least {_FEWEST_MODELS} models.",
+            )
         skill = outcomes.right.mean(0)
-        best = int(skill.argmax())
-        scale = Scale.fit(outcomes, looks, unit_usd=float(outcomes.usd[:, best].mean()))
+        best = outcomes.best
+        scale = Scale.fit(outcomes, looks, unit_usd=outcomes.unit_usd)
         tasks = scale.encode(outcomes, looks)
         wanted = targets(outcomes, looks.slots.shape[1])
         folds = np.random.default_rng(seed).integers(0, plan.folds, len(outcomes))
         ensemble = Ensemble.train(
-            tasks, wanted, folds, plan.posterior, seed=seed, each=plan.each, tell=tell
+            tasks,
+            wanted,
+            folds,
+            plan.posterior,
+            seed=seed,
+            each=plan.each,
+            tell=tell,
+            stages=stages,
         )
         mind = ensemble.held_out(tasks, folds)
         pupils = [np.flatnonzero(folds != fold) for fold in range(plan.folds)]
-        pool = choose(mind, wanted, plan.pool, seed=seed, tell=tell)
+        found = stages.once("pool", partial(_chosen, mind, wanted, plan, seed, tell))
+        pool = [int(model) for model in found["pool"]]
         mind = ensemble.held_out(compact(tasks, pool), folds)
-        values = Induction(mind, plan.values, pool=pool, seed=seed + 1).fit(pupils, tell)
+        induction = Induction(mind, plan.values, pool=pool, seed=seed + 1)
+        found = stages.once("values", partial(_valued, induction, pupils, tell))
+        values = [get_values(found, fold, levels=induction.depth) for fold in range(plan.folds)]
         if plan.tuning.updates:
-            values = _tuned(values, mind, outcomes, pool, folds, plan, seed, tell)
+            values = _tuned(values, mind, outcomes, pool, folds, plan, seed, tell, stages)
         made = cls(
             scale=scale,
             ensemble=ensemble,
@@ -273,6 +303,18 @@ def _prices(plan: ValuePlan) -> list[float]:
     return [float(price) for price in np.geomspace(plan.most_price, plan.least_price, DIALS)]
 
 
+def _chosen(mind: Mind, wanted: Floats, plan: Plan, seed: int, tell: Tell) -> Arrays:
+    pool = choose(mind, wanted, plan.pool, seed=seed, tell=tell)
+    return {"pool": np.array(pool, np.float32)}
+
+
+def _valued(induction: Induction, pupils: Sequence[Ints], tell: Tell) -> Arrays:
+    arrays: dict[str, Floats] = {}
+    for fold, own in enumerate(induction.fit(pupils, tell)):
+        put_values(arrays, fold, own)
+    return arrays
+
+
 def _tuned(
     values: Sequence[Values],
     mind: Mind,
@@ -282,19 +324,21 @@ def _tuned(
     plan: Plan,
     seed: int,
     tell: Tell,
+    stages: Stages,
 ) -> list[Values]:
     """Tune each set of values on a sample of the tasks that it may learn from."""
     count = min(plan.tuning.tasks, len(outcomes))
     some = np.sort(np.random.default_rng((seed, 40)).permutation(len(outcomes))[:count])
     skill = outcomes.right.mean(0).astype(np.float32)
-    cost = outcomes.usd[some] / outcomes.usd[:, int(skill.argmax())].mean()
-    game = Game(mind.rows(some), pool, outcomes.right[some], skill)
+    cost = outcomes.usd[some] / outcomes.unit_usd
     todo = len(values) * plan.tuning.updates
-    return [
-        tune(
-            game,
+    game = cache(lambda: Game(mind.rows(some), pool, outcomes.right[some], skill))
+
+    def tuned(fold: int) -> Arrays:
+        made = tune(
+            game(),
             cost,
-            own,
+            values[fold],
             np.flatnonzero(folds[some] != fold),
             plan=plan.tuning,
             prices=_prices(plan.values),
@@ -302,6 +346,14 @@ def _tuned(
             tell=tell,
             done=fold * plan.tuning.updates,
             todo=todo,
+        )
+        arrays: dict[str, Floats] = {}
+        put_values(arrays, fold, made)
+        return arrays
+
+    return [
+        get_values(
+            stages.once(f"tuning-{fold}", partial(tuned, fold)), fold, levels=len(own.levels)
         )
         for fold, own in enumerate(values)
     ]
