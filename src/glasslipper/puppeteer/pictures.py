@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
 Points = Sequence[tuple[float, float]]
@@ -57,10 +58,12 @@ def draw(
     """
     inner: list[str] = [*_frame(title, x, y)]
     spots = [(_x(x, a), _y(y, b)) for points in dots.values() for a, b in points]
-    names = _Names(spots)
-    for place, (name, points) in enumerate(lines.items()):
+    traced = {
+        name: [(_x(x, a), _y(y, b)) for a, b in sorted(points)] for name, points in lines.items()
+    }
+    names = _Names([*spots, *(one for shown in traced.values() for one in _along(shown))])
+    for place, (name, shown) in enumerate(traced.items()):
         colour = _COLOURS[place % len(_COLOURS)]
-        shown = [(_x(x, a), _y(y, b)) for a, b in sorted(points)]
         path = " ".join(f"{left:.1f},{top:.1f}" for left, top in shown)
         inner.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         if len(shown) <= _MARKED:
@@ -76,6 +79,17 @@ def draw(
         f'aria-label="{escape(title, {chr(34): "&quot;"})}" font-family="sans-serif" '
         f'font-size="12">\n<rect width="{_WIDE}" height="{_HIGH}" fill="#fff"/>\n{body}\n</svg>\n'
     )
+
+
+def _along(shown: Points) -> list[tuple[float, float]]:
+    """Return points all along a line, a few pixels apart."""
+    every: list[tuple[float, float]] = []
+    for (left, top), (right, low) in pairwise(shown):
+        count = int(abs(right - left) // 6) + 1
+        every += [
+            (left + (right - left) * n / count, top + (low - top) * n / count) for n in range(count)
+        ]
+    return every
 
 
 def _each_name(dots: Mapping[str, Points]) -> list[str]:

@@ -30,6 +30,7 @@ from glasslipper.puppeteer.value import Induction, ValuePlan, Values
 DIALS = 11
 """How many prices the dial has, from the dearest money to the cheapest."""
 
+_LEAST_PRICE = 0.001
 _COST_MARGIN = 0.97
 _ACCURACY_MARGIN = 0.003
 _SMALL = 3000
@@ -51,10 +52,10 @@ class Plan:
 
     @classmethod
     def for_tasks(cls, count: int, *, reads_slots: bool = True) -> Plan:
-        """Return a plan: with few tasks, networks are held back more."""
+        """Return a plan: with few tasks, networks are held back more, and see more of them."""
         if count < _SMALL:
             few = PosteriorPlan(epochs=25, drop=0.4, decay=0.1, reads_slots=reads_slots)
-            return cls(posterior=few)
+            return cls(folds=8, each=1, posterior=few)
         many = PosteriorPlan(epochs=14, drop=0.3, decay=0.05, reads_slots=reads_slots)
         return cls(posterior=many)
 
@@ -72,7 +73,7 @@ QUICK = Plan(
 
 @dataclass(frozen=True)
 class Dial:
-    """A price, and what it gave on held-out folds of the training part (USD a task)."""
+    """A price, what it gave on held-out folds, and what it is expected to cost (USD a task)."""
 
     price: float
     accuracy: float
@@ -185,11 +186,17 @@ class Policy:
         return Played(called, speaker(mind.tasks, called, leader, self.skill))
 
     def _measure(self, outcomes: Outcomes, mind: Mind, folds: Ints, plan: ValuePlan) -> list[Dial]:
+        """Play the training tasks at every step of the dial.
+
+        Right is what networks got that had not seen the task. What new tasks will cost lies
+        between what these spent (each set of values alone asks on for its own errors) and what
+        all together would have spent (which know the tasks, and stop the sooner).
+        """
         dials: list[Dial] = []
-        for price in _prices(plan):
-            played = self.episodes(mind, price, folds)
-            accuracy = float(played.right(outcomes).mean())
-            dials.append(Dial(price, accuracy, float(played.usd(outcomes).mean())))
+        for price in map(float, np.geomspace(plan.most_price, _LEAST_PRICE, DIALS)):
+            apart, together = (self.episodes(mind, price, who) for who in (folds, None))
+            usd = (apart.usd(outcomes).mean() + together.usd(outcomes).mean()) / 2
+            dials.append(Dial(price, float(apart.right(outcomes).mean()), float(usd)))
         return dials
 
 
@@ -363,13 +370,28 @@ def _named(dials: Sequence[Dial], best_accuracy: float, best_usd: float) -> dict
     """Choose dials on the training part.
 
     The cheapest that is as good as the best single model, the best that is at most as dear, and
-    the best of all.
+    the best of all. What was measured is smoothed first, so that no dial is chosen for its luck.
     """
     logs = np.log([dial.price for dial in dials])
-    usd = np.maximum.accumulate([dial.usd for dial in dials])
-    right = np.maximum.accumulate([dial.accuracy for dial in dials])
+    usd = rising([dial.usd for dial in dials])
+    right = rising([dial.accuracy for dial in dials])
     slope = 1e-9 * np.arange(len(dials))
     saving = np.interp(best_accuracy + _ACCURACY_MARGIN, right + slope, logs)
     even = np.interp(_COST_MARGIN * best_usd, usd + slope, logs)
-    top = max(dials, key=lambda dial: dial.accuracy)
+    top = dials[int(right.argmax())]
     return {"saving": float(np.exp(saving)), "even": float(np.exp(even)), "best": top.price}
+
+
+def rising(values: Sequence[float]) -> NDArray[np.float64]:
+    """Return the nearest row of numbers that never falls (least squares; pool adjacent violators).
+
+    Source: Barlow et al., Statistical Inference under Order Restrictions, 1972.
+    """
+    blocks: list[tuple[float, int]] = []
+    for value in values:
+        blocks.append((value, 1))
+        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+            (one, before), (other, after) = blocks[-2:]
+            whole = before + after
+            blocks[-2:] = [((one * before + other * after) / whole, whole)]
+    return np.repeat([mean for mean, _ in blocks], [count for _, count in blocks])
