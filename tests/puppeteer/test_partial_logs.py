@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +118,8 @@ def test_the_hull_forgives_no_dip_and_the_saving_is_that_of_the_cheapest() -> No
     points = [(1.0, 0.5), (2.0, 0.4), (3.0, 0.9)]
     assert hull_area(points, 1.0, 3.0) == pytest.approx(0.7, abs=1e-3)
     assert saving_on(points, 0.5, 4.0) == pytest.approx(0.75)
-    assert saving_on(points, 0.95, 4.0) == float("-inf")
+    assert np.isnan(saving_on(points, 0.95, 4.0))
+    assert np.isnan(saving_on(points, 0.5, 0.0))
 
 
 def test_intervals_are_paired_and_a_question_in_two_splits_counts_as_one() -> None:
@@ -137,6 +140,17 @@ def test_a_picture_is_svg_with_its_words_escaped() -> None:
     assert "a &lt;b&gt;" in drawn
     assert "x &amp; y" in drawn
     assert drawn.count("<polyline") == 1
+
+
+def test_names_in_a_picture_lie_apart_and_what_costs_nothing_is_drawn() -> None:
+    crowd = {f"policy {number}": [(1 + number / 50, 70 + number / 10)] for number in range(6)}
+    drawn = front("crowd", {}, {**crowd, "free": [(0.0, 40.0)]})
+    found = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*anchor="(\w+)">policy', drawn)
+    tops = {side: sorted(float(y) for _, y, s in found if s == side) for side in ("start", "end")}
+    assert len(found) == 6
+    assert all(b - a >= 12 for one in tops.values() for a, b in pairwise(one))
+    assert ">free<" in drawn
+    assert "<circle" in front("free", {}, {"free": [(0.0, 40.0)]})
 
 
 def judged(*, better: float, count: int = 1500, seed: int = 21) -> list[Judged]:
