@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -146,9 +146,11 @@ def test_names_in_a_picture_lie_apart_and_what_costs_nothing_is_drawn() -> None:
     crowd = {f"policy {number}": [(1 + number / 50, 70 + number / 10)] for number in range(6)}
     drawn = front("crowd", {}, {**crowd, "free": [(0.0, 40.0)]})
     found = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*anchor="(\w+)">policy', drawn)
-    tops = {side: sorted(float(y) for _, y, s in found if s == side) for side in ("start", "end")}
-    assert len(found) == 6
-    assert all(b - a >= 12 for one in tops.values() for a, b in pairwise(one))
+    lefts = [float(x) - (50 if side == "end" else 0) for x, _, side in found]
+    places = list(zip(lefts, [float(y) for _, y, _ in found], strict=True))
+    assert len(places) == 6
+    for (left, top), (other, below) in combinations(places, 2):
+        assert abs(left - other) >= 50 or abs(top - below) >= 12
     assert ">free<" in drawn
     assert "<circle" in front("free", {}, {"free": [(0.0, 40.0)]})
 
