@@ -97,8 +97,7 @@ def _partial(options: argparse.Namespace) -> dict[str, object]:
     queries, logs = (QUICK_QUERIES, 2) if options.quick else (partial.QUERIES, partial.LOGS)
     is_train = split(outcomes.kinds, seed=options.seeds[0])
     train, test = outcomes.rows(is_train), outcomes.rows(~is_train)
-    unit = float(train.usd[:, int(train.right.mean(0).argmax())].mean())
-    scale = Scale.fit(train, looks.rows(is_train), unit_usd=unit)
+    scale = Scale.fit(train, looks.rows(is_train), unit_usd=train.unit_usd)
     one, other = (
         partial.World(
             scale.context(part.tasks, seen).astype(np.float64),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,67 @@ def test_a_question_that_somebody_did_not_answer_is_left_out(tmp_path: Path) -> 
     rows[1] = rows[1].split(",")[0] + ",A,,B"
     path.write_text("\n".join(rows), encoding="utf-8")
     assert len(read(folder)) == 19
+
+
+def test_what_means_nothing_here_is_passed_over(tmp_path: Path) -> None:
+    plain = read(letters(tmp_path, 20, seed=4))
+    for name in ("pred_letter.csv", "output_chars.csv", "prices.csv"):
+        path = tmp_path / name
+        lines = path.read_text(encoding="utf-8").splitlines()
+        path.write_text("\ufeff" + "\n".join(f"{line},x" for line in lines), encoding="utf-8")
+    path = tmp_path / "questions.jsonl"
+    asked = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    spoilt = [json.dumps({**one, "src": None, "category": None}) for one in asked]
+    path.write_text("\ufeff" + "\n".join(spoilt), encoding="utf-8")
+    again = read(tmp_path)
+    assert np.array_equal(again.said, plain.said)
+    assert np.array_equal(again.usd, plain.usd)
+    assert set(again.kinds) == {""}
+
+
+def test_a_question_without_options_is_judged_by_its_letter(tmp_path: Path) -> None:
+    plain = read(letters(tmp_path, 20, seed=4))
+    path = tmp_path / "questions.jsonl"
+    asked = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    bare = [json.dumps({**one, "options": None}) for one in asked]
+    path.write_text("\n".join(bare), encoding="utf-8")
+    again = read(tmp_path)
+    assert np.array_equal(again.right, plain.right)
+    assert np.array_equal(again.said < 0, plain.said < 0)
+    same = plain.said[:, 0] == plain.said[:, 1]
+    assert np.array_equal(again.said[:, 0] == again.said[:, 1], same)
+
+
+def test_gaps_are_counted_by_model(tmp_path: Path) -> None:
+    path = letters(tmp_path, 20, seed=4) / "pred_letter.csv"
+    rows = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+    for row in rows[1:6]:
+        row[2] = ""
+    rows[3][1] = ""
+    path.write_text("\n".join(map(",".join, rows)), encoding="utf-8")
+    gaps = read(tmp_path).gaps
+    assert gaps.questions == 5
+    assert dict(gaps.models) == {"made/clerk": 5, "made/sage": 1}
+    for row in rows[1:]:
+        row[2] = ""
+    path.write_text("\n".join(map(",".join, rows)), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="lack an answer of made/clerk") as told:
+        read(tmp_path)
+    assert "--without made/clerk" in told.value.hint
+    assert len(read(tmp_path, without=frozenset({"made/clerk"}))) == 19
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(letters, "pred_letter.csv"), (answers, "outcomes.csv")]
+)
+def test_an_answer_that_is_there_twice_is_refused(
+    tmp_path: Path, write: Callable[..., Path], name: str
+) -> None:
+    path = write(tmp_path, 20, seed=4) / name
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines, lines[3]]), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="twice"):
+        read(tmp_path)
 
 
 def _drop(name: str) -> Callable[[Path], None]:

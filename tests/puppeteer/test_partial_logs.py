@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +118,8 @@ def test_the_hull_forgives_no_dip_and_the_saving_is_that_of_the_cheapest() -> No
     points = [(1.0, 0.5), (2.0, 0.4), (3.0, 0.9)]
     assert hull_area(points, 1.0, 3.0) == pytest.approx(0.7, abs=1e-3)
     assert saving_on(points, 0.5, 4.0) == pytest.approx(0.75)
-    assert saving_on(points, 0.95, 4.0) == float("-inf")
+    assert np.isnan(saving_on(points, 0.95, 4.0))
+    assert np.isnan(saving_on(points, 0.5, 0.0))
 
 
 def test_intervals_are_paired_and_a_question_in_two_splits_counts_as_one() -> None:
@@ -137,6 +140,19 @@ def test_a_picture_is_svg_with_its_words_escaped() -> None:
     assert "a &lt;b&gt;" in drawn
     assert "x &amp; y" in drawn
     assert drawn.count("<polyline") == 1
+
+
+def test_names_in_a_picture_lie_apart_and_what_costs_nothing_is_drawn() -> None:
+    crowd = {f"policy {number}": [(1 + number / 50, 70 + number / 10)] for number in range(6)}
+    drawn = front("crowd", {}, {**crowd, "free": [(0.0, 40.0)]})
+    found = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*anchor="(\w+)">policy', drawn)
+    lefts = [float(x) - (50 if side == "end" else 0) for x, _, side in found]
+    places = list(zip(lefts, [float(y) for _, y, _ in found], strict=True))
+    assert len(places) == 6
+    for (left, top), (other, below) in combinations(places, 2):
+        assert abs(left - other) >= 50 or abs(top - below) >= 12
+    assert ">free<" in drawn
+    assert "<circle" in front("free", {}, {"free": [(0.0, 40.0)]})
 
 
 def judged(*, better: float, count: int = 1500, seed: int = 21) -> list[Judged]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from outcome_folders import answers, letters
 
 from glasslipper.cli import run as run_command
@@ -19,7 +21,13 @@ from glasslipper.puppeteer.folder import read
 from glasslipper.puppeteer.net import backward, dense, forward
 from glasslipper.puppeteer.outcomes import Floats, Outcomes
 from glasslipper.puppeteer.paper import STEPS, Paper
-from glasslipper.puppeteer.policy import QUICK, Policy
+from glasslipper.puppeteer.policy import (
+    QUICK,
+    Dial,
+    Policy,
+    _named,  # pyright: ignore[reportPrivateUsage]
+    rising,
+)
 from glasslipper.puppeteer.posterior import see
 
 
@@ -211,6 +219,59 @@ def test_the_commands_bench_train_replay_explain_and_show(
     assert steps[0]["ask"]
     assert run_command(["puppeteer", "card", kept]) == 0
     assert "300 tasks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("free", [("made/sage",), ("made/sage", "made/clerk", "made/parrot")])
+def test_a_bench_of_models_that_cost_nothing_prints_no_figure_that_json_cannot_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], free: tuple[str, ...]
+) -> None:
+    folders = [
+        letters(tmp_path / "train", 200, seed=14),
+        letters(tmp_path / "test", 60, seed=15, first=9000),
+    ]
+    for folder in folders:
+        path = folder / "prices.csv"
+        head, *rows = path.read_text(encoding="utf-8").splitlines()
+        priced = [f"{row.split(',')[0]},0,0" if row.split(",")[0] in free else row for row in rows]
+        path.write_text("\n".join([head, *priced]), encoding="utf-8")
+    line = ["puppeteer", "bench", "--train", str(folders[0]), "--test", str(folders[1]), "--quick"]
+    assert run_command([*line, "--json", "--picture", str(tmp_path / "front.svg")]) == 0
+
+    def refuse(name: str) -> float:
+        raise ValueError(name)
+
+    figures = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert figures["cost_save"] is None
+    assert figures["policies"]["best_single"]["usd_per_1k"] == 0
+    assert 0 < figures["policies"]["ours_even"]["accuracy"] <= 1
+
+
+def test_a_pool_of_one_and_a_model_that_is_not_there_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["puppeteer", "train", str(letters(tmp_path / "train", 150, seed=14)), "--json"]
+    alone = ["--without", "made/clerk", "--without", "made/parrot"]
+    assert run_command([*line, *alone]) == 1
+    assert "only made/sage" in capsys.readouterr().err
+    assert run_command([*line, "--without", "made/nobody"]) == 2
+    assert "made/clerk" in capsys.readouterr().err
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_what_is_smoothed_never_falls_and_keeps_its_mean(values: list[float]) -> None:
+    told = rising(values)
+    assert (np.diff(told) >= -1e-12).all()
+    assert told.mean() == pytest.approx(np.mean(values), abs=1e-9)
+    assert np.allclose(rising(sorted(values)), sorted(values))
+
+
+def test_a_lucky_dial_is_not_chosen_for_its_luck() -> None:
+    right = [0.5, 0.6, 0.74, 0.66, 0.7, 0.72, 0.71]
+    dials = [Dial(1.0 / 2**step, one, 0.2 * step) for step, one in enumerate(right)]
+    named = _named(dials, 0.69, 1.0)
+    assert named["saving"] == pytest.approx(dials[2].price, rel=0.1)  # by luck it were 0.32
+    assert named["best"] == dials[5].price  # by luck it were that of step 2
+    assert named["even"] == pytest.approx(dials[5].price, rel=0.15)
 
 
 def test_a_bench_without_a_folder_says_so(

@@ -24,12 +24,17 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _without = click.option(
     "--without", multiple=True, metavar="MODEL", help="Leave a model out of the pool."
 )
+_log = click.option("--log", type=_FILE, help="Write progress as JSON lines.")
+_tensorboard = click.option(
+    "--tensorboard", type=_FOLDER, help="Write progress as events that TensorBoard shows."
+)
 _quick = click.option("--quick", is_flag=True, help="Train in seconds, not as well: to try.")
 _FILES = """
     An outcome folder holds prices.csv (model, usd_per_mtok_in, usd_per_mtok_out: the pool),
     questions.jsonl (id, question, answer, and category or task), and either pred_letter.csv and
     output_chars.csv (one column a model; questions with options) or outcomes.csv (task, id,
-    model, correct, output_chars, extracted_answer). All but the prices may be gzipped.
+    model, correct, output_chars, extracted_answer). All may be gzipped. What is finished of a
+    training is kept until all is: after Ctrl-C, the same command goes on where it was.
 """
 
 
@@ -57,7 +62,8 @@ for _command in (
 @click.argument("folder", type=_FOLDER)
 @click.option("--to", "target", type=_FILE, default=Path("policy.npz"), show_default=True)
 @click.option("--seed", type=int, default=42, show_default=True)
-@click.option("--log", type=_FILE, help="Write progress as JSON lines.")
+@_log
+@_tensorboard
 @click.option("--pictures", type=_FOLDER, help="Draw the learning curves in --log here (SVG).")
 @_quick
 @_without
@@ -68,6 +74,7 @@ def train(
     target: Path,
     seed: int,
     log: Path | None,
+    tensorboard: Path | None,
     pictures: Path | None,
     quick: bool,
     without: tuple[str, ...],
@@ -79,12 +86,17 @@ def train(
     from glasslipper.cli import puppeteering
     from glasslipper.puppeteer import artefact
     from glasslipper.puppeteer.card import card
-    from glasslipper.puppeteer.policy import QUICK, Policy
+    from glasslipper.puppeteer.policy import QUICK, Plan, Policy
 
+    puppeteering.check_without(without, folder)
     outcomes, looks = puppeteering.read(folder, without)
-    with puppeteering.told(quiet=as_json, log=log) as tell:
-        plan = QUICK if quick else None
-        policy = Policy.train(outcomes, looks, seed=seed, plan=plan, tell=tell)
+    plan = QUICK if quick else Plan.for_tasks(len(outcomes))
+    stages = puppeteering.unfinished(outcomes, looks, seed=seed, plan=plan)
+    with (
+        puppeteering.resumable(stages),
+        puppeteering.told(quiet=as_json, log=log, tensorboard=tensorboard) as tell,
+    ):
+        policy = Policy.train(outcomes, looks, seed=seed, plan=plan, tell=tell, stages=stages)
     if pictures is not None and log is not None:
         puppeteering.draw_into(pictures, log)
     told = card(policy, outcomes, seed=seed)
@@ -105,7 +117,8 @@ def train(
 @click.option("--seed", type=int, default=42, show_default=True)
 @click.option("--unread", is_flag=True, help="Also train ours without reading the options.")
 @click.option("--picture", type=_FILE, help="Draw the cost-accuracy front (SVG).")
-@click.option("--log", type=_FILE, help="Write progress as JSON lines.")
+@_log
+@_tensorboard
 @_quick
 @_without
 @options.as_json
@@ -117,6 +130,7 @@ def bench(
     unread: bool,
     picture: Path | None,
     log: Path | None,
+    tensorboard: Path | None,
     quick: bool,
     without: tuple[str, ...],
     as_json: bool,
@@ -124,12 +138,20 @@ def bench(
     """Train on one folder, score another."""
     from glasslipper.cli import puppeteering
     from glasslipper.puppeteer.bench import apart, report, run
-    from glasslipper.puppeteer.policy import QUICK
+    from glasslipper.puppeteer.policy import QUICK, Plan
 
+    puppeteering.check_without(without, train_folder, test_folder)
     train_part, train_looks = puppeteering.read(train_folder, without)
     test_part, test_looks = puppeteering.read(test_folder, without)
-    apart(train_part, test_part)
-    with puppeteering.told(quiet=as_json, log=log) as tell:
+    kept = apart(train_part, test_part)
+    plan = QUICK if quick else Plan.for_tasks(int(kept.sum()))
+    stages = puppeteering.unfinished(
+        train_part.rows(kept), train_looks.rows(kept), seed=seed, plan=plan
+    )
+    with (
+        puppeteering.resumable(stages),
+        puppeteering.told(quiet=as_json, log=log, tensorboard=tensorboard) as tell,
+    ):
         done = run(
             train_part,
             train_looks,
@@ -138,7 +160,8 @@ def bench(
             seed=seed,
             tell=tell,
             unread=unread,
-            plan=QUICK if quick else None,
+            plan=plan,
+            stages=stages,
         )
     if done.dropped:
         mention(f"{done.dropped} training tasks are in the test folder too and were left out.")

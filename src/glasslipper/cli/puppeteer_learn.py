@@ -20,7 +20,9 @@ RULE = "the rule that needs no training"
 
 @options.example("glasslipper puppeteer learn", "glasslipper puppeteer learn --since 30d --json")
 @click.command()
-@click.option("--since", type=options.Since(), default="90d", show_default=True, help="Until when.")
+@click.option(
+    "--since", type=options.Since(), default="90d", show_default=True, help="How far back to look."
+)
 @click.option("--price", type=click.FloatRange(0), help="Reward that a dollar must buy at dial 5.")
 @click.option("--linucb", is_flag=True, help="Learn by LinUCB instead of Thompson sampling.")
 @options.as_json

@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from glasslipper.cli.output import console
+import click
+
+from glasslipper.cli.output import console, mention
 from glasslipper.kernel.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.progress import TaskID
+
     from glasslipper.puppeteer.belief import Tell
     from glasslipper.puppeteer.bench import Run
     from glasslipper.puppeteer.encode import Looks
     from glasslipper.puppeteer.outcomes import Floats, Outcomes
-
-_LOG_EVERY_S = 1.0
+    from glasslipper.puppeteer.stages import Stages
+    from glasslipper.puppeteer.tensorboard import Events
 
 
 def vectors() -> Callable[[Sequence[str]], Floats]:
@@ -38,7 +43,7 @@ def vectors() -> Callable[[Sequence[str]], Floats]:
 
 
 def read(folder: Path, without: Sequence[str]) -> tuple[Outcomes, Looks]:
-    """Read an outcome folder and look at its tasks.
+    """Read an outcome folder and look at its tasks; say what of it cannot be used.
 
     Raises:
         InvalidRequest: The folder does not hold what it should.
@@ -47,39 +52,114 @@ def read(folder: Path, without: Sequence[str]) -> tuple[Outcomes, Looks]:
     from glasslipper.puppeteer.folder import read as read_folder
 
     outcomes = read_folder(folder, without=frozenset(without))
+    if outcomes.gaps.questions:
+        whole = outcomes.gaps.questions + len(outcomes)
+        model, count = next(iter(outcomes.gaps.models.items()))
+        mention(
+            f"{folder}: {outcomes.gaps.questions} of {whole} questions are left out, since not "
+            f"every model has answered them ({model} lacks {count})."
+        )
     return outcomes, look(outcomes.tasks, outcomes.candidates, vectors())
 
 
+def check_without(without: Sequence[str], *folders: Path) -> None:
+    """Make sure that whoever is to be left out is there.
+
+    Raises:
+        UsageError: A model is not priced in any of the folders.
+    """
+    from glasslipper.puppeteer.folder import priced
+
+    if not without:
+        return
+    known = {model for folder in folders for model in priced(folder)}
+    for model in without:
+        if model not in known:
+            raise click.UsageError(
+                f"--without {model}: there is no such model. There are {', '.join(sorted(known))}."
+            )
+
+
+def unfinished(outcomes: Outcomes, looks: Looks, *, seed: int, plan: object) -> Stages:
+    """Return what is finished of the training that these would make, kept until it is done."""
+    from glasslipper import __version__
+    from glasslipper.puppeteer.card import digest
+    from glasslipper.puppeteer.stages import Stages
+    from glasslipper.store import places
+
+    told = (__version__, digest(outcomes), outcomes.usd.sum(), looks.vectors.sum(), seed, plan)
+    return Stages.of(places.policies() / "unfinished", outcomes.models, *told)
+
+
 @contextmanager
-def told(*, quiet: bool, log: Path | None = None) -> Generator[Tell]:
-    """Show how far a long work is, and write it down as JSON lines."""
+def resumable(stages: Stages) -> Generator[None]:
+    """Say that a training goes on where it was stopped, and forget its stages once it is done."""
+    if stages.begun:
+        mention("Going on where this training was stopped.")
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort):
+        if stages.begun:
+            mention("Stopped. The same command goes on where this one was.")
+        raise
+    stages.clear()
+
+
+@contextmanager
+def told(
+    *, quiet: bool, log: Path | None = None, tensorboard: Path | None = None
+) -> Generator[Tell]:
+    """Show how far a long work is, and write it down: as JSON lines, or for TensorBoard.
+
+    Raises:
+        InvalidRequest: A file to write to cannot be.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    began_s = time.monotonic()
-    file = None if log is None else log.open("a", encoding="utf-8")
+    with ExitStack() as stack:
+        hears = _hearers(stack, log, tensorboard)
+        bar = stack.enter_context(
+            Progress(*columns, TimeElapsedColumn(), console=console(errors=True), disable=quiet)
+        )
+        bars: dict[str, TaskID] = {}
+
+        def tell(what: str, done: int, todo: int, **figures: float) -> None:
+            if what not in bars:
+                bars[what] = bar.add_task(what, total=todo)
+            bar.update(bars[what], completed=done, total=todo)
+            for hear in hears:
+                hear(what, done, todo, **figures)
+
+        yield tell
+
+
+def _hearers(stack: ExitStack, log: Path | None, tensorboard: Path | None) -> list[Tell]:
+    hears: list[Tell] = []
     try:
-        with Progress(
-            *columns, TimeElapsedColumn(), console=console(errors=True), disable=quiet
-        ) as bar:
-            bars: dict[str, int] = {}
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(log.open("a", encoding="utf-8"))
+            hears.append(partial(_log, file, time.monotonic()))
+        if tensorboard is not None:
+            from glasslipper.puppeteer.tensorboard import Events
 
-            def tell(what: str, done: int, todo: int, **figures: float) -> None:
-                if what not in bars:
-                    bars[what] = bar.add_task(what, total=todo)  # type: ignore[assignment]
-                bar.update(bars[what], completed=done, total=todo)  # type: ignore[arg-type]
-                if file is not None:
-                    _log(file, began_s, what, done, todo, figures)
-
-            yield tell
-    finally:
-        if file is not None:
-            file.close()
+            events = Events(tensorboard)
+            stack.callback(events.close)
+            hears.append(partial(_show, events))
+    except OSError as error:
+        raise InvalidRequest(f"The progress cannot be written down: {error}.") from error
+    return hears
 
 
-def _log(
-    file: TextIO, began_s: float, what: str, done: int, todo: int, figures: dict[str, float]
-) -> None:
+def _show(events: Events, what: str, done: int, todo: int, **figures: float) -> None:
+    del todo
+    for name, value in figures.items():
+        if name != "step":  # it begins again with every network: all is drawn along `done`
+            events.add(f"{what}/{name}", done, value)
+
+
+def _log(file: TextIO, began_s: float, what: str, done: int, todo: int, **figures: float) -> None:
     line = {"at_s": round(time.monotonic() - began_s, 3), "what": what, "done": done, "of": todo}
     file.write(json.dumps({**line, **figures}) + "\n")
     file.flush()

@@ -17,16 +17,14 @@ import numpy as np
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.puppeteer.belief import Ensemble
 from glasslipper.puppeteer.encode import Scale
-from glasslipper.puppeteer.net import Parameters
 from glasslipper.puppeteer.outcomes import Floats
 from glasslipper.puppeteer.policy import Dial, Policy
 from glasslipper.puppeteer.posterior import Scorer
-from glasslipper.puppeteer.value import Head, Values
+from glasslipper.puppeteer.shelf import get, get_values, put, put_values
 
 FORMAT = 1
 """The version of the format."""
 
-_HEAD = ("pool", "kept", "mean", "spread")
 _Plain = ("models", "kinds", "unit_usd")
 
 
@@ -38,17 +36,11 @@ def save(policy: Policy, target: Path | IO[bytes], *, card: Mapping[str, object]
             arrays[f"scale|{item.name}"] = getattr(policy.scale, item.name)
     for fold, scorers in enumerate(policy.ensemble.scorers):
         for member, scorer in enumerate(scorers):
-            _put(arrays, f"scorer|{fold}|{member}", scorer.parameters)
+            put(arrays, f"scorer|{fold}|{member}", scorer.parameters)
     for fold, trust in enumerate(policy.ensemble.trusts):
-        _put(arrays, f"trust|{fold}", trust)
+        put(arrays, f"trust|{fold}", trust)
     for fold, values in enumerate(policy.values):
-        arrays[f"mean|{fold}"], arrays[f"spread|{fold}"] = values.mean, values.spread
-        for level, parameters in enumerate(values.levels):
-            _put(arrays, f"value|{fold}|{level}", parameters)
-        if values.head is not None:
-            _put(arrays, f"head|{fold}", values.head.layers)
-            for name in _HEAD:
-                arrays[f"of head|{fold}|{name}"] = getattr(values.head, name)
+        put_values(arrays, fold, values)
     about = {
         "format": FORMAT,
         "models": policy.scale.models,
@@ -111,49 +103,16 @@ def _policy(about: Mapping[str, object], arrays: Mapping[str, Floats]) -> Policy
     )
     reads = bool(about["reads_slots"])
     scorers = [
-        [Scorer(_get(arrays, f"scorer|{f}|{m}"), reads_slots=reads) for m in range(each)]
+        [Scorer(get(arrays, f"scorer|{f}|{m}"), reads_slots=reads) for m in range(each)]
         for f in range(folds)
     ]
-    values = [
-        Values(
-            [_get(arrays, f"value|{fold}|{level}") for level in range(levels)],
-            arrays[f"mean|{fold}"],
-            arrays[f"spread|{fold}"],
-            head=_head(arrays, fold),
-        )
-        for fold in range(folds)
-    ]
+    values = [get_values(arrays, fold, levels=levels) for fold in range(folds)]
     return Policy(
         scale=scale,
-        ensemble=Ensemble(scorers, [_get(arrays, f"trust|{fold}") for fold in range(folds)]),
+        ensemble=Ensemble(scorers, [get(arrays, f"trust|{fold}") for fold in range(folds)]),
         values=values,
         pool=tuple(cast("list[int]", about["pool"])),
         skill=arrays["skill"],
         dials=[Dial(*dial) for dial in cast("list[tuple[float, float, float]]", about["dials"])],
         named=cast("dict[str, float]", about["named"]),
     )
-
-
-def _head(arrays: Mapping[str, Floats], fold: int) -> Head | None:
-    if f"head|{fold}|W0" not in arrays:
-        return None
-    pool, kept, mean, spread = (arrays[f"of head|{fold}|{name}"] for name in _HEAD)
-    return Head(
-        _get(arrays, f"head|{fold}"),
-        pool.astype(np.int64),
-        kept.astype(np.int64),
-        mean,
-        spread,
-    )
-
-
-def _put(arrays: dict[str, Floats], prefix: str, parameters: Parameters) -> None:
-    arrays.update({f"{prefix}|{name}": array for name, array in parameters.items()})
-
-
-def _get(arrays: Mapping[str, Floats], prefix: str) -> Parameters:
-    start = f"{prefix}|"
-    found = {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}
-    if not found:
-        raise KeyError(prefix)
-    return found

@@ -44,7 +44,7 @@ class Peers:
     def fit(cls, outcomes: Outcomes, vectors: Floats, *, seed: int) -> Peers:
         """Fit all on a training part; `vectors` are those of its tasks."""
         skill = outcomes.right.mean(0)
-        best = int(skill.argmax())
+        best = outcomes.best
         weights = np.log(np.clip(skill, 0.05, 0.98) / (1 - np.clip(skill, 0.05, 0.98))) + 2
         weights = np.maximum(weights, 0.1)
         limit = float(outcomes.usd[:, best].mean())
@@ -64,10 +64,10 @@ class Peers:
                 for kind in np.unique(outcomes.kinds)
             },
             one_shots={
-                name: (predict, _price(outcomes, predict, vectors, mean_usd, limit, name))
+                name: (predict, _price(outcomes, predict, vectors, mean_usd, limit))
                 for name, predict in predicts.items()
             },
-            unit_usd=limit,
+            unit_usd=outcomes.unit_usd,
             mean_usd=mean_usd,
         )
 
@@ -196,17 +196,14 @@ def _price(
     vectors: Floats,
     mean_usd: NDArray[np.float64],
     limit: float,
-    name: str,
 ) -> float:
     """Return the price at which a one-shot router is best for at most `limit` USD a task."""
     told = predict(vectors)
     rows = np.arange(len(outcomes))
     found, top = float(_PRICES[-1]), -1.0
     for price in map(float, _PRICES):
-        chosen = (told - price * mean_usd / limit).argmax(1)
+        chosen = (told - price * mean_usd / outcomes.unit_usd).argmax(1)
         right = outcomes.right[rows, chosen].mean()
         if outcomes.usd[rows, chosen].mean() <= limit and right > top:
             found, top = price, float(right)
-    if not np.isfinite(found):
-        raise ValueError(name)
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from glasslipper.puppeteer.net import (
 )
 from glasslipper.puppeteer.outcomes import Bools, Floats, Ints
 from glasslipper.puppeteer.posterior import PosteriorPlan, Scorer, random_calls, see
+from glasslipper.puppeteer.stages import Stages
 
 
 class Tell(Protocol):
@@ -81,27 +83,31 @@ class Ensemble:
         seed: int,
         each: int,
         tell: Tell,
+        stages: Stages | None = None,
     ) -> Ensemble:
         """Train `each` networks for every fold, then calibrate on held-out beliefs."""
+        stages = stages or Stages()
         count = int(folds.max()) + 1
         whole = count * each * plan.epochs
+
+        def learned(fold: int, number: int) -> Parameters:
+            def heard(epoch: int, loss: float) -> None:
+                tell("posterior", number * plan.epochs + epoch, whole, step=epoch, loss=loss)
+
+            draw = np.random.default_rng((seed, number))
+            scorer = Scorer.fresh(tasks, draw, reads_slots=plan.reads_slots)
+            chosen = np.flatnonzero(folds != fold)
+            own_seed = seed * 1000 + number
+            scorer.learn(tasks.rows(chosen), wanted[chosen], plan, own_seed, heard=heard)
+            return scorer.parameters
+
         scorers: list[list[Scorer]] = []
         for fold in range(count):
             scorers.append([])
-            for member in range(each):
-                number = fold * each + member
-                draw = np.random.default_rng((seed, number))
-                scorer = Scorer.fresh(tasks, draw, reads_slots=plan.reads_slots)
-                chosen = np.flatnonzero(folds != fold)
-                before = number * plan.epochs
-
-                def heard(epoch: int, loss: float, *, before: int = before) -> None:
-                    tell("posterior", before + epoch, whole, step=epoch, loss=loss)
-
-                scorer.learn(
-                    tasks.rows(chosen), wanted[chosen], plan, seed * 1000 + number, heard=heard
-                )
-                scorers[-1].append(scorer)
+            for number in range(fold * each, (fold + 1) * each):
+                made = stages.once(f"posterior-{number}", partial(learned, fold, number))
+                tell("posterior", (number + 1) * plan.epochs, whole)
+                scorers[-1].append(Scorer(dict(made), reads_slots=plan.reads_slots))
         ensemble = cls(scorers)
         ensemble.trusts = ensemble._calibrate(tasks, wanted, folds, seed)
         return ensemble

@@ -10,7 +10,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.puppeteer import artefact
 from glasslipper.puppeteer.baselines import Peers, oracle, single
 from glasslipper.puppeteer.belief import Tell
-from glasslipper.puppeteer.encode import Looks
+from glasslipper.puppeteer.encode import Encoded, Looks
 from glasslipper.puppeteer.metrics import (
     Judged,
     Score,
@@ -28,11 +28,14 @@ from glasslipper.puppeteer.metrics import (
     hull_area,
     interval,
     saving_on,
+    share,
 )
+from glasslipper.puppeteer.net import Parameters
 from glasslipper.puppeteer.outcomes import Bools, Outcomes
 from glasslipper.puppeteer.paper import Paper
 from glasslipper.puppeteer.policy import DIALS, Plan, Policy
 from glasslipper.puppeteer.replay import Played
+from glasslipper.puppeteer.stages import Stages
 
 SEEDS = (42, 999, 2024, 2025, 3407)
 """The seeds of the five splits."""
@@ -94,28 +97,32 @@ def run(
     tell: Tell,
     unread: bool = False,
     plan: Plan | None = None,
+    stages: Stages | None = None,
 ) -> Run:
-    """Train on one part and play the other once.
+    """Train on one part and play the other once; with `stages`, go on where that was stopped.
 
     `unread` adds the ablation of ours that does not read options and answers, only who agrees.
     """
+    stages = stages or Stages()
     kept = apart(train, test)
     dropped = int((~kept).sum())
     train, train_looks = train.rows(kept), train_looks.rows(kept)
     test = test.pool(train.models)
     began_s = time.monotonic()
-    policy = Policy.train(train, train_looks, seed=seed, plan=plan, tell=tell)
-    train_s = time.monotonic() - began_s
+    policy = Policy.train(train, train_looks, seed=seed, plan=plan, tell=tell, stages=stages)
+    train_s = time.monotonic() - began_s + stages.spared_s
     peers = Peers.fit(train, train_looks.vectors, seed=seed)
     tasks = policy.scale.encode(train, train_looks)
-    paper = Paper.train(train, tasks, seed=seed, weights=peers.weights, tell=tell)
+    paper = _paper(train, tasks, peers, seed=seed, tell=tell, stages=stages)
     played = peers.play(test, test_looks.vectors)
     test_tasks = policy.scale.encode(test, test_looks)
     played["paper"] = paper.play(test, test_tasks, seed=seed)
     played |= _ours(policy, test, test_looks, "ours")
     if unread:
         eyeless = Plan.for_tasks(len(train), reads_slots=False)
-        blind = Policy.train(train, train_looks, seed=seed, plan=eyeless, tell=tell)
+        blind = Policy.train(
+            train, train_looks, seed=seed, plan=eyeless, tell=tell, stages=stages.within(_UNREAD)
+        )
         prices = [blind.named[name] for name in ("saving", "even", "best")]
         for name, one in zip(
             ("saving", "even", "best"), blind.play(test, test_looks, prices), strict=True
@@ -135,6 +142,16 @@ def run(
         dropped=dropped,
         pool=tuple(policy.models[place] for place in policy.pool),
     )
+
+
+def _paper(
+    train: Outcomes, tasks: Encoded, peers: Peers, *, seed: int, tell: Tell, stages: Stages
+) -> Paper:
+    def learned() -> Parameters:
+        made = Paper.train(train, tasks, seed=seed, weights=peers.weights, tell=tell)
+        return made.parameters
+
+    return Paper(dict(stages.once("paper", learned)), peers.weights)
 
 
 def _ours(policy: Policy, test: Outcomes, looks: Looks, name: str) -> dict[str, Played]:
@@ -230,8 +247,8 @@ def report(runs: Sequence[Run]) -> dict[str, object]:
     singles = [name for name in names if name.startswith(_SINGLE)]
     gain = 100 * (accuracy["ours_even"] - best_right)
     saving_gap = 100 * (accuracy["ours_saving"] - best_right)
-    save = 1 - usd["ours_saving"] / best_usd
-    perf = accuracy["ours_best"] / best_right - 1
+    save = 1 - share(usd["ours_saving"], best_usd)
+    perf = share(accuracy["ours_best"], best_right) - 1
     low = _cheapest_useful(table, singles)
     high = float(best_usd[0])
     points = [(float(usd[name][0]), float(accuracy[name][0])) for name in curve]
@@ -248,7 +265,7 @@ def report(runs: Sequence[Run]) -> dict[str, object]:
         "best_single": sorted({one.best for one in runs}),
         "gain_points_at_best_single_cost": _round(gain[0], 3),
         "gain_points_ci": [_round(value, 3) for value in interval(gain)],
-        "gain_cost_share": _round(usd["ours_even"][0] / best_usd[0]),
+        "gain_cost_share": _round(share(usd["ours_even"], best_usd)[0]),
         "cost_save": _round(save[0]),
         "cost_save_ci": [_round(value) for value in interval(save)],
         "cost_save_gap_points": _round(saving_gap[0], 3),
@@ -257,7 +274,7 @@ def report(runs: Sequence[Run]) -> dict[str, object]:
         "perf_gain": _round(perf[0]),
         "perf_gain_ci": [_round(value) for value in interval(perf)],
         "over_paper_points": _round(100 * (accuracy["ours_even"] - accuracy["paper"])[0], 3),
-        "over_paper_cost_share": _round(usd["ours_even"][0] / usd["paper"][0]),
+        "over_paper_cost_share": _round(share(usd["ours_even"], usd["paper"])[0]),
         "aiq": _round(area[0]),
         "aiq_ci": [_round(value) for value in interval(area)],
         "aiq_singles": _round(hull_area(alone, low, high)),
@@ -293,15 +310,22 @@ def save_run(one: Run, path: Path) -> None:
 
 
 def load_run(path: Path) -> Run:
-    """Read a split's run."""
+    """Read a split's run.
+
+    Raises:
+        InvalidRequest: Another version made it.
+    """
     with np.load(path, allow_pickle=False) as file:
         about: dict[str, object] = json.loads(str(file["about"]))
         names = [name.partition("|")[2] for name in file.files if name.startswith("right|")]
         scores = {name: Score(file[f"right|{name}"], file[f"usd|{name}"]) for name in names}
     ids = tuple(str(name) for name in about.pop("ids"))  # type: ignore[attr-defined]
     about |= {"judged": Judged(ids, scores), "pool": tuple(about["pool"])}  # type: ignore[arg-type]
+    if set(about) != {item.name for item in fields(Run)}:
+        raise InvalidRequest(f"{path} is of another version.", hint="Delete it and run again.")
     return Run(**about)  # type: ignore[arg-type]
 
 
-def _round(value: float, digits: int = 5) -> float:
-    return round(float(value), digits)
+def _round(value: float, digits: int = 5) -> float | None:
+    """Return a figure for JSON, which has no word for what is not a number."""
+    return round(float(value), digits) if np.isfinite(value) else None

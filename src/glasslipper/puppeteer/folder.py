@@ -1,9 +1,10 @@
 """Reading outcome folders: `questions`, `prices.csv`, and what was answered, in two layouts.
 
 *Letters*: `pred_letter.csv` and `output_chars.csv`, one row a question and one column a model,
-for tasks with options. *Answers*: `outcomes.csv`, one row for each task and model, for free
-answers. Any file but the prices may be gzipped. `prices.csv` names the pool; a question that not
-every model of the pool has answered is left out.
+for tasks with options (one that has none is judged by its letter all the same). *Answers*:
+`outcomes.csv`, one row for each task and model, for free answers. Any file may be gzipped, and
+columns that mean nothing here are passed over. `prices.csv` names the pool; a question that not
+every model of the pool has answered is left out, and counted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import gzip
 import json
 import string
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +25,13 @@ import numpy as np
 
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.puppeteer.answers import sense
-from glasslipper.puppeteer.outcomes import Outcomes, Task
+from glasslipper.puppeteer.outcomes import Gaps, Outcomes, Task
 
 CHARS_PER_TOKEN = 4
 """How many characters make a token, where only characters were logged."""
 
 _T = TypeVar("_T")
+_UNREAD = "-"
 _LAYOUT = "See `glasslipper puppeteer bench --help` for the files of an outcome folder."
 
 
@@ -36,25 +39,29 @@ class _Question(msgspec.Struct):
     """One line of `questions.jsonl`, in either layout."""
 
     question: str
-    answer: str | int | float = ""
+    answer: str | int | float | bool | None = ""
     question_id: str | int | None = None
     id: str | int | None = None
-    category: str = ""
-    task: str = ""
-    options: list[str] = []
+    category: str | None = None
+    task: str | None = None
+    options: list[str] | None = None
     prompt_chars: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         name = self.question_id if self.question_id is not None else self.id
-        return self.task, str(name)
+        return self.task or "", str(name)
+
+    @property
+    def offers(self) -> list[str]:
+        return self.options or []
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """What one model answered to one question."""
+    """What one model answered to one question; `None` if that could not be read."""
 
-    said: str
+    said: str | None
     chars: int
     right: bool
 
@@ -80,6 +87,15 @@ def read(folder: Path, *, without: frozenset[str] = frozenset()) -> Outcomes:
     return _table(folder, questions, prices, cells)
 
 
+def priced(folder: Path) -> tuple[str, ...]:
+    """Return the models that a folder's `prices.csv` names.
+
+    Raises:
+        InvalidRequest: It is missing, or not as it should be.
+    """
+    return tuple(_prices(folder))
+
+
 def _table(folder: Path, questions: list[_Question], prices: _Prices, cells: _Cells) -> Outcomes:
     rows = [(question, [cells(question, model) for model in prices]) for question in questions]
     whole = [
@@ -87,10 +103,12 @@ def _table(folder: Path, questions: list[_Question], prices: _Prices, cells: _Ce
         for question, row in rows
         if None not in row
     ]
+    silent = Counter(
+        model for _, row in rows for model, cell in zip(prices, row, strict=True) if cell is None
+    )
+    gaps = Gaps(questions=len(rows) - len(whole), models=dict(silent.most_common()))
     if not whole:
-        raise _wrong(
-            f"No question of {folder} was answered by every model of {folder / 'prices.csv'}."
-        )
+        raise _empty(folder, gaps)
     tasks = tuple(_task(question) for question, _ in whole)
     spoken = [_candidates(question, row) for question, row in whole]
     chars = np.array([[cell.chars for cell in row] for _, row in whole], dtype=np.int64)
@@ -106,38 +124,55 @@ def _table(folder: Path, questions: list[_Question], prices: _Prices, cells: _Ce
         chars=chars,
         usd=usd,
         truth=np.array([_truth_of(question) for question, _ in whole], dtype=np.int64),
+        gaps=gaps,
+    )
+
+
+def _empty(folder: Path, gaps: Gaps) -> InvalidRequest:
+    if not gaps.models:
+        return _wrong(f"{folder} holds no question.")
+    model, count = next(iter(gaps.models.items()))
+    return InvalidRequest(
+        f"No question of {folder} was answered by every model of {folder / 'prices.csv'}: "
+        f"{count} of {gaps.questions} lack an answer of {model}.",
+        hint=f"Leave out of the pool whoever did not answer: --without {model}.",
     )
 
 
 def _task(question: _Question) -> Task:
-    text_chars = len(question.question) + sum(map(len, question.options))
+    text_chars = len(question.question) + sum(map(len, question.offers))
     return Task(
         id="/".join(filter(None, question.key)),
-        kind=question.category or question.task,
+        kind=question.category or question.task or "",
         text=question.question,
-        options=tuple(question.options),
+        options=tuple(question.offers),
         prompt_chars=text_chars if question.prompt_chars is None else question.prompt_chars,
     )
 
 
 def _truth_of(question: _Question) -> int:
-    place = string.ascii_uppercase.find(str(question.answer).strip().upper() or "?")
-    return place if place < len(question.options) else -1
+    place = string.ascii_uppercase.find(_gold(question) or "?")
+    return place if place < len(question.offers) else -1
+
+
+def _gold(question: _Question) -> str:
+    return str(question.answer).strip().upper()
 
 
 def _candidates(question: _Question, row: list[_Cell]) -> tuple[tuple[str, ...], list[int]]:
     """Return the candidates of a task and which of them each model named."""
-    if question.options:
+    if question.offers:
         places = {letter: place for place, letter in enumerate(string.ascii_uppercase)}
-        count = len(question.options)
-        said = [places.get(cell.said, -1) for cell in row]
-        return tuple(question.options), [place if place < count else -1 for place in said]
+        count = len(question.offers)
+        said = [places.get(cell.said or "", -1) for cell in row]
+        return tuple(question.offers), [place if place < count else -1 for place in said]
     texts: dict[str, str] = {}
-    senses = [sense(cell.said) for cell in row]
+    senses = [None if cell.said is None else sense(cell.said) for cell in row]
     for meant, cell in zip(senses, row, strict=True):
-        texts.setdefault(meant, cell.said)
+        if meant is not None:
+            texts.setdefault(meant, cell.said or "")
     order = {meant: place for place, meant in enumerate(texts)}
-    return tuple(texts.values()), [order[meant] for meant in senses]
+    return tuple(texts.values()), [-1 if meant is None else order[meant] for meant in senses]
 
 
 def _letters(folder: Path, prices: _Prices) -> _Cells:
@@ -145,15 +180,14 @@ def _letters(folder: Path, prices: _Prices) -> _Cells:
     lengths = _by_question(folder, "output_chars.csv", prices)
 
     def cell(question: _Question, model: str) -> _Cell | None:
-        if not question.options:
-            raise _wrong(f"Question {question.key[1]} of {folder} has no options.")
         name = question.key[1]
         letter = letters.get(name, {}).get(model, "").strip().upper()
         if not letter:
             return None
         length = lengths.get(name, {}).get(model, "")
         chars = _count(length or "0", f"{folder}: output_chars of question {name}, {model}")
-        return _Cell(said=letter, chars=chars, right=letter == str(question.answer).strip().upper())
+        said = None if letter == _UNREAD else letter
+        return _Cell(said=said, chars=chars, right=letter == _gold(question))
 
     return cell
 
@@ -165,7 +199,8 @@ def _by_question(folder: Path, name: str, prices: _Prices) -> dict[str, dict[str
         missing = [model for model in ("question_id", *prices) if row.get(model) is None]
         if missing:
             raise _wrong(f"{path}, line {line}: there is no column {missing[0]!r}.")
-        rows[row["question_id"]] = row
+        if rows.setdefault(row["question_id"], row) is not row:
+            raise _wrong(f"{path}, line {line}: question {row['question_id']} is there twice.")
     return rows
 
 
@@ -178,7 +213,10 @@ def _answers(folder: Path) -> _Cells:
         missing = [name for name in wanted if row.get(name) is None]
         if missing:
             raise _wrong(f"{place}: there is no {missing[0]!r}.")
-        cells[row["task"], row["id"], row["model"]] = _Cell(
+        key = row["task"], row["id"], row["model"]
+        if key in cells:
+            raise _wrong(f"{place}: {row['model']} answers question {row['id']} twice.")
+        cells[key] = _Cell(
             said=row["extracted_answer"],
             chars=_count(row["output_chars"] or "0", place),
             right=_truth(row["correct"], place),
@@ -202,7 +240,9 @@ def _prices(folder: Path) -> dict[str, tuple[float, float]]:
             ) from None
         if not all(0 <= amount < float("inf") for amount in price):
             raise _wrong(f"{path}, line {line}: a price is a number from 0 up.")
-        prices[row.get("model") or ""] = price
+        if not row.get("model"):
+            raise _wrong(f"{path}, line {line}: there is no model.")
+        prices[row["model"]] = price
     return prices
 
 
@@ -239,7 +279,7 @@ def _need(folder: Path, name: str) -> Path:
 def _lines(path: Path) -> Iterator[str]:
     opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             yield from file
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise _wrong(f"{path} could not be read: {error}.") from error

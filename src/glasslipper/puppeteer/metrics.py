@@ -92,6 +92,15 @@ def _is_below(
 
 
 def saving_on(points: Sequence[tuple[float, float]], accuracy: float, usd: float) -> float:
-    """Return what the cheapest of the points at least as accurate saves of `usd`, as a share."""
+    """Return what the cheapest of the points at least as accurate saves of `usd`, as a share.
+
+    Not a number where no point is, or there is nothing to save.
+    """
     costs = [cost for cost, reached in points if reached >= accuracy]
-    return 1 - min(costs) / usd if costs else float("-inf")
+    return float(1 - share(min(costs), usd)) if costs else float("nan")
+
+
+def share(part: Numbers | float, whole: Numbers | float) -> Numbers:
+    """Return part / whole, not a number where the whole is nothing."""
+    above = np.asarray(whole, np.float64)
+    return np.divide(part, above, out=np.full(above.shape, np.nan), where=above > 0)

@@ -7,8 +7,8 @@ file format and no policy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +35,21 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Gaps:
+    """Questions that a source holds but the table does not, and how many each model lacks."""
+
+    questions: int = 0
+    models: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """The table. N tasks x M models.
 
     `said` is the index into the task's candidates, -1 for no answer that could be read; `right`
     whether that model's answer was judged right; `chars` the length of its output; `usd` what
-    the call cost; `truth` the candidate that is right where the source says so, else -1.
+    the call cost; `truth` the candidate that is right where the source says so, else -1; `gaps`
+    what its source could not fill.
     """
 
     models: tuple[str, ...]
@@ -51,10 +60,24 @@ class Outcomes:
     chars: Ints
     usd: NDArray[np.float64]
     truth: Ints
+    gaps: Gaps = field(default_factory=Gaps)
 
     def __len__(self) -> int:
         """Return the number of tasks."""
         return len(self.tasks)
+
+    @property
+    def best(self) -> int:
+        """The model that is right most often."""
+        return int(self.right.mean(0).argmax())
+
+    @property
+    def unit_usd(self) -> float:
+        """The cost that counts as one: of the best model; where it is free, of all; never 0."""
+        for usd in (self.usd[:, self.best].mean(), self.usd.mean()):
+            if usd > 0:
+                return float(usd)
+        return 1.0
 
     @property
     def kinds(self) -> NDArray[np.str_]:

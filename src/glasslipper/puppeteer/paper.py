@@ -61,8 +61,7 @@ class Paper:
         wide = _state(tasks, nobody, np.zeros(1, np.int64), extra).size
         parameters = dense((wide, *HIDDEN, models + 1), draw)
         adam = AdamW(parameters)
-        unit = float(outcomes.usd[:, int(outcomes.right.mean(0).argmax())].mean())
-        usd = outcomes.usd / unit
+        usd = outcomes.usd / outcomes.unit_usd
         made = cls(parameters, weights)
         right = 0.0
         for turn in range(passes):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
 Points = Sequence[tuple[float, float]]
 
 _WIDE, _HIGH = 760, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 48, 56
+_LETTER = 6.6
+_MARKED = 30
 _COLOURS = ("#1f5fa8", "#c2410c", "#15803d", "#7c3aed", "#a16207", "#be185d")
 
 
@@ -26,7 +29,8 @@ class Axis:
     def place(self, value: float) -> float:
         """Return where a value lies, from 0 to 1."""
         if self.is_log:
-            low, high, value = math.log(self.low), math.log(self.high), math.log(value)
+            low, high = math.log(self.low), math.log(self.high)
+            value = math.log(max(value, self.low))
         else:
             low, high = self.low, self.high
         return (value - low) / (high - low or 1)
@@ -48,20 +52,27 @@ class Axis:
 def draw(
     title: str, x: Axis, y: Axis, *, lines: Mapping[str, Points], dots: Mapping[str, Points]
 ) -> str:
-    """Return an SVG of named lines and named single points."""
+    """Return an SVG of named lines and named single points.
+
+    Names are put where they cover neither each other nor a point, as far as there is room.
+    """
     inner: list[str] = [*_frame(title, x, y)]
-    for place, (name, points) in enumerate(lines.items()):
+    spots = [(_x(x, a), _y(y, b)) for points in dots.values() for a, b in points]
+    traced = {
+        name: [(_x(x, a), _y(y, b)) for a, b in sorted(points)] for name, points in lines.items()
+    }
+    names = _Names([*spots, *(one for shown in traced.values() for one in _along(shown))])
+    for place, (name, shown) in enumerate(traced.items()):
         colour = _COLOURS[place % len(_COLOURS)]
-        shown = sorted(points)
-        path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in shown)
+        path = " ".join(f"{left:.1f},{top:.1f}" for left, top in shown)
         inner.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        inner.append(_words(_WIDE - _RIGHT, _TOP + 16 * place, name, colour, "end"))
-    for name, points in dots.items():
-        for a, b in points:
-            left, top = _x(x, a), _y(y, b)
-            inner.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3.5" fill="#444"/>')
-            side = "end" if left > _WIDE * 0.8 else "start"
-            inner.append(_words(left + (-7 if side == "end" else 7), top + 4, name, "#444", side))
+        if len(shown) <= _MARKED:
+            inner += [_dot(left, top, 2.5, colour) for left, top in shown]
+        inner.append(_words(_WIDE - _RIGHT, _TOP - 6 + 16 * place, name, colour, "end"))
+    for (left, top), name in zip(spots, _each_name(dots), strict=True):
+        inner.append(_dot(left, top, 3.5 if name else 2.5, "#444" if name else "#999"))
+        if name:
+            inner += names.put(left, top, name)
     body = "\n".join(inner)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
@@ -70,12 +81,65 @@ def draw(
     )
 
 
+def _along(shown: Points) -> list[tuple[float, float]]:
+    """Return points all along a line, a few pixels apart."""
+    every: list[tuple[float, float]] = []
+    for (left, top), (right, low) in pairwise(shown):
+        count = int(abs(right - left) // 6) + 1
+        every += [
+            (left + (right - left) * n / count, top + (low - top) * n / count) for n in range(count)
+        ]
+    return every
+
+
+def _each_name(dots: Mapping[str, Points]) -> list[str]:
+    return [name for name, points in dots.items() for _ in points]
+
+
+class _Names:
+    """Places for the names of points: beside the point, or further off with a line to it."""
+
+    def __init__(self, spots: Points) -> None:
+        self._taken = [(left - 4, top - 4, left + 4, top + 4) for left, top in spots]
+
+    def put(self, left: float, top: float, name: str) -> list[str]:
+        """Return the words for a point, and the line to them where they lie off."""
+        wide = _LETTER * len(name)
+        found = None
+        for off in (0, 14, -14, 28, -28, 42, -42, 56, -56, 70, -70):
+            for side in ("start", "end"):
+                begins = left + 8 if side == "start" else left - 8 - wide
+                box = (begins, top + off - 6, begins + wide, top + off + 6)
+                found = found or (box, side, off)
+                if self._is_free(box):
+                    found = (box, side, off)
+                    break
+            else:
+                continue
+            break
+        assert found is not None  # noqa: S101 - the first place is taken if none is free
+        box, side, off = found
+        self._taken.append(box)
+        edge = left + (8 if side == "start" else -8)
+        told = [_words(edge, top + off + 4, name, "#444", side)]
+        if off:
+            told.append(_rule(left, top, edge, top + off, "#999"))
+        return told
+
+    def _is_free(self, box: tuple[float, float, float, float]) -> bool:
+        left, top, right, bottom = box
+        if left < _LEFT or right > _WIDE or top < _TOP or bottom > _HIGH - _BOTTOM:
+            return False
+        return all(right < a or left > c or bottom < b or top > d for a, b, c, d in self._taken)
+
+
 def front(title: str, curves: Mapping[str, Points], dots: Mapping[str, Points]) -> str:
     """Return the cost-accuracy front: USD per 1,000 tasks (logarithmic) against percent right."""
     every = [point for points in (*curves.values(), *dots.values()) for point in points]
     costs = [cost for cost, _ in every if cost > 0]
     heights = [height for _, height in every]
-    x = Axis("USD per 1,000 tasks", min(costs) * 0.8, max(costs) * 1.3, is_log=True)
+    low, high = (min(costs) * 0.8, max(costs) * 1.3) if costs else (0.1, 1.0)
+    x = Axis("USD per 1,000 tasks", low, high, is_log=True)
     y = Axis("right, %", min(heights) - 2, max(heights) + 2)
     return draw(title, x, y, lines=curves, dots=dots)
 
@@ -107,9 +171,14 @@ def _frame(title: str, x: Axis, y: Axis) -> list[str]:
     return made
 
 
-def _rule(left: float, top: float, right: float, bottom: float) -> str:
+def _dot(left: float, top: float, radius: float, colour: str) -> str:
+    return f'<circle cx="{left:.1f}" cy="{top:.1f}" r="{radius}" fill="{colour}"/>'
+
+
+def _rule(left: float, top: float, right: float, bottom: float, colour: str = "#ddd") -> str:
     return (
-        f'<line x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}" stroke="#ddd"/>'
+        f'<line x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}" '
+        f'stroke="{colour}"/>'
     )
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.puppeteer import swift
 from glasslipper.puppeteer.belief import Ensemble, Mind, Tell
 from glasslipper.puppeteer.encode import Encoded, Looks, Scale, compact, targets
@@ -21,15 +22,19 @@ from glasslipper.puppeteer.outcomes import Floats, Ints, Outcomes
 from glasslipper.puppeteer.pool import choose
 from glasslipper.puppeteer.posterior import PosteriorPlan
 from glasslipper.puppeteer.replay import Played
+from glasslipper.puppeteer.shelf import get_values, put_values
+from glasslipper.puppeteer.stages import Arrays, Stages
 from glasslipper.puppeteer.tuning import Game, TuningPlan, tune
 from glasslipper.puppeteer.value import Induction, ValuePlan, Values
 
 DIALS = 11
 """How many prices the dial has, from the dearest money to the cheapest."""
 
+_LEAST_PRICE = 0.001
 _COST_MARGIN = 0.97
 _ACCURACY_MARGIN = 0.003
 _SMALL = 3000
+_FEWEST_MODELS = 2
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,10 @@ class Plan:
 
     @classmethod
     def for_tasks(cls, count: int, *, reads_slots: bool = True) -> Plan:
-        """Return a plan: with few tasks, networks are held back more."""
+        """Return a plan: with few tasks, networks are held back more, and see more of them."""
         if count < _SMALL:
             few = PosteriorPlan(epochs=25, drop=0.4, decay=0.1, reads_slots=reads_slots)
-            return cls(posterior=few)
+            return cls(folds=8, each=1, posterior=few)
         many = PosteriorPlan(epochs=14, drop=0.3, decay=0.05, reads_slots=reads_slots)
         return cls(posterior=many)
 
@@ -68,7 +73,7 @@ QUICK = Plan(
 
 @dataclass(frozen=True)
 class Dial:
-    """A price, and what it gave on held-out folds of the training part (USD a task)."""
+    """A price, what it gave on held-out folds, and what it is expected to cost (USD a task)."""
 
     price: float
     accuracy: float
@@ -94,26 +99,52 @@ class Policy:
 
     @classmethod
     def train(
-        cls, outcomes: Outcomes, looks: Looks, *, seed: int, plan: Plan | None = None, tell: Tell
+        cls,
+        outcomes: Outcomes,
+        looks: Looks,
+        *,
+        seed: int,
+        plan: Plan | None = None,
+        tell: Tell,
+        stages: Stages | None = None,
     ) -> Policy:
-        """Learn from outcomes."""
-        plan = plan or Plan.for_tasks(len(outcomes))
+        """Learn from outcomes; with `stages`, go on where the same training was stopped.
+
+        Raises:
+            InvalidRequest: There is only one model.
+        """
+        plan, stages = plan or Plan.for_tasks(len(outcomes)), stages or Stages()
+        if len(outcomes.models) < _FEWEST_MODELS:
+            raise InvalidRequest(
+                f"There is only {outcomes.models[0]} to ask: nothing can be learned.",
+                hint=f"Give prices and answers of at least {_FEWEST_MODELS} models.",
+            )
         skill = outcomes.right.mean(0)
-        best = int(skill.argmax())
-        scale = Scale.fit(outcomes, looks, unit_usd=float(outcomes.usd[:, best].mean()))
+        best = outcomes.best
+        scale = Scale.fit(outcomes, looks, unit_usd=outcomes.unit_usd)
         tasks = scale.encode(outcomes, looks)
         wanted = targets(outcomes, looks.slots.shape[1])
         folds = np.random.default_rng(seed).integers(0, plan.folds, len(outcomes))
         ensemble = Ensemble.train(
-            tasks, wanted, folds, plan.posterior, seed=seed, each=plan.each, tell=tell
+            tasks,
+            wanted,
+            folds,
+            plan.posterior,
+            seed=seed,
+            each=plan.each,
+            tell=tell,
+            stages=stages,
         )
         mind = ensemble.held_out(tasks, folds)
         pupils = [np.flatnonzero(folds != fold) for fold in range(plan.folds)]
-        pool = choose(mind, wanted, plan.pool, seed=seed, tell=tell)
+        found = stages.once("pool", partial(_chosen, mind, wanted, plan, seed, tell))
+        pool = [int(model) for model in found["pool"]]
         mind = ensemble.held_out(compact(tasks, pool), folds)
-        values = Induction(mind, plan.values, pool=pool, seed=seed + 1).fit(pupils, tell)
+        induction = Induction(mind, plan.values, pool=pool, seed=seed + 1)
+        found = stages.once("values", partial(_valued, induction, pupils, tell))
+        values = [get_values(found, fold, levels=induction.depth) for fold in range(plan.folds)]
         if plan.tuning.updates:
-            values = _tuned(values, mind, outcomes, pool, folds, plan, seed, tell)
+            values = _tuned(values, mind, outcomes, pool, folds, plan, seed, tell, stages)
         made = cls(
             scale=scale,
             ensemble=ensemble,
@@ -155,11 +186,17 @@ class Policy:
         return Played(called, speaker(mind.tasks, called, leader, self.skill))
 
     def _measure(self, outcomes: Outcomes, mind: Mind, folds: Ints, plan: ValuePlan) -> list[Dial]:
+        """Play the training tasks at every step of the dial.
+
+        Right is what networks got that had not seen the task. What new tasks will cost lies
+        between what these spent (each set of values alone asks on for its own errors) and what
+        all together would have spent (which know the tasks, and stop the sooner).
+        """
         dials: list[Dial] = []
-        for price in _prices(plan):
-            played = self.episodes(mind, price, folds)
-            accuracy = float(played.right(outcomes).mean())
-            dials.append(Dial(price, accuracy, float(played.usd(outcomes).mean())))
+        for price in map(float, np.geomspace(plan.most_price, _LEAST_PRICE, DIALS)):
+            apart, together = (self.episodes(mind, price, who) for who in (folds, None))
+            usd = (apart.usd(outcomes).mean() + together.usd(outcomes).mean()) / 2
+            dials.append(Dial(price, float(apart.right(outcomes).mean()), float(usd)))
         return dials
 
 
@@ -273,6 +310,18 @@ def _prices(plan: ValuePlan) -> list[float]:
     return [float(price) for price in np.geomspace(plan.most_price, plan.least_price, DIALS)]
 
 
+def _chosen(mind: Mind, wanted: Floats, plan: Plan, seed: int, tell: Tell) -> Arrays:
+    pool = choose(mind, wanted, plan.pool, seed=seed, tell=tell)
+    return {"pool": np.array(pool, np.float32)}
+
+
+def _valued(induction: Induction, pupils: Sequence[Ints], tell: Tell) -> Arrays:
+    arrays: dict[str, Floats] = {}
+    for fold, own in enumerate(induction.fit(pupils, tell)):
+        put_values(arrays, fold, own)
+    return arrays
+
+
 def _tuned(
     values: Sequence[Values],
     mind: Mind,
@@ -282,19 +331,21 @@ def _tuned(
     plan: Plan,
     seed: int,
     tell: Tell,
+    stages: Stages,
 ) -> list[Values]:
     """Tune each set of values on a sample of the tasks that it may learn from."""
     count = min(plan.tuning.tasks, len(outcomes))
     some = np.sort(np.random.default_rng((seed, 40)).permutation(len(outcomes))[:count])
     skill = outcomes.right.mean(0).astype(np.float32)
-    cost = outcomes.usd[some] / outcomes.usd[:, int(skill.argmax())].mean()
-    game = Game(mind.rows(some), pool, outcomes.right[some], skill)
+    cost = outcomes.usd[some] / outcomes.unit_usd
     todo = len(values) * plan.tuning.updates
-    return [
-        tune(
-            game,
+    game = cache(lambda: Game(mind.rows(some), pool, outcomes.right[some], skill))
+
+    def tuned(fold: int) -> Arrays:
+        made = tune(
+            game(),
             cost,
-            own,
+            values[fold],
             np.flatnonzero(folds[some] != fold),
             plan=plan.tuning,
             prices=_prices(plan.values),
@@ -302,6 +353,14 @@ def _tuned(
             tell=tell,
             done=fold * plan.tuning.updates,
             todo=todo,
+        )
+        arrays: dict[str, Floats] = {}
+        put_values(arrays, fold, made)
+        return arrays
+
+    return [
+        get_values(
+            stages.once(f"tuning-{fold}", partial(tuned, fold)), fold, levels=len(own.levels)
         )
         for fold, own in enumerate(values)
     ]
@@ -311,13 +370,28 @@ def _named(dials: Sequence[Dial], best_accuracy: float, best_usd: float) -> dict
     """Choose dials on the training part.
 
     The cheapest that is as good as the best single model, the best that is at most as dear, and
-    the best of all.
+    the best of all. What was measured is smoothed first, so that no dial is chosen for its luck.
     """
     logs = np.log([dial.price for dial in dials])
-    usd = np.maximum.accumulate([dial.usd for dial in dials])
-    right = np.maximum.accumulate([dial.accuracy for dial in dials])
+    usd = rising([dial.usd for dial in dials])
+    right = rising([dial.accuracy for dial in dials])
     slope = 1e-9 * np.arange(len(dials))
     saving = np.interp(best_accuracy + _ACCURACY_MARGIN, right + slope, logs)
     even = np.interp(_COST_MARGIN * best_usd, usd + slope, logs)
-    top = max(dials, key=lambda dial: dial.accuracy)
+    top = dials[int(right.argmax())]
     return {"saving": float(np.exp(saving)), "even": float(np.exp(even)), "best": top.price}
+
+
+def rising(values: Sequence[float]) -> NDArray[np.float64]:
+    """Return the nearest row of numbers that never falls (least squares; pool adjacent violators).
+
+    Source: Barlow et al., Statistical Inference under Order Restrictions, 1972.
+    """
+    blocks: list[tuple[float, int]] = []
+    for value in values:
+        blocks.append((value, 1))
+        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+            (one, before), (other, after) = blocks[-2:]
+            whole = before + after
+            blocks[-2:] = [((one * before + other * after) / whole, whole)]
+    return np.repeat([mean for mean, _ in blocks], [count for _, count in blocks])

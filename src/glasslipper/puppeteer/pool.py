@@ -85,6 +85,6 @@ def _cascade(cascades: _Cascades, models: Sequence[int], price: float, size: int
         tried = [one for one in (*added, *dropped) if 0 < len(one) <= size]
         worths = [cascades.worth(one, price) for one in tried]
         best = int(np.argmax(worths))
-        if worths[best] < reached + _LEAST_GAIN:
+        if not worths[best] >= reached + _LEAST_GAIN:
             return chosen
         chosen, reached = tried[best], worths[best]
