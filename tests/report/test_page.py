@@ -1,6 +1,8 @@
 """The page stands alone, says what it found, and is the same for the same ledger."""
 
+import base64
 import csv
+import hashlib
 import json
 import os
 import re
@@ -131,3 +133,50 @@ def test_the_market_is_shown_beside_and_cited_with_its_date(year: Studied) -> No
     assert "openrouter.ai/rankings" in section.result.notes[0]
     assert re.search(r"as of \d{4}-\d\d-\d\d", section.result.notes[0])
     assert "openrouter.ai/rankings" in page(report)
+
+
+def test_an_interactive_page_holds_the_same_drawings_and_runs_only_its_own_script(
+    year: Studied,
+) -> None:
+    alive = page(year.report, interactive=True)
+    assert len(alive.encode()) < 3_000_000
+    drawn = re.compile(r'<svg xmlns="http://www.w3.org/2000/svg".*?</svg>', re.DOTALL)
+    plain = drawn.findall(year.html)
+    assert drawn.findall(alive.partition('<script type="module">')[0]) == plain
+    (script,) = re.findall(r'<script type="module">(.*?)</script>', alive, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in alive
+    blocks = re.findall(r'<script type="application/json">(.*?)</script>', alive, re.DOTALL)
+    assert len(blocks) == len(plain)
+    assert all(json.loads(block)["description"] for block in blocks)
+
+
+def test_the_plain_page_allows_no_script_and_no_address(year: Studied) -> None:
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', year.html)
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_a_page_made_anew_in_a_generated_home_still_says_that_it_is_invented(
+    year: Studied,
+) -> None:
+    assert study(year.home).generated
+
+
+def test_shades_are_told_apart_beyond_tenths(year: Studied) -> None:
+    rhythm = year.html.partition('<article id="rhythm"')[2].partition("</svg>")[0]
+    shades = set(re.findall(r'opacity="([\d.]+)"', rhythm))
+    assert len(shades) > 12
+
+
+def test_one_author_of_small_multiples_has_the_colour_of_a_task_of_the_others(
+    year: Studied,
+) -> None:
+    found = next(one for one in year.report.sections if one.section.id == "author-tasks")
+    assert not isinstance(found.result, Missing)
+    assert found.result.chart is not None
+    tints: dict[str, set[str]] = {}
+    for panel in found.result.chart["concat"]:
+        scale = panel["layer"][0]["encoding"]["color"]["scale"]
+        for name, tint in zip(scale["domain"], scale["range"], strict=True):
+            tints.setdefault(name, set()).add(tint)
+    assert all(len(some) == 1 for some in tints.values())

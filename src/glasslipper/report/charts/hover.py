@@ -68,11 +68,12 @@ def band(
             }
         ],
         "data": {"values": rows},
-        "mark": {**mark("bar", width=width / max(len(places) - 1, 1), color=INK), "clip": True},
+        "mark": {**mark("rule", strokeWidth=width / max(len(places) - 1, 1)), "clip": True},
         "encoding": {
             "x": {"field": "x", "type": kind},
             "y": {"value": 0},
             "y2": {"value": height},
+            "color": {"value": INK},
             "opacity": {"condition": {"param": "at", "empty": False, "value": 0.1}, "value": 0},
             **tips(place=called, **names),
         },
