@@ -3,7 +3,8 @@
 `--only mmlu_pro_outcomes --seeds 42,999` runs a part; what is done lies in `--work` and is not
 done again, so an interrupted run goes on where it was. `--unread` adds the ablation that does not
 read the options. `--partial` adds the proof of learning from partial logs. `--quick` takes a
-sample of the tasks, one split and a plan of seconds: the same keys, worse figures.
+sample of the tasks, one split and a plan of seconds: the same keys, worse figures. `--tensorboard
+DIR` writes what TensorBoard shows.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def _split(
 ) -> None:
     mention(f"{name}, split {seed}")
     is_train = split(outcomes.kinds, seed=seed)
-    with puppeteering.told(quiet=not sys.stderr.isatty(), log=options.work / "log.jsonl") as tell:
+    quiet, log = not sys.stderr.isatty(), options.work / "log.jsonl"
+    board = options.tensorboard and options.tensorboard / f"{name}-{seed}"
+    with puppeteering.told(quiet=quiet, log=log, tensorboard=board) as tell:
         done = bench.run(
             outcomes.rows(is_train),
             looks.rows(is_train),
@@ -156,6 +159,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--seeds", type=lambda t: [int(seed) for seed in t.split(",")], default=list(bench.SEEDS)
     )
+    parser.add_argument("--tensorboard", type=Path)
     parser.add_argument("--unread", action="store_true")
     parser.add_argument("--partial", action="store_true")
     parser.add_argument("--quick", action="store_true")

@@ -125,6 +125,7 @@ def test_globs_calls_and_the_dial_are_heeded(gateway: Served) -> None:
     assert ask(gateway, "good/cheap").model == "good/cheap"
     assert ask(gateway, deny=["*/dear"]).model == "good/cheap"
     assert len(ask(gateway, max_calls=1).model_extra["glasslipper"]["steps"]) == 1
+    assert len(ask(gateway, pin="turn").model_extra["glasslipper"]["steps"]) == 1
     assert ask(gateway, dial=0).model == "good/cheap"
     assert ask(gateway, dial=10).model == "good/dear"
     with pytest.raises(openai.NotFoundError, match="may be called"):

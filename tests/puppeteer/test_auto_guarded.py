@@ -102,6 +102,44 @@ def slow(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize(("stream", "second_model"), [(True, "slow/b"), (False, "late/b")])
+def test_a_seed_makes_the_draws_of_the_policy_and_of_the_models_repeatable(
+    tmp_path: Path,
+) -> None:
+    explores = {**environ(tmp_path), "GLASSLIPPER_AUTO_EXPLORE": "1"}
+    with (
+        Recorder(lambda _: {"content": "7"}) as upstream,
+        Served(tmp_path / "home", environ=explores) as gateway,
+    ):
+        for place, name in enumerate(("good/one", "good/two", "good/three"), start=1):
+            price = str(place)
+            gateway.add_model(
+                name, upstream.url, upstream_model=name, price_in=price, price_out=price
+            )
+
+        def first(seed: int) -> str:
+            body = {
+                "model": "glasslipper/auto",
+                "messages": [{"role": "user", "content": "What is 3 + 4?"}],
+                "auto": {"dry_run": True, "seed": seed},
+            }
+            return gateway.call("POST", "/api/v1/chat/completions", body, key=gateway.key)[1][
+                "puppet"
+            ]
+
+        drawn = [first(seed) for seed in range(12)]
+        assert drawn == [first(seed) for seed in range(12)]
+        assert len(set(drawn)) > 1
+        for own, sent in ((None, 7), (9, 9)):
+            upstream.bodies.clear()
+            client(gateway).chat.completions.create(
+                model="glasslipper/auto",
+                messages=[{"role": "user", "content": "What is 3 + 4?"}],
+                seed=own,
+                extra_body={"auto": {"seed": 7, "max_calls": 1}},
+            )
+            assert [body["seed"] for body in upstream.bodies] == [sent]
+
+
 def test_a_client_that_leaves_mid_episode_leaves_no_hold_and_its_spend_is_recorded(
     slow: Served, stream: bool, second_model: str
 ) -> None:

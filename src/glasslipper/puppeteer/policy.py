@@ -155,7 +155,8 @@ class Policy:
             named={},
         )
         made.dials = made._measure(outcomes, mind, folds, plan.values)
-        made.named = _named(made.dials, float(skill[best]), scale.unit_usd)
+        best_usd = float(outcomes.usd[:, best].mean())
+        made.named = _named(made.dials, float(skill[best]), best_usd)
         return made
 
     def price(self, dial: float) -> float:
@@ -188,9 +189,9 @@ class Policy:
     def _measure(self, outcomes: Outcomes, mind: Mind, folds: Ints, plan: ValuePlan) -> list[Dial]:
         """Play the training tasks at every step of the dial.
 
-        Right is what networks got that had not seen the task. What new tasks will cost lies
-        between what these spent (each set of values alone asks on for its own errors) and what
-        all together would have spent (which know the tasks, and stop the sooner).
+        Right is what networks got that had not seen the task. What new tasks will cost is taken to
+        lie halfway between what these spent (each set of values alone asks on for its own errors)
+        and what all together would have spent (which know the tasks, and stop the sooner).
         """
         dials: list[Dial] = []
         for price in map(float, np.geomspace(plan.most_price, _LEAST_PRICE, DIALS)):

@@ -33,7 +33,7 @@ class Wishes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         deny: Globs of those that may not.
         pin: Keep to one model: `turn` for the whole of this request, `session` until unpinned.
         dry_run: Only say what would be done, and what it may cost.
-        seed: Draws of the policy and sampling are repeatable.
+        seed: Makes draws of the policy repeatable; the seed of the models too, if none is given.
         dial: From 0, as cheap as can be, to 10, as good as can be.
         steps: Tell of each step in the stream, as events of their own.
     """
@@ -100,8 +100,11 @@ def asked(request: Request) -> Asked:
         )
     calls = wishes.max_calls or (1 if variant == "fast" else 4 if variant == "" else 6)
     extra = {key: value for key, value in request.extra.items() if key != FIELD}
+    sampling = request.sampling
+    if sampling.seed is None:
+        sampling = structs.replace(sampling, seed=wishes.seed)
     return Asked(
-        request=structs.replace(request, extra=extra, models=()),
+        request=structs.replace(request, extra=extra, models=(), sampling=sampling),
         wishes=wishes,
         version=version,
         dial=_DIALS[variant] if wishes.dial is None else wishes.dial,
