@@ -101,7 +101,6 @@ def slow(tmp_path: Path) -> Iterator[Served]:
         yield gateway
 
 
-@pytest.mark.parametrize(("stream", "second_model"), [(True, "slow/b"), (False, "late/b")])
 def test_a_seed_makes_the_draws_of_the_policy_and_of_the_models_repeatable(
     tmp_path: Path,
 ) -> None:
@@ -140,6 +139,7 @@ def test_a_seed_makes_the_draws_of_the_policy_and_of_the_models_repeatable(
             assert [body["seed"] for body in upstream.bodies] == [sent]
 
 
+@pytest.mark.parametrize(("stream", "second_model"), [(True, "slow/b"), (False, "late/b")])
 def test_a_client_that_leaves_mid_episode_leaves_no_hold_and_its_spend_is_recorded(
     slow: Served, stream: bool, second_model: str
 ) -> None:
