@@ -48,7 +48,7 @@ def _common(command: Command) -> Command:
 
 @options.example(
     "glasslipper dsa fit --model local/smol --text docs/ --test other.txt",
-    "glasslipper dsa fit --model ./Qwen3-8B --text corpus/ --effort long --budget 2048",
+    "glasslipper dsa fit --model ./Qwen3-8B --text corpus/ --length 8192 --budget 2048",
 )
 @click.command()
 @click.option(
@@ -113,7 +113,11 @@ def fit(
         folder = out or sparse.beside(path)
         loaded = sparse.load(path, threads=threads, dtype=dtype)
         words = [texts.read(file) for file in texts.files_in(text)]
-        unfinished = work or folder / f"work-{effort}-{length}-{loaded.opened.fingerprint[:8]}"
+        # Looked at first: what cannot be judged by is to be said before hours are spent.
+        judged = _sequences(loaded, test, length)
+        # What was found for another model or other words must not be taken up.
+        of = _digest(loaded.opened.fingerprint, *words)
+        unfinished = (work or folder) / f"work-{effort}-{length}-{of}"
         fitted = fitting.fit(
             loaded.opened,
             loaded.host,
@@ -135,9 +139,11 @@ def fit(
             "dense_layers": [n for n, p in enumerate(fitted.adapter.plan) if p.kind == "dense"],
         }
         if not no_report:
-            judged = _sequences(loaded, test, length) or {
+            # The first sequences of the text, as fitting keeps them aside.
+            kept = min(4, fitting.EFFORTS[effort].calibration)
+            judged = judged or {
                 "kept from the text": texts.sequences(
-                    loaded.opened.tokenizer, words, length=length, most=4
+                    loaded.opened.tokenizer, words, length=length, most=kept
                 )
             }
             told["report"] = _report(loaded, fitted.adapter, judged, folder, (budget,), tell)
@@ -238,10 +244,12 @@ def _print_of(folder: Path, judged: Mapping[str, Sequence[Any]]) -> str:
     """Return what tells this adapter on these texts from others."""
     from glasslipper.dsa.adapter import FILE
 
-    digest = hashlib.sha256((folder / FILE).read_bytes())
-    for name, some in judged.items():
-        digest.update(repr([name, *(tokens_S.tolist() for tokens_S in some)]).encode())
-    return digest.hexdigest()[:12]
+    cut = {name: [tokens_S.tolist() for tokens_S in some] for name, some in judged.items()}
+    return _digest(hashlib.sha256((folder / FILE).read_bytes()).hexdigest(), repr(cut))
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256(repr(words).encode()).hexdigest()[:12]
 
 
 def _tell(told: dict[str, Any], *, as_json: bool) -> None:

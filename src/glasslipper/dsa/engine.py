@@ -242,10 +242,11 @@ class SparseEngine:
         most = min(_int(sampling, "max_tokens", _DEFAULT_TOKENS), self.context_tokens - len(ids))
         pick = _Picker(sampling)
         words = _Words(self._opened.tokenizer, _stops(sampling))
+        ends = set[int]() if sampling.get("ignore_end") else self._ends()
         while told.output_tokens < most:
             token = pick(self._logits(last_M))
             told.output_tokens += 1
-            if token in self._ends():
+            if token in ends:
                 told.finish = "stop"
                 break
             yield Token(words.add(token))

@@ -122,7 +122,7 @@ def recall(
             each.append(memo(f"kept {name} {number}", lambda s=tokens_S: _kept(host, adapter, s)))
             on_progress(f"mass kept, {name}", number + 1, len(some))
         found[name] = {
-            "budgets": list(warmup.BUDGETS),
+            "budgets": list(warmup.budgets_for(len(some[0]))),
             "layers": {
                 layer: torch.tensor([one[layer] for one in each]).mean(0).tolist()
                 for layer in each[0]

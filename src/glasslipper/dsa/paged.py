@@ -7,6 +7,7 @@ the meter look, now and then, at what was missed. Letters as in `cache`, `select
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from glasslipper.dsa import attend, codes, decode, select
 from glasslipper.dsa.adapter import Adapter
 from glasslipper.dsa.cache import Store
 from glasslipper.dsa.codes import Keys
+from glasslipper.dsa.errors import NotANumber
 from glasslipper.dsa.host import Seen
 from glasslipper.dsa.looks import block_budget
 from glasslipper.dsa.meter import Meter
@@ -196,7 +198,13 @@ class Paged:
         q_GRD = seen.q_THD[row].float().unflatten(0, (k_SGD.shape[1], -1))
         logits = torch.einsum("grd,sgd->grs", q_GRD, k_SGD.float()) * seen.scale
         kept_H = (lse_H.float() - logits.logsumexp(-1).flatten()).exp()
-        self.meter.add(float((1 - kept_H).mean().clamp(0, 1)))
+        missed = float((1 - kept_H).mean().clamp(0, 1))
+        if math.isnan(missed):
+            raise NotANumber(
+                f"The attention of layer {seen.layer} is not a number.",
+                hint="The model's weights may be damaged: fetch it again.",
+            )
+        self.meter.add(missed)
 
     def _rows(self, layer: int, length: int) -> tuple[Tensor, Tensor]:
         """Return keys and values up to `length`, without copying where the pages lie in a row."""

@@ -25,7 +25,7 @@ from glasslipper.dsa.optimiser import Muon
 from glasslipper.dsa.teacher import Rows
 
 BUDGETS = (64, 128, 192, 256, 384, 512, 768, 1024)
-"""The budgets at which layers are measured."""
+"""The budgets at which layers are measured; longer sequences have more of them."""
 
 _RATE = 0.05
 _ADAM_RATE = 3e-3
@@ -41,6 +41,18 @@ class Recall(NamedTuple):
     oracle: float
     indexer: float
     window: float
+
+
+def budgets_for(length: int) -> tuple[int, ...]:
+    """Return the budgets at which layers are measured on sequences of `length` tokens.
+
+    Queries are judged that see at least half of their sequence, so the largest is that half.
+    """
+    most = length // 2
+    if most <= BUDGETS[-1]:
+        return BUDGETS
+    between = (n << step for step in range(length.bit_length()) for n in (1536, 2048))
+    return (*BUDGETS, *(k for k in between if k < most), most)
 
 
 def index_shape(model: Shape) -> IndexShape:
@@ -160,7 +172,6 @@ def _loss(indexer: DropIn, rows: Rows) -> Tensor:
 def recalls(
     indexer: DropIn,
     written: Sequence[Rows],
-    budgets: Sequence[int] = BUDGETS,
     *,
     own: Sequence[Rows] | None = None,
 ) -> list[Recall]:
@@ -169,6 +180,7 @@ def recalls(
     Where it chooses for another layer, `written` is that layer's, and `own` the same queries at
     its own layer.
     """
+    budgets = budgets_for(max((len(rows.raw_k_SF) for rows in written), default=0))
     sums = torch.zeros(len(budgets), 3)
     count = 0
     for rows, read in zip(map(later, written), map(later, own or written), strict=True):
