@@ -176,7 +176,9 @@ def test_an_eval_that_was_stopped_goes_on_where_it_was(
         if "perplexity" in line:
             begun.send_signal(signal.SIGINT)
             break
-    assert "Traceback" not in begun.communicate(timeout=60)[1]
+    said = begun.communicate(timeout=60)[1]
+    assert "Traceback" not in said
+    assert "goes on where it was" in said
     (unfinished,) = (fitted / "dsa").glob("judging-*")
     known = {path.name: path.stat().st_mtime_ns for path in unfinished.glob("likelihood*")}
     assert known

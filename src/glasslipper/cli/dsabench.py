@@ -138,7 +138,7 @@ def _tell(told: dict[str, Any], *, as_json: bool) -> None:
     mention("Tokens a second of the whole model.")
     if not told["fitted"]:
         mention(
-            "Timed as if it were fitted. To have it: glasslipper dsa fit --model \N{HORIZONTAL ELLIPSIS}"
+            "Timed as if it were fitted. Fit it: glasslipper dsa fit --model MODEL --text FILES"
         )
 
 

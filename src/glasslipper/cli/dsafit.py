@@ -103,7 +103,7 @@ def fit(
     """
     from glasslipper.cli import sparse
 
-    with sparse.our_words(), sparse.progress(quiet=quiet) as tell:
+    with sparse.resumable(), sparse.our_words(), sparse.progress(quiet=quiet) as tell:
         from glasslipper.dsa import adapter as adapters
         from glasslipper.dsa import fit as fitting
         from glasslipper.dsa import texts
@@ -183,7 +183,7 @@ def evaluate(
     """
     from glasslipper.cli import sparse
 
-    with sparse.our_words(), sparse.progress(quiet=quiet) as tell:
+    with sparse.resumable(), sparse.our_words(), sparse.progress(quiet=quiet) as tell:
         path = sparse.find_model(model, quiet=quiet)
         folder = out or sparse.beside(path)
         loaded = sparse.load(path, threads=threads, dtype=dtype)

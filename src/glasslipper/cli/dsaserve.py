@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     "--context", type=click.IntRange(64), help="Tokens.  [what the model was trained for]"
 )
 @click.option(
+    "--mass",
+    type=click.FloatRange(0.01, 1),
+    help="Of the budget, keep for each token only what holds this share by the indexer's own "
+    "guess: quicker where little matters.  [all of it]",
+)
+@click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
     default=0.2,
@@ -56,6 +62,7 @@ def serve(
     model_id: str | None,
     budget: int | None,
     context: int | None,
+    mass: float | None,
     threshold: float,
     block: int,
     candidates: int,
@@ -88,6 +95,7 @@ def serve(
         threshold=threshold,
         block=block,
         candidates=candidates,
+        mass=mass,
         on_end=_mention,
     )
 

@@ -149,6 +149,7 @@ def open_engine(
     threshold: float | None = None,
     block: int = 0,
     candidates: int = 0,
+    mass: float | None = None,
     on_end: Callable[[Told], None] = lambda told: None,
 ) -> SparseEngine:
     """Open the model with its adapter as an engine."""
@@ -166,8 +167,19 @@ def open_engine(
             threshold=THRESHOLD if threshold is None else threshold,
             block=block,
             candidates=candidates,
+            mass=mass,
             on_end=on_end,
         )
+
+
+@contextmanager
+def resumable() -> Generator[None]:
+    """Tell whoever stops the work that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        mention("Stopped; the same command goes on where it was.")
+        raise
 
 
 @contextmanager

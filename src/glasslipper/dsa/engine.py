@@ -118,13 +118,15 @@ class SparseEngine:
         threshold: float = THRESHOLD,
         block: int = 0,
         candidates: int = 0,
+        mass: float | None = None,
         on_end: Callable[[Told], None] = lambda told: None,
     ) -> None:
         """Make room for two sequences of `context_tokens`.
 
         `budget` changes the plan's budgets in proportion, to that mean. With `block`, so many
-        neighbouring tokens of a prompt share one choice; `candidates` is for long sequences (see
-        `Paged`). `on_end` hears about every answer when it has ended.
+        neighbouring tokens of a prompt share one choice; `candidates` is for long sequences, and
+        `mass` makes budgets adaptive (see `Paged`). `on_end` hears about every answer when it has
+        ended.
 
         Raises:
             ContextExceeded: The model was not trained for so much context.
@@ -143,7 +145,7 @@ class SparseEngine:
         self._scale = budget / mean if budget else 1.0
         self._is_sparse = is_sparse
         self._threshold = threshold
-        self._block, self._candidates = block, candidates
+        self._block, self._candidates, self._mass = block, candidates, mass
         self._on_end = on_end
         pages = 2 * -(-self.context_tokens // PAGE) + 1
         layout = Layout(
@@ -184,10 +186,11 @@ class SparseEngine:
         look = Paged(
             self._store,
             self._adapter,
-            self._scale,
-            self._is_sparse,
-            self._block,
-            self._candidates,
+            budget_scale=self._scale,
+            is_sparse=self._is_sparse,
+            block=self._block,
+            candidates=self._candidates,
+            mass=self._mass,
         )
         return Answer(self._run(ids, sampling, told, look), told, look.work)
 
@@ -210,7 +213,7 @@ class SparseEngine:
     ) -> Iterator[Token]:
         with self._one_at_a_time:
             salt = "sparse" if self._is_sparse else "dense"
-            salt = f"{salt} {self._scale} {self._block}"
+            salt = f"{salt} {self._scale} {self._block} {self._mass}"
             reusable = ids if sampling.get("reuse_prompt", True) else []
             lease = self._book.open(reusable, salt=salt)
             try:
