@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,6 +142,22 @@ def test_the_loss_and_its_gradient_are_the_specification_s(seed: int) -> None:
     theirs, their_gradient = reference.index_loss(score, teacher, may)
     assert loss.mean().item() == pytest.approx(theirs, abs=1e-5)
     assert gradient.numpy() / 3 == pytest.approx(their_gradient, abs=1e-6)
+
+
+@pytest.mark.timeout(600)
+def test_the_script_for_a_gpu_runs_through_without_one(tmp_path: Path) -> None:
+    kept = tmp_path / "figures.json"
+    script = Path(__file__).parents[2] / "benchmarks" / "dsa_gpu.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--interpret", "--out", str(kept)],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["left_out"] == {}
+    assert found["checks_passed"]
+    assert {"date", "torch", "triton", "replays", "score_top_k", "decode", "prefill"} <= set(found)
+    assert json.loads(kept.read_text(encoding="utf-8"))["prefill"] == found["prefill"]
 
 
 @pytest.mark.timeout(400)

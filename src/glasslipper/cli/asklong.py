@@ -41,6 +41,7 @@ def ask_long(
     system: str | None,
     sparse: bool,
     dense: bool,
+    adapter: Path | None,
     max_tokens: int | None,
     temperature: float | None,
     as_json: bool,
@@ -60,7 +61,10 @@ def ask_long(
         for name, wanted in (("sparse", sparse), ("dense", dense)):
             if wanted:
                 engine = room.open_engine(
-                    path, room.beside(path), threads=None, is_sparse=name == "sparse"
+                    path,
+                    adapter or room.beside(path),
+                    threads=None,
+                    is_sparse=name == "sparse",
                 )
                 ways.append(_ask(name, engine, prompt, sampling, quiet=as_json))
     if as_json:
