@@ -14,8 +14,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 
-from glasslipper.dsa import attend, codes, reference, select  # noqa: E402
+from glasslipper.dsa import attend, codes, decode, reference, select  # noqa: E402
 from glasslipper.dsa.cache import Layout, Store  # noqa: E402
+from glasslipper.dsa.indexer import IndexQuery  # noqa: E402
 from glasslipper.dsa.kernels import gpu  # noqa: E402
 
 BATCH, LENGTH, PAGES = 2, 280, 12
@@ -115,6 +116,25 @@ def test_prefill_by_blocks_attends_as_float64_does() -> None:
         store, 1, tables[:1].repeat(3, 1), q.view(3, 8, 4, 32).float(), at.view(3, 8), chosen
     )
     assert ours.out_THV.numpy() == pytest.approx(theirs.out_THV.numpy(), abs=1e-5)
+
+
+def test_a_step_on_a_gpu_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, tables, _, _, _, _ = drawn(6, 1, coarse=True)
+    rng = np.random.default_rng(8)
+    index_q, q = rng.normal(size=(1, 3, 32)), rng.normal(size=(4, 32))
+    sought = IndexQuery(torch.tensor(index_q).float(), torch.tensor(rng.normal(size=(1, 3))))
+    monkeypatch.setattr(decode, "_is_native_there", lambda: False)
+    arguments = (store, 1, tables[0], 270, sought, torch.tensor(q).bfloat16())
+    for mass in (None, 0.6):
+        plain = decode.step(*arguments, k=50, mass=mass)
+        with monkeypatch.context() as patch:
+            patch.setattr(decode, "is_on_gpu", lambda store: True)
+            ours = decode.step(*arguments, k=50, mass=mass)
+        count = int(plain.selection.count_T[0])
+        assert torch.equal(ours.selection.index_TK[:, :count], plain.selection.index_TK[:, :count])
+        assert int(ours.selection.count_T[0]) == count
+        for one, other in zip(ours.attended, plain.attended, strict=True):
+            assert one.float().numpy() == pytest.approx(other.float().numpy(), abs=2e-2)
 
 
 def test_nothing_chosen_is_nothing_seen() -> None:

@@ -36,6 +36,7 @@ DEFAULT_MODEL = "local/smol"
     type=click.Path(path_type=Path),
     help="Where dsa fit put the adapter.  [beside the model]",
 )
+@click.option("--device", default="cpu", help="Where those compute: cpu or cuda.  [cpu]")
 @options.reaches_server
 @options.as_json
 def ask(
@@ -49,6 +50,7 @@ def ask(
     sparse: bool,
     dense: bool,
     adapter: Path | None,
+    device: str,
     url: str | None,
     key: str | None,
     as_json: bool,
@@ -71,6 +73,7 @@ def ask(
             sparse=sparse,
             dense=dense,
             adapter=adapter,
+            device=device,
             max_tokens=max_tokens,
             temperature=temperature,
             as_json=as_json,

@@ -42,6 +42,7 @@ def ask_long(
     sparse: bool,
     dense: bool,
     adapter: Path | None,
+    device: str,
     max_tokens: int | None,
     temperature: float | None,
     as_json: bool,
@@ -64,6 +65,7 @@ def ask_long(
                     path,
                     adapter or room.beside(path),
                     threads=None,
+                    device=device,
                     is_sparse=name == "sparse",
                 )
                 ways.append(_ask(name, engine, prompt, sampling, quiet=as_json))

@@ -45,6 +45,7 @@ _TIMES = "\N{MULTIPLICATION SIGN}"
     default=0,
     help="So many neighbouring tokens of a prompt share one choice.  [0]",
 )
+@click.option("--device", default="cpu", help="Where to compute: cpu or cuda.  [cpu]")
 @click.option("--threads", type=click.IntRange(1), help="Threads to compute with.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @options.as_json
@@ -57,6 +58,7 @@ def bench(
     tokens: int,
     block: int,
     threads: int | None,
+    device: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -70,14 +72,17 @@ def bench(
         from glasslipper.dsa import speed
 
         path = sparse.find_model(model, quiet=quiet)
-        loaded = sparse.load(path, threads=threads, dtype="bfloat16")
+        loaded = sparse.load(path, threads=threads, dtype="bfloat16", device=device)
         found, is_fitted = _adapter(loaded, adapter, sparse.beside(path), budget)
         planned = [layer.k for layer in found.plan if layer.kind != "dense"]
         mean = budget or (round(sum(planned) / len(planned)) if planned else _BUDGET)
         told: dict[str, Any] = {
             "fitted": is_fitted,
             "layer": speed.measure(
-                found, k=mean, on_progress=lambda done, total: tell("one layer", done, total)
+                found,
+                k=mean,
+                device=loaded.host.device,
+                on_progress=lambda done, total: tell("one layer", done, total),
             ),
             "model": speed.whole(
                 loaded.opened,

@@ -32,6 +32,7 @@ def _common(command: Command) -> Command:
         click.option("--model", required=True, help="A folder, a GGUF file, or local/smol."),
         click.option("--out", type=HERE, help="Folder of the adapter.  [beside the model]"),
         click.option("--length", type=click.IntRange(128), default=2048, help="Tokens.  [2048]"),
+        click.option("--device", default="cpu", help="Where to compute: cpu or cuda.  [cpu]"),
         click.option("--threads", type=click.IntRange(1), help="Threads to compute with."),
         click.option(
             "--dtype",
@@ -93,6 +94,7 @@ def fit(
     work: Path | None,
     no_report: bool,
     threads: int | None,
+    device: str,
     dtype: str,
     quiet: bool,
     as_json: bool,
@@ -111,7 +113,7 @@ def fit(
 
         path = sparse.find_model(model, quiet=quiet)
         folder = out or sparse.beside(path)
-        loaded = sparse.load(path, threads=threads, dtype=dtype)
+        loaded = sparse.load(path, threads=threads, dtype=dtype, device=device)
         words = [texts.read(file) for file in texts.files_in(text)]
         # Looked at first: what cannot be judged by is to be said before hours are spent.
         judged = _sequences(loaded, test, length)
@@ -173,6 +175,7 @@ def evaluate(
     out: Path | None,
     length: int,
     threads: int | None,
+    device: str,
     dtype: str,
     quiet: bool,
     as_json: bool,
@@ -186,7 +189,7 @@ def evaluate(
     with sparse.resumable(), sparse.our_words(), sparse.progress(quiet=quiet) as tell:
         path = sparse.find_model(model, quiet=quiet)
         folder = out or sparse.beside(path)
-        loaded = sparse.load(path, threads=threads, dtype=dtype)
+        loaded = sparse.load(path, threads=threads, dtype=dtype, device=device)
         adapter = sparse.load_adapter(loaded, folder)
         judged = _sequences(loaded, test, length)
         told = _report(loaded, adapter, judged, folder, budget or (256, 512), tell, block=block)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     help="From 32,768 tokens on, look only into runs that hold so many times the budget: "
     "quicker, and misses more.  [0: into all]",
 )
+@click.option("--device", default="cpu", help="Where to compute: cpu or cuda.  [cpu]")
 @click.option("--threads", type=click.IntRange(1), help="Threads to compute with.")
 @click.option("--host", help="Address to listen on.  [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for any.  [7331]")
@@ -67,6 +68,7 @@ def serve(
     block: int,
     candidates: int,
     threads: int | None,
+    device: str,
     host: str | None,
     port: int | None,
     as_json: bool,
@@ -90,6 +92,7 @@ def serve(
         path,
         adapter or sparse.beside(path),
         threads=threads,
+        device=device,
         context_tokens=context,
         budget=budget,
         threshold=threshold,
@@ -98,6 +101,12 @@ def serve(
         mass=mass,
         on_end=_mention,
     )
+
+    if 0 < engine.fitted_tokens < engine.context_tokens:
+        mention(
+            f"The adapter was fitted on {engine.fitted_tokens:,} tokens and serves "
+            f"{engine.context_tokens:,}: beyond what it was fitted on, watch what the meter says."
+        )
 
     def more(local: LocalModels) -> None:
         from glasslipper.local import GuestEngine

@@ -122,12 +122,12 @@ def beside(model: Path) -> Path:
     return model / "dsa" if model.is_dir() else model.with_suffix(".dsa")
 
 
-def load(model: Path, *, threads: int | None, dtype: str) -> Loaded:
+def load(model: Path, *, threads: int | None, dtype: str, device: str = "cpu") -> Loaded:
     """Open a model and take hold of its attention."""
     from glasslipper.dsa.host import Host
     from glasslipper.dsa.models import open_model
 
-    opened = open_model(model, dtype=dtype, threads=threads)
+    opened = open_model(model, dtype=dtype, threads=threads, device=device)
     return Loaded(opened, Host(opened.model))
 
 
@@ -135,7 +135,8 @@ def load_adapter(loaded: Loaded, folder: Path) -> Adapter:
     """Read the adapter that belongs to a loaded model."""
     from glasslipper.dsa import adapter
 
-    return adapter.load(folder, fingerprint=loaded.opened.fingerprint)
+    known = loaded.opened.fingerprint
+    return adapter.load(folder, fingerprint=known, device=loaded.host.device)
 
 
 def open_engine(
@@ -143,6 +144,7 @@ def open_engine(
     adapter: Path,
     *,
     threads: int | None,
+    device: str = "cpu",
     is_sparse: bool = True,
     context_tokens: int | None = None,
     budget: int | None = None,
@@ -156,7 +158,7 @@ def open_engine(
     from glasslipper.dsa.engine import THRESHOLD, SparseEngine
 
     with our_words():
-        loaded = load(model, threads=threads, dtype="bfloat16")
+        loaded = load(model, threads=threads, dtype="bfloat16", device=device)
         return SparseEngine(
             loaded.opened,
             loaded.host,

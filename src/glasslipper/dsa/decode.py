@@ -1,6 +1,6 @@
 """One decoding step of one layer over the paged cache, by the best path that there is.
 
-C++ on a CPU with a compiler, plain torch otherwise. Both choose the same keys.
+C++ on a CPU with a compiler, Triton on a GPU, plain torch otherwise. All choose the same keys.
 Knows one query of one sequence; letters as in `cache`, `select` and `attend`.
 """
 
@@ -88,6 +88,12 @@ def choose(
         return _native(store, layer, table_P, length, sought, None, k, candidates, 1.0).selection
     queries = encode_queries(*sought)
     at_T = torch.tensor([length - 1], device=table_P.device)
+    if is_on_gpu(store) and not candidates:
+        from .kernels import gpu
+
+        coded = queries.codes_TJI[None], queries.weight_TJ[None]
+        found = gpu.top_k(store, layer, table_P[None], *coded, at_T[None], k, visible=length)
+        return Selection(found.index_TK[0], found.score_TK[0])
     keys = store.keys(layer, table_P, length)
     if not candidates:
         return top_k(queries, keys, k, at_T)
@@ -111,6 +117,13 @@ def attend_chosen(
         ValueError: A token lies outside of the first `length`.
     """
     factor = q_HD.shape[-1] ** -0.5 if scale is None else scale
+    if is_on_gpu(store):
+        from .kernels import gpu
+
+        at_11 = torch.tensor([[length - 1]], device=table_P.device)
+        index_1K = index_K.to(torch.int32)[None]
+        q_11HD = q_HD[None, None]
+        return gpu.attend(store, layer, table_P[None], q_11HD, at_11, index_1K, scale=factor)
     if not _is_native(store):
         k_KGD, v_KGD = store.rows(layer, table_P, index_K.long())
         places = torch.arange(len(index_K), device=index_K.device)[None]
@@ -160,15 +173,17 @@ def _native(
         steps = native.Steps(arrays(store, layer), heads=heads, index_heads=index_heads)
         store.prepared[layer, heads, index_heads] = steps
     index_q, index_w = (_plain(x, torch.float32) for x in sought)
-    q = torch.empty(0) if q_HD is None else q_HD
+    q = torch.empty(0, device="cpu") if q_HD is None else q_HD
     q = _plain(q, q.dtype if q.dtype in _KINDS else torch.float32)
     table = _plain(table_P, torch.int32)
     if index_q.shape[-1] != store.layout.index_dim or width != store.layout.head_dim or k < 1:
         raise ValueError(f"a query of {width}, {index_q.shape[-1]} wide, or a budget of {k}")
     room = min(k, length)
-    chosen, score = torch.empty(1, room, dtype=torch.int32), torch.empty(1, room)
+    chosen = torch.empty(1, room, dtype=torch.int32, device="cpu")
+    score = torch.empty(1, room, device="cpu")
     seen = 1 if q.numel() else 0
-    out, lse = torch.empty(seen, heads, width, dtype=q.dtype), torch.empty(seen, heads)
+    out = torch.empty(seen, heads, width, dtype=q.dtype, device="cpu")
+    lse = torch.empty(seen, heads, device="cpu")
     count = steps(
         table.data_ptr(),
         len(table),
@@ -190,8 +205,26 @@ def _plain(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x if x.dtype == dtype and x.is_contiguous() else x.to(dtype).contiguous()
 
 
+def is_on_gpu(store: Store) -> bool:
+    """Tell whether the store lies where the Triton kernels run, in a shape that they take."""
+    layout = store.layout
+    widths = layout.head_dim, layout.index_dim
+    fits = all(width >= 32 and not width & (width - 1) for width in widths)
+    return fits and store.kv.device.type == "cuda" and _is_triton_there()
+
+
 def _is_native(store: Store) -> bool:
     return store.kv.device.type == "cpu" and store.layout.head_dim % 32 == 0 and _is_native_there()
+
+
+@cache
+def _is_triton_there() -> bool:
+    try:
+        from .kernels import gpu  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        warnings.warn(f"decoding in plain torch: {error}", stacklevel=3)
+        return False
+    return True
 
 
 @cache

@@ -153,9 +153,14 @@ class SparseEngine:
             head_dim=adapter.model.width,
             index_dim=adapter.index.width,
         )
-        self._store = Store(layout, layers=adapter.model.layers, pages=pages)
+        self._store = Store(layout, layers=adapter.model.layers, pages=pages, device=host.device)
         self._book = Book(pages)
         self._one_at_a_time = threading.Lock()
+
+    @property
+    def fitted_tokens(self) -> int:
+        """The length of the sequences that its adapter was fitted on; 0 where that is not known."""
+        return int(self._adapter.made_with.get("length", 0))
 
     def count(self, prompt: Sequence[Mapping[str, object]]) -> int:
         """Return how many tokens the prompt has, roles and all."""
@@ -234,7 +239,7 @@ class SparseEngine:
     ) -> Iterator[Token]:
         began_s = time.monotonic()
         told.cached_tokens = lease.reused
-        last_M = torch.empty(0)
+        last_M = torch.empty(0, device=self._host.device)
         for start in range(lease.reused, len(ids), CHUNK):
             last_M = self._forward(ids[start : start + CHUNK], look, lease)
             yield Token("")
@@ -269,16 +274,19 @@ class SparseEngine:
         """Run the model over new tokens and return the last one's hidden state."""
         start = len(lease.tokens)
         self._book.append(lease, new)
-        look.table_P = torch.tensor(lease.pages, dtype=torch.int32)
+        device = self._host.device
+        look.table_P = torch.tensor(lease.pages, dtype=torch.int32, device=device)
         look.begin(start, len(new))
         with self._host.looking(look):
-            places = torch.arange(start, start + len(new))[None]
-            found = self._host.hidden(torch.tensor(new), use_cache=False, position_ids=places)
+            places = torch.arange(start, start + len(new), device=device)[None]
+            found = self._host.hidden(
+                torch.tensor(new, device=device), use_cache=False, position_ids=places
+            )
         return found.last_hidden_state[0, -1]
 
     @torch.inference_mode()
     def _logits(self, last_M: Tensor) -> Tensor:
-        logits = self._host.logits(last_M[None])[0]
+        logits = self._host.logits(last_M[None])[0].cpu()
         if not bool(logits.isfinite().all()):
             raise NotANumber("The model's next token is not a number.", hint="Try dense attention.")
         return logits
@@ -303,7 +311,7 @@ class _Picker:
         self._top_p = _float(sampling, "top_p", 1.0)
         self._min_p = _float(sampling, "min_p", 0.0)
         self._top_k = _int(sampling, "top_k", 0)
-        self._draw = torch.Generator()
+        self._draw = torch.Generator("cpu")
         seed = sampling.get("seed")
         self._draw.manual_seed(seed) if isinstance(seed, int) else self._draw.seed()
 

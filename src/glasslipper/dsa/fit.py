@@ -118,9 +118,12 @@ def fit(
             rows=work / "learn",
             out=work / "indexers",
             steps=effort.steps,
+            device=host.device,
             on_progress=lambda done, total: on_progress("indexers", done, total),
         )
-        written = {layer: teacher.read(work / "calibrate", layer) for layer in indexers}
+        written = {
+            layer: teacher.read(work / "calibrate", layer, device=host.device) for layer in indexers
+        }
         measured: Measured = {}
         for layer, indexer in indexers.items():
             measured[layer] = warmup.recalls(indexer, written[layer])

@@ -73,14 +73,17 @@ class DropIn(nn.Module):
     """The indexer of a retrofit; see the module's docstring."""
 
     def __init__(self, shape: IndexShape, *, heads: int, groups: int, width: int) -> None:
-        """Make one of `shape` for a layer with `heads` queries of `width` in `groups` groups."""
+        """Make one of `shape` for a layer with `heads` queries of `width` in `groups` groups.
+
+        It begins on the CPU, so that chance gives the same one for any device.
+        """
         super().__init__()
         self.shape = shape
         self.model_width = width
-        self.q_proj = nn.Linear(heads * width, shape.heads * shape.width, bias=False)
-        self.k_proj = nn.Linear(groups * width, shape.width, bias=False)
-        self.k_norm = nn.LayerNorm(shape.width, eps=_EPS)
-        self.w_proj = nn.Linear(heads * width, shape.heads)
+        self.q_proj = nn.Linear(heads * width, shape.heads * shape.width, bias=False, device="cpu")
+        self.k_proj = nn.Linear(groups * width, shape.width, bias=False, device="cpu")
+        self.k_norm = nn.LayerNorm(shape.width, eps=_EPS, device="cpu")
+        self.w_proj = nn.Linear(heads * width, shape.heads, device="cpu")
         nn.init.ones_(self.w_proj.bias)
 
     def queries(self, raw_q_TE: Tensor, at_T: Tensor) -> IndexQuery:

@@ -305,7 +305,7 @@ def _speed(found: Report) -> str:
             is_doubling=True,
         )
         + table(["tokens", "dense, ms", "sparse, ms", "faster"], rows)
-        + f"<p class='note'>On this machine's CPU, {found['threads']} threads, bfloat16; choosing "
+        + f"<p class='note'>On this machine, {found['threads']} threads, bfloat16; choosing "
         "is part of the sparse time.</p>"
     )
 

@@ -61,7 +61,7 @@ class Paged:
     mass: float | None = None
     meter: Meter = field(default_factory=Meter)
     start: int = 0
-    table_P: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32))
+    table_P: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32, device="cpu"))
     work: list[Work] = field(default_factory=list[Work])
     _chosen: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
     _draw: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
@@ -71,6 +71,11 @@ class Paged:
     def __post_init__(self) -> None:
         """Let the model have its changes for as long as the sequence lasts, once it began so."""
         self.is_tuned = self.is_sparse and bool(self.adapter.tuning)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pages lie."""
+        return self.store.kv.device
 
     def begin(self, start: int, tokens: int) -> None:
         """Say that the model is about to run over some tokens from `start` on."""
@@ -82,7 +87,7 @@ class Paged:
         """Write the new tokens and attend.  (T, H, D)."""
         layer, tokens = seen.layer, seen.q_THD.shape[0]
         length = self.start + tokens
-        at_T = torch.arange(self.start, length)
+        at_T = torch.arange(self.start, length, device=self.device)
         indexer = self.adapter.indexers.get(layer)
         index_keys = (
             codes.encode_keys(indexer.keys(seen.raw_k_TF, at_T))
@@ -97,7 +102,7 @@ class Paged:
             k = block_budget(k, self.block)
         if not self.is_sparse or plan.kind == "dense" or length <= k:
             if plan.kind != "dense" and self.is_sparse and indexer is not None:
-                self._chosen[layer] = torch.arange(length)[None].expand(tokens, -1)
+                self._chosen[layer] = self._places(length)[None].expand(tokens, -1)
             return self._dense(seen, at_T, length)
         if tokens == 1:
             return self._step(seen, k, length)
@@ -107,7 +112,8 @@ class Paged:
 
     def _step(self, seen: Seen, k: int, length: int) -> Tensor:
         """Take one token further, by the fastest kernel there is."""
-        plan, q_HD, at_T = self.adapter.plan[seen.layer], seen.q_THD[0], torch.tensor([length - 1])
+        plan, q_HD = self.adapter.plan[seen.layer], seen.q_THD[0]
+        at_T = torch.tensor([length - 1], device=self.device)
         if plan.kind == "shared":
             chosen = self._chosen[plan.source][0]
             found = decode.attend_chosen(
@@ -196,7 +202,7 @@ class Paged:
         repeat = q.shape[0] // k.shape[0]
         may = None
         if self.start:
-            may = torch.arange(length)[None] <= at_T[:, None]
+            may = self._places(length)[None] <= at_T[:, None]
         out = functional.scaled_dot_product_attention(
             q[None],
             k.repeat_interleave(repeat, 0)[None],
@@ -225,14 +231,18 @@ class Paged:
         """Return keys and values up to `length`, without copying where the pages lie in a row."""
         pages = -(-length // PAGE)
         first = int(self.table_P[0])
-        if bool((self.table_P[:pages] == torch.arange(first, first + pages)).all()):
+        if bool((self.table_P[:pages] == self._places(pages) + first).all()):
             rows = self.store.kv[layer, first : first + pages].flatten(0, 1)[:length]
             return rows[:, 0], rows[:, 1]
-        return self.store.rows(layer, self.table_P, torch.arange(length))
+        return self.store.rows(layer, self.table_P, self._places(length))
 
     def _no_keys(self, tokens: int) -> Keys:
         width = self.adapter.index.width
-        return Keys(torch.zeros(tokens, width, dtype=torch.int8), torch.zeros(tokens))
+        codes_SI = torch.zeros(tokens, width, dtype=torch.int8, device=self.device)
+        return Keys(codes_SI, torch.zeros(tokens, device=self.device))
+
+    def _places(self, count: int) -> Tensor:
+        return torch.arange(count, device=self.device)
 
     def _count_chosen(self, seen: Seen, at_T: Tensor) -> None:
         """Count the work of queries that attended to what was chosen for each of them."""

@@ -66,7 +66,8 @@ def likelihoods(
                 f"likelihood {name} {number} {way}",
                 lambda tokens_S=tokens_S, look=look: _run(host, tokens_S, look),
             )
-            nll_T, best_T = torch.tensor(nll, dtype=torch.float64), torch.tensor(best)
+            nll_T = torch.tensor(nll, dtype=torch.float64, device="cpu")
+            best_T = torch.tensor(best, device="cpu")
             into = found[way]
             for start in range(0, len(nll_T), bucket):
                 part = nll_T[start : start + bucket]
@@ -163,7 +164,7 @@ def _haystack(
     for n in sorted(range(len(depths)), key=lambda n: -depths[n]):
         at = len(hay[: room * depths[n] // 100])
         hay[at:at] = needles[n]
-    tokens = torch.tensor(hay + asked)
+    tokens = torch.tensor(hay + asked, device="cpu")
     begin = len(hay)
     answers = ((depths[n], slice(begin + places[n][0], begin + places[n][1])) for n in places)
     return Haystack(tokens, tuple(sorted(answers, key=lambda answer: answer[0])))

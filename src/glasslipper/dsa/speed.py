@@ -34,12 +34,14 @@ def measure(
     *,
     k: int,
     lengths: Sequence[int] = LENGTHS,
+    device: torch.device | str = "cpu",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Return milliseconds by length, for a layer of the adapter's model and a budget of k."""
+    place = torch.device(device)
     found: dict[str, Any] = {"k": k, "threads": torch.get_num_threads(), "ms": {}}
     for number, length in enumerate(lengths):
-        found["ms"][str(length)] = _at(adapter, k, length)
+        found["ms"][str(length)] = _at(adapter, k, length, place)
         on_progress(number + 1, len(lengths))
     return found
 
@@ -51,6 +53,7 @@ def untaught(opened: Opened, host: Host, *, k: int) -> Adapter:
     """
     index = warmup.index_shape(host.shape)
     layers = range(host.shape.layers)
+    device = host.device
     return Adapter(
         model=host.shape,
         index=index,
@@ -58,7 +61,9 @@ def untaught(opened: Opened, host: Host, *, k: int) -> Adapter:
         context_tokens=opened.context_tokens,
         plan=tuple(LayerPlan("full", k, layer) for layer in layers),
         indexers={
-            layer: warmup.new_indexer(host.shape, index).requires_grad_(requires_grad=False)
+            layer: warmup.new_indexer(host.shape, index)
+            .to(device)
+            .requires_grad_(requires_grad=False)
             for layer in layers
         },
     )
@@ -126,16 +131,17 @@ def _answered(engine: SparseEngine, length: int, tokens: int) -> dict[str, float
 
 
 @torch.inference_mode()
-def _at(adapter: Adapter, k: int, length: int) -> dict[str, float]:
+def _at(adapter: Adapter, k: int, length: int, device: torch.device) -> dict[str, float]:
     model, index = adapter.model, adapter.index
-    draw = torch.Generator().manual_seed(length)
+    draw = torch.Generator("cpu").manual_seed(length)
 
     def drawn(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=draw)
+        return torch.randn(shape, generator=draw, device=draw.device).to(device)
 
     layout = Layout(key_heads=model.groups, head_dim=model.width, index_dim=index.width)
-    store = Store(layout, layers=1, pages=-(-length // PAGE))
-    table = torch.arange(-(-length // PAGE), dtype=torch.int32)
+    pages = -(-length // PAGE)
+    store = Store(layout, layers=1, pages=pages, device=device)
+    table = torch.arange(pages, dtype=torch.int32, device=device)
     for start in range(0, length, _CHUNK):
         count = min(_CHUNK, length - start)
         k_SGD, v_SGD = (drawn(count, model.groups, model.width) for _ in range(2))
@@ -153,14 +159,20 @@ def _at(adapter: Adapter, k: int, length: int) -> dict[str, float]:
     def sparse() -> object:
         return decode.step(store, 0, table, length, sought, q, k=k)
 
-    return {"dense": _least_ms(dense), "sparse": _least_ms(sparse)}
+    return {"dense": _least_ms(dense, device), "sparse": _least_ms(sparse, device)}
 
 
-def _least_ms(work: Callable[[], object]) -> float:
+def _least_ms(work: Callable[[], object], device: torch.device) -> float:
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     work()
+    wait()
     times: list[float] = []
     for _ in range(_REPEATS):
         began_s = time.perf_counter()
         work()
+        wait()
         times.append(time.perf_counter() - began_s)
     return min(times) * 1e3

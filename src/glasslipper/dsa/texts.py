@@ -83,9 +83,9 @@ def sequences(
         if len(ids) < length:
             short += ids
             continue
-        cut.append([torch.tensor(ids[at : at + length]) for at in _starts(len(ids), length)])
+        cut.append([_tokens(ids[at : at + length]) for at in _starts(len(ids), length)])
     if len(short) >= length:
-        cut.append([torch.tensor(short[at : at + length]) for at in _starts(len(short), length)])
+        cut.append([_tokens(short[at : at + length]) for at in _starts(len(short), length)])
     draw = random.Random(seed)  # noqa: S311 - a draw that can be repeated, not a secret
     for pieces in cut:
         draw.shuffle(pieces)
@@ -95,6 +95,10 @@ def sequences(
         cut = [pieces for pieces in cut if pieces]
         taken += [pieces.pop() for pieces in cut]
     return taken[:most]
+
+
+def _tokens(ids: list[int]) -> Tensor:
+    return torch.tensor(ids, device="cpu")
 
 
 def _starts(tokens: int, length: int) -> range:
