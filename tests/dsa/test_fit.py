@@ -286,6 +286,22 @@ def test_texts_are_drawn_evenly_from_all_files(tokenizer: Any) -> None:
     assert sum("two" in text for text in shown) == 2
 
 
+def test_pictures_and_programs_are_no_texts(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "note.txt").write_text("Ein Café, naïve and plain.", encoding="utf-8")
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "broken.gz").write_bytes(b"not gzip")
+    (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 9)
+    assert texts.words_in([folder]) == ["Ein Café, naïve and plain."]
+    with pytest.raises(TextTooShort, match=r"picture\.png is no text"):
+        texts.words_in([folder / "picture.png"])
+    with pytest.raises(TextTooShort, match="cannot be read"):
+        texts.words_in([folder / "broken.gz"])
+    with pytest.raises(TextTooShort, match="There is no"):
+        texts.words_in([folder / "none.txt"])
+
+
 def test_manual_pages_and_packed_files_are_read_as_text(tmp_path: Path) -> None:
     import gzip
 

@@ -55,8 +55,11 @@ def ask_long(
     with room.our_words():
         from glasslipper.dsa import texts
 
-        words = texts.read(file)
-        prompt = [*turns, {"role": "user", "content": f"{words}\n\n{question}".strip()}]
+        words = "\n\n".join(texts.words_in([file], most=None))
+        asked = f"{words}\n\n{question}".strip()
+        if not asked:
+            raise click.UsageError(f"{file} is empty: say what to ask.")
+        prompt = [*turns, {"role": "user", "content": asked}]
         sampling = {"max_tokens": max_tokens or 128, "temperature": temperature or 0.0}
         ways: list[Way] = []
         for name, wanted in (("sparse", sparse), ("dense", dense)):

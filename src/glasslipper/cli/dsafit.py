@@ -114,7 +114,7 @@ def fit(
         path = sparse.find_model(model, quiet=quiet)
         folder = out or sparse.beside(path)
         loaded = sparse.load(path, threads=threads, dtype=dtype, device=device)
-        words = [texts.read(file) for file in texts.files_in(text)]
+        words = texts.words_in(text)
         # Looked at first: what cannot be judged by is to be said before hours are spent.
         judged = _sequences(loaded, test, length)
         # What was found for another model or other words must not be taken up.
@@ -202,7 +202,7 @@ def _sequences(loaded: Loaded, test: tuple[Path, ...], length: int) -> dict[str,
 
     found: dict[str, Sequence[Any]] = {}
     for place in test:
-        words = [texts.read(file) for file in texts.files_in([place])]
+        words = texts.words_in([place])
         cut = texts.sequences(loaded.opened.tokenizer, words, length=length, most=4)
         if not cut:
             raise TextTooShort(f"{place} has fewer than {length} tokens.")
