@@ -250,9 +250,10 @@ def test_bad_input_is_an_error_that_says_what_to_do(
     assert "trained for 512 tokens" in far.stderr
     short = tmp_path / "short.txt"
     short.write_text("few words", encoding="utf-8")
-    few = run(environ, "dsa", "fit", *model, "--text", str(short), "--length", "128")
+    small = ("--length", "128", "--budget", "64", "--out", str(tmp_path))
+    few = run(environ, "dsa", "fit", *model, "--text", str(short), *small)
     assert "at least" in few.stderr
-    fit = ("dsa", "fit", *model, "--text", str(LICENCE), "--length", "128", "--out", str(tmp_path))
+    fit = ("dsa", "fit", *model, "--text", str(LICENCE), *small)
     for words, wrong in (
         (("--test", str(short)), "fewer than 128 tokens"),
         (("--test", str(tmp_path / "typo.txt")), "There is no"),
