@@ -2,82 +2,70 @@
 
     python benchmarks/dsa_gpu.py                   on a machine with an NVIDIA GPU, sm_80 or newer
     python benchmarks/dsa_gpu.py --quick           shorter lengths
-    python benchmarks/dsa_gpu.py --interpret       no GPU: the checks alone, in Triton's interpreter
+    python benchmarks/dsa_gpu.py --interpret       no GPU: everything once, tiny, in Triton's
+                                                   interpreter; its times mean nothing
 
 It needs torch and triton and nothing else, and ends within `--seconds` (540): what there was no
 time for, or what failed, is named under `left_out` and takes nothing else with it. Short lengths
 come first. What is found is said as it is found, and once more in one JSON line at the end, with
-driver and versions; `checks_passed` says whether the timings are worth anything. It measures:
+date, driver and versions; with `--out FILE` the line is also kept there, after every step.
+`checks_passed` says whether the timings are worth anything. It measures:
 
+    checks        scores and sets that differ from the plain path (goal 0), errors of attention,
+                  by decoding and by blocks, and of the loss beside float64
+    replays       how many of 1000 replays in other batches chose other keys, or gave another bit;
+                  goal 0
     score_top_k   index score and exact top-k at StreamIndex's shapes (64 heads x 128, one key for
                   four tokens, k = 512, causal), ms and peak bytes; goals 97 ms and 1.0 GB at 128k,
                   390 ms and 1.7 GB at 256k (published on an H200: 485 and 1935 ms)
     decode        one step of 16 sequences, 32/8 x 128, k = 2048, index 4 x 64, choosing included,
                   beside the best of torch's SDPA (two ways) and two products; goals 5 x at 32k,
                   10 x at 128k
-    prefill       a whole prompt, one set for each 16 queries, beside SDPA; goals: even at 16k,
-                  2 x at 64k
-    replays       how many of 50 replays chose other keys; goal 0
+    prefill       a whole prompt, one set for each 16 queries, beside SDPA (two ways); goals: even
+                  at 16k, 2 x at 64k
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import json
 import os
+import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 if "--interpret" in sys.argv:
     os.environ["TRITON_INTERPRET"] = "1"
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # a GPU machine may have a clone only
 
 import torch
 import triton
 from torch import Tensor
 
-from glasslipper.dsa import attend, codes, select
-from glasslipper.dsa.cache import Layout, Store
-from glasslipper.dsa.codes import Queries
+import dsa_gpu_checks as checks
+from dsa_gpu_checks import DEVICE, asked, drawn, filled
+from glasslipper.dsa import attend, select
 from glasslipper.dsa.kernels import gpu
-from glasslipper.dsa.pages import PAGE
 from outcome import conclude, mention
 
 HEADS, GROUPS, WIDTH, BATCH, BUDGET, BLOCK = 32, 8, 128, 16, 2048, 16
-DEVICE = "cpu" if gpu.is_interpreted() else "cuda"
+INDEX_HEADS, INDEX_DIM = 4, 64
+V32_HEADS, V32_DIM, V32_BUDGET = 64, 128, 512
+PART = 16384
+"""Queries of a prompt that are chosen for at a time."""
 
-
-def drawn(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(shape, device=DEVICE).to(dtype)
-
-
-def filled(length: int, batch: int, *, index_dim: int, groups: int, width: int) -> tuple:
-    """Return a store with `batch` random sequences, and their tables."""
-    pages = -(-length // PAGE)
-    layout = Layout(key_heads=groups, head_dim=width, index_dim=index_dim)
-    store = Store(layout, layers=1, pages=pages * batch, device=DEVICE)
-    order = torch.randperm(pages * batch, device=DEVICE).to(torch.int32)
-    tables = order.view(batch, pages)
-    for b in range(batch):
-        for start in range(0, length, 1 << 16):
-            count = min(1 << 16, length - start)
-            k, v = drawn(count, groups, width), drawn(count, groups, width)
-            store.write(0, tables[b], start, k, v, codes.encode_keys(drawn(count, index_dim)))
-    return store, tables
-
-
-def asked(count: int, heads: int, width: int) -> Queries:
-    """Return encoded random index queries (T, J, I), made a part at a time: they are large."""
-    parts = [
-        codes.encode_queries(drawn(some, heads, width), drawn(some, heads))
-        for some in (min(8192, count - i) for i in range(0, count, 8192))
-    ]
-    return Queries(*(torch.cat(x) for x in zip(*parts, strict=True)))
+Figures = dict[str, object]
 
 
 def milliseconds(work: Callable[[], object], *, repeats: int, is_captured: bool = False) -> float:
     """Return the median time of some work on the GPU, as one graph where it is captured."""
     work()
+    if DEVICE == "cpu":
+        return 0.0
     torch.cuda.synchronize()
     if is_captured:
         graph = torch.cuda.CUDAGraph()
@@ -100,82 +88,46 @@ def milliseconds(work: Callable[[], object], *, repeats: int, is_captured: bool 
     return sorted(times)[len(times) // 2]
 
 
-def check(length: int, queries: int, k: int) -> dict[str, object]:
-    """Hold scores, sets, attention and loss against the plain path and float64."""
-    store, tables = filled(length, 2, index_dim=64, groups=2, width=64)
-    each = [asked(queries, 4, 64) for _ in range(2)]
-    stacked = [torch.stack(x) for x in zip(*each, strict=True)]
-    at = torch.randint(length // 2, length, (2, queries), device=DEVICE, dtype=torch.int32)
-    ours = gpu.top_k(store, 0, tables, *stacked, at, k, chunk=max(64, length // 3))
-    scores = gpu.score(store, 0, tables, *stacked, at, 0, length)
-    different_scores = different_sets = 0
-    for b in range(2):
-        keys = store.keys(0, tables[b], length)
-        hidden = torch.arange(length, device=DEVICE) > at[b][:, None]
-        theirs = codes.score(each[b], keys).masked_fill(hidden, float("-inf"))
-        different_scores += int((scores[b] != theirs).sum())
-        chosen = select.top_k(each[b], keys, k, at[b])
-        different_sets += int((ours.index_TK[b] != chosen.index_TK).any(-1).sum())
-    q = drawn(2, 1, 8, 64, dtype=torch.bfloat16)
-    last = torch.full((2, 1), length - 1, device=DEVICE)
-    seen = gpu.attend(store, 0, tables, q.float(), last, ours.index_TK[:, 0].contiguous())
-    errors: list[float] = []
-    for b in range(2):
-        index = ours.index_TK[b, :1]
-        k_SGD, v_SGD = store.rows(0, tables[b], torch.arange(length, device=DEVICE))
-        exact = attend.attend(q[b].double(), k_SGD.double(), v_SGD.double(), index)
-        errors.append(float((seen.out_THV[b].double() - exact.out_THV[0]).abs().max()))
-    score, teacher = drawn(4, length), torch.rand(4, length, device=DEVICE) ** 8
-    loss, gradient = gpu.divergence(score, teacher)
-    p = (teacher / teacher.sum(-1, keepdim=True)).double()
-    guess = torch.log_softmax(score.double(), -1)
-    exact_loss = (p * (p.clamp(min=1e-300).log() - guess)).sum(-1)
-    return {
-        "different_scores": different_scores,
-        "different_sets": different_sets,
-        "attention_error": max(errors),
-        "loss_error": float((loss - exact_loss).abs().max()),
-        "gradient_error": float((gradient - (guess.exp() - p)).abs().max()),
-    }
+def beside(
+    sparse_ms: float, dense: Mapping[str, Callable[[], object]], *, repeats: int, is_captured: bool
+) -> dict[str, object]:
+    """Return the times of dense ways, where they run, and how much longer the best one takes."""
+    times: dict[str, object] = {}
+    found: list[float] = []
+    for name, work in dense.items():
+        try:
+            found.append(milliseconds(work, repeats=repeats, is_captured=is_captured))
+            times[name] = found[-1]
+        except RuntimeError as error:  # out of memory too: another way may need less
+            times[name] = f"{type(error).__name__}: {error}"[:200]
+            torch.cuda.empty_cache()
+    best = min(found) / sparse_ms if found and sparse_ms else None
+    return {"sparse_ms": sparse_ms, **times, "x": best}
 
 
-def score_top_k(length: int) -> dict[str, float]:
+def score_top_k(length: int) -> dict[str, object]:
     """Time StreamIndex's shape: as many queries as tokens, a quarter as many keys."""
-    store, tables = filled(length // 4, 1, index_dim=128, groups=1, width=32)
-    queries = asked(length, 64, 128)
+    store, tables = filled(length // 4, 1, index_dim=V32_DIM, groups=1, width=32)
+    queries = asked(length, V32_HEADS, V32_DIM)
     at = (torch.arange(1, length + 1, device=DEVICE) // 4 - 1).to(torch.int32)[None]
 
     def work() -> select.Selection:
         coded = (queries.codes_TJI[None], queries.weight_TJ[None])
-        return gpu.top_k(store, 0, tables, *coded, at, 512)
+        return gpu.top_k(store, 0, tables, *coded, at, V32_BUDGET)
 
+    if DEVICE == "cpu":
+        return {"ms": milliseconds(work, repeats=1)}
     held = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     took_ms = milliseconds(work, repeats=3)
     return {"ms": took_ms, "peak_bytes": torch.cuda.max_memory_allocated() - held}
 
 
-def replays(length: int, count: int) -> int:
-    """Count replays that choose other keys, under changing batches."""
-    store, tables = filled(length, 4, index_dim=64, groups=1, width=32)
-    each = [asked(1, 4, 64) for _ in range(4)]
-    stacked = [torch.stack(x) for x in zip(*each, strict=True)]
-    at = torch.full((4, 1), length - 1, device=DEVICE, dtype=torch.int32)
-    first = gpu.top_k(store, 0, tables, *stacked, at, 512).index_TK
-    different = 0
-    for i in range(count):
-        mix = torch.randperm(4, device=DEVICE)[: 1 + i % 4]
-        some = [x[mix].contiguous() for x in stacked]
-        again = gpu.top_k(store, 0, tables[mix].contiguous(), *some, at[mix], 512)
-        different += int(not torch.equal(again.index_TK, first[mix]))
-    return different
-
-
-def decode(length: int) -> dict[str, float]:
+def decode(length: int) -> dict[str, object]:
     """Time a step of BATCH sequences, sparse and dense."""
-    store, tables = filled(length, BATCH, index_dim=64, groups=GROUPS, width=WIDTH)
+    store, tables = filled(length, BATCH, index_dim=INDEX_DIM, groups=GROUPS, width=WIDTH)
     q = drawn(BATCH, 1, HEADS, WIDTH, dtype=torch.bfloat16)
-    queries = asked(BATCH, 4, 64)
+    queries = asked(BATCH, INDEX_HEADS, INDEX_DIM)
     coded = (queries.codes_TJI[:, None], queries.weight_TJ[:, None])
     at = torch.full((BATCH, 1), length - 1, device=DEVICE, dtype=torch.int32)
 
@@ -193,47 +145,54 @@ def decode(length: int) -> dict[str, float]:
         "sdpa_grouped_ms": lambda: sdpa(grouped, k, v),
         "two_products_ms": lambda: torch.softmax(grouped @ k.transpose(2, 3) * 0.09, -1) @ v,
     }
-    times = {name: milliseconds(w, repeats=10, is_captured=True) for name, w in dense.items()}
-    return {"sparse_ms": sparse_ms, **times, "x": min(times.values()) / sparse_ms}
+    return beside(sparse_ms, dense, repeats=10, is_captured=True)
 
 
-def prefill(length: int) -> dict[str, float]:
+def prefill(length: int) -> dict[str, object]:
     """Time a whole prompt: choosing for blocks and attending, beside SDPA."""
-    store, tables = filled(length, 1, index_dim=64, groups=GROUPS, width=WIDTH)
+    store, tables = filled(length, 1, index_dim=INDEX_DIM, groups=GROUPS, width=WIDTH)
     q = drawn(length, HEADS, WIDTH, dtype=torch.bfloat16)
-    queries = asked(length, 4, 64)
+    queries = asked(length, INDEX_HEADS, INDEX_DIM)
     coded = (queries.codes_TJI[None], queries.weight_TJ[None])
     at = torch.arange(length, device=DEVICE, dtype=torch.int32)[None]
-    part = 16384
 
     def sparse() -> None:
-        for i in range(0, length, part):
-            some, here = [x[:, i : i + part] for x in coded], at[:, i : i + part]
-            units = here.shape[1] // BLOCK
+        for i in range(0, length, PART):
+            some, here = [x[:, i : i + PART] for x in coded], at[:, i : i + PART]
+            units, last = here.shape[1] // BLOCK, min(i + PART, length)
             chosen = gpu.top_k(store, 0, tables, *some, here, BUDGET, block=BLOCK)
             gpu.attend(
                 store,
                 0,
                 tables.expand(units, -1),
-                q[i : i + part].view(units, BLOCK, HEADS, WIDTH),
+                q[i:last].view(units, BLOCK, HEADS, WIDTH),
                 here.view(units, BLOCK),
                 chosen.index_TK[0],
             )
 
     sparse_ms = milliseconds(sparse, repeats=3)
     k, v = (drawn(1, GROUPS, length, WIDTH, dtype=torch.bfloat16) for _ in range(2))
-    dense_ms = milliseconds(
-        lambda: torch.nn.functional.scaled_dot_product_attention(
-            q.transpose(0, 1)[None], k, v, is_causal=True, enable_gqa=True
-        ),
-        repeats=3,
-    )
-    return {"sparse_ms": sparse_ms, "sdpa_ms": dense_ms, "x": dense_ms / sparse_ms}
+    sdpa, q_1HTD = torch.nn.functional.scaled_dot_product_attention, q.transpose(0, 1)[None]
+
+    def repeated() -> Tensor:
+        wide = (x.repeat_interleave(HEADS // GROUPS, 1) for x in (k, v))
+        return sdpa(q_1HTD, *wide, is_causal=True)
+
+    dense = {
+        "sdpa_ms": lambda: sdpa(q_1HTD, k, v, is_causal=True, enable_gqa=True),
+        "sdpa_repeated_ms": repeated,
+    }
+    return beside(sparse_ms, dense, repeats=3, is_captured=False)
 
 
-def machine() -> dict[str, object]:
-    """Tell what this runs on."""
-    known: dict[str, object] = {"torch": torch.__version__, "triton": triton.__version__}
+def machine() -> Figures:
+    """Tell when this runs, and on what."""
+    known: Figures = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "triton": triton.__version__,
+    }
     if DEVICE == "cuda":
         asked_driver = subprocess.run(
             ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
@@ -244,6 +203,7 @@ def machine() -> dict[str, object]:
         known |= {
             "gpu": torch.cuda.get_device_name(),
             "capability": torch.cuda.get_device_capability(),
+            "gpu_bytes": torch.cuda.get_device_properties(0).total_memory,
             "cuda": torch.version.cuda,
             "driver": asked_driver.stdout.strip(),
         }
@@ -251,82 +211,85 @@ def machine() -> dict[str, object]:
 
 
 class Plan:
-    """Does what there is time for, and goes on after what fails."""
+    """Does what there is time for, goes on after what fails, and keeps what is found."""
 
-    def __init__(self, seconds: float) -> None:
-        self._began_s, self._seconds = time.monotonic(), seconds
-        self.left_out: dict[str, str] = {}
+    def __init__(self, seconds: float, out: Path | None) -> None:
+        self._began_s, self._seconds, self._out = time.monotonic(), seconds, out
+        self._left_out: dict[str, str] = {}
+        self.figures: Figures = {**machine(), "left_out": self._left_out}
 
-    def do(self, name: str, work: Callable[[], object]) -> object | None:
-        """Return what the work finds, or nothing where it fails or there is no time for it."""
+    def do(self, name: str, work: Callable[[], object], *, under: str | None = None) -> object:
+        """Write down what the work finds, or why it found nothing; return it."""
         spent_s = time.monotonic() - self._began_s
         if spent_s > self._seconds:
-            self.left_out[name] = "no time"
+            self._left_out[name] = "no time"
             return None
         mention(f"{spent_s:4.0f} s  {name}")
         try:
             found = work()
         except Exception as error:  # noqa: BLE001 - whatever it is, the rest may still be measured
-            self.left_out[name] = f"{type(error).__name__}: {error}"[:300]
-            mention(f"{'':8}failed: {self.left_out[name]}")
+            self._left_out[name] = f"{type(error).__name__}: {error}"[:300]
+            mention(f"{'':8}failed: {self._left_out[name]}")
             return None
         finally:
             if DEVICE == "cuda":
                 torch.cuda.empty_cache()
         mention(f"{'':8}{found}")
+        into = self.figures if under is None else self.figures.setdefault(under, {})
+        assert isinstance(into, dict)
+        into[name if under is None else name.removeprefix(f"{under} ")] = found
+        if self._out is not None:
+            self._out.write_text(json.dumps(self.figures) + "\n", encoding="utf-8")
         return found
 
 
-def is_right(checks: dict[str, object] | None) -> bool:
-    """Tell whether scores and sets are equal, and the rest is as near as its numbers allow."""
-    if checks is None:
-        return False
-    exact = not checks["different_scores"] and not checks["different_sets"]
-    errors = (checks[f"{name}_error"] for name in ("attention", "loss", "gradient"))
-    return exact and all(isinstance(error, float) and error < 1e-2 for error in errors)
+def shrink() -> None:
+    """Make every shape so small that the interpreter gets through it."""
+    global HEADS, GROUPS, WIDTH, BATCH, BUDGET, V32_HEADS, V32_DIM, V32_BUDGET, PART
+    HEADS, GROUPS, WIDTH, BATCH, BUDGET = 4, 2, 32, 2, 48
+    V32_HEADS, V32_DIM, V32_BUDGET, PART = 3, 32, 20, 64
 
 
 def main() -> None:
     """Check, then time."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="shorter lengths")
-    parser.add_argument("--interpret", action="store_true", help="the checks, without a GPU")
+    parser.add_argument("--interpret", action="store_true", help="everything, tiny, without a GPU")
     parser.add_argument("--seconds", type=float, default=540, help="begin nothing after these")
+    parser.add_argument("--out", type=Path, help="file to keep the JSON line in")
     options = parser.parse_args()
-    plan = Plan(options.seconds)
-    torch.manual_seed(0)
+    if DEVICE == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("there is no GPU here; --interpret runs everything once without one")
+    shapes, count = checks.SHAPES, 1000
+    lengths: tuple[int, ...] = (32768, 65536, 131072, 262144)
+    if options.quick:
+        lengths = (16384, 32768)
     if options.interpret:
-        checks = plan.do("checks", lambda: check(200, 2, 40))
-        conclude(
-            {
-                **machine(),
-                "interpreted": True,
-                "checks": checks,
-                "checks_passed": is_right(checks),
-                "left_out": plan.left_out,
-            }
+        shrink()
+        shapes, count, lengths = checks.TINY, 2, (128,)
+    plan = Plan(options.seconds, options.out)
+    plan.figures["interpreted"] = bool(options.interpret)
+    mention(str(plan.figures))
+    torch.manual_seed(0)
+    right = [
+        checks.is_right(
+            plan.do(f"checks {name}", lambda shape=shape: checks.check(shape), under="checks")
         )
-        return
-    if not torch.cuda.is_available():
-        raise SystemExit("there is no GPU here; --interpret runs the checks without one")
-    figures: dict[str, object] = machine()
-    mention(str(figures))
-    figures["checks"] = checks = plan.do("checks", lambda: check(6000, 70, 512))
-    figures["checks_passed"] = is_right(checks)
-    figures["replays_different"] = plan.do("replays", lambda: replays(20_000, 50))
-    lengths = (16384, 32768) if options.quick else (32768, 65536, 131072, 262144)
-    steps: dict[str, tuple[Callable[[int], dict[str, float]], tuple[int, ...]]] = {
+        for name, shape in shapes.items()
+    ]
+    first = next(iter(shapes.values()))
+    right.append(checks.is_right(plan.do("replays", lambda: checks.replays(first, count))))
+    plan.figures["checks_passed"] = all(right)
+    shorter = lengths[:-1] or lengths
+    steps: dict[str, tuple[Callable[[int], dict[str, object]], tuple[int, ...]]] = {
         "score_top_k": (score_top_k, lengths),
-        "decode": (decode, lengths[:-1]),
-        "prefill": (prefill, (16384, *lengths[:-1])),
+        "decode": (decode, shorter),
+        "prefill": (prefill, shorter if options.interpret else (16384, *shorter)),
     }
-    order = sorted((size, name) for name, (_, sizes) in steps.items() for size in sizes)
-    found: dict[str, dict[str, object]] = {name: {} for name in steps}
+    order = sorted({(size, name) for name, (_, sizes) in steps.items() for size in sizes})
     for size, name in order:
-        one = plan.do(f"{name} {size}", lambda name=name, size=size: steps[name][0](size))
-        if one is not None:
-            found[name][str(size)] = one
-    conclude({**figures, **found, "left_out": plan.left_out})
+        plan.do(f"{name} {size}", lambda name=name, size=size: steps[name][0](size), under=name)
+    conclude(plan.figures)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,7 +176,9 @@ def test_an_eval_that_was_stopped_goes_on_where_it_was(
         if "perplexity" in line:
             begun.send_signal(signal.SIGINT)
             break
-    assert "Traceback" not in begun.communicate(timeout=60)[1]
+    said = begun.communicate(timeout=60)[1]
+    assert "Traceback" not in said
+    assert "goes on where it was" in said
     (unfinished,) = (fitted / "dsa").glob("judging-*")
     known = {path.name: path.stat().st_mtime_ns for path in unfinished.glob("likelihood*")}
     assert known
@@ -206,6 +209,34 @@ def test_a_long_text_is_answered_both_ways_and_the_work_is_drawn(
     assert 0 < sparse < dense
 
 
+def test_a_bench_times_a_fitted_model_and_one_that_is_not(
+    fitted: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    words = ["dsa", "bench", "--model", str(fitted), "--threads", "1", "--length", "200"]
+    words += ["--length", "400", "--tokens", "3"]
+    told = json.loads(run(environ, *words, "--json").stdout)
+    assert told["fitted"]
+    assert told["layer"]["k"] == 64
+    for length in ("200", "400"):
+        for way in ("dense", "sparse"):
+            found = told["model"][length][way]
+            assert abs(found["prompt_tokens"] - int(length)) <= 2
+            assert found["said_per_s"] > 0
+            assert found["read_per_s"] > 0
+    shown = run(environ, *words, "--adapter", str(tmp_path))
+    assert "glasslipper dsa fit" in shown.stderr
+    bare = tmp_path / "bare"
+    shutil.copytree(fitted, bare, ignore=shutil.ignore_patterns("dsa"))
+    words[3] = str(bare)
+    shown = run(environ, *words, "--budget", "100")
+    assert shown.returncode == 0, shown.stderr
+    assert "Timed as if it were fitted" in shown.stderr
+    assert "100 tokens kept" in shown.stderr
+    assert "32,768" in shown.stdout
+    far = run(environ, *words, "--length", "512")
+    assert "trained for 512 tokens, not for 515" in far.stderr
+
+
 def test_bad_input_is_an_error_that_says_what_to_do(
     fitted: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -219,5 +250,16 @@ def test_bad_input_is_an_error_that_says_what_to_do(
     assert "trained for 512 tokens" in far.stderr
     short = tmp_path / "short.txt"
     short.write_text("few words", encoding="utf-8")
-    few = run(environ, "dsa", "fit", *model, "--text", str(short), "--length", "128")
+    small = ("--length", "128", "--budget", "64", "--out", str(tmp_path))
+    few = run(environ, "dsa", "fit", *model, "--text", str(short), *small)
     assert "at least" in few.stderr
+    fit = ("dsa", "fit", *model, "--text", str(LICENCE), *small)
+    for words, wrong in (
+        (("--test", str(short)), "fewer than 128 tokens"),
+        (("--test", str(tmp_path / "typo.txt")), "There is no"),
+        (("--budget", "256"), "Give --length 512 or more"),
+    ):
+        refused = run(environ, *fit, *words)
+        assert refused.returncode == 1
+        assert wrong in " ".join(refused.stderr.split())
+        assert "dense model" not in refused.stderr, "work was done before the mistake was told"

@@ -53,6 +53,48 @@ def test_a_step_is_that_of_a_sequence_without_a_cache(
     assert ours.attended.lse_TH.numpy() == pytest.approx(seen.lse_TH.numpy(), abs=2e-5)
 
 
+@pytest.mark.parametrize("is_native", [True, False])
+def test_an_adaptive_budget_keeps_what_holds_the_share_and_attends_to_that_alone(
+    is_native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length = 900
+    store, table, (k, v, keys), sought, q = sequence(length)
+    sought = sought._replace(w_TJ=sought.w_TJ.abs() * 0.1)
+    if not is_native:
+        monkeypatch.setattr(decode, "_is_native_there", lambda: False)
+    at = torch.tensor([length - 1])
+    whole = select.top_k(codes.encode_queries(*sought), keys, 400, at)
+    counts = []
+    for mass in (0.2, 0.5, 1.0):
+        ours = decode.step(store, 1, table, length, sought, q, k=400, mass=mass)
+        theirs = select.adapt(whole, mass, at).selection
+        count = int(theirs.count_T[0])
+        counts.append(int(ours.selection.count_T[0]))
+        assert torch.equal(ours.selection.index_TK[:, :count], theirs.index_TK[:, :count])
+        seen = attend.attend(q[None], k, v, theirs.index_TK)
+        assert ours.attended.out_THV.numpy() == pytest.approx(seen.out_THV.numpy(), abs=2e-5)
+        assert ours.attended.lse_TH.numpy() == pytest.approx(seen.lse_TH.numpy(), abs=2e-5)
+    assert counts[0] < counts[1] < counts[2] == 400
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_what_another_layer_chose_is_attended_to(
+    is_native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, table, (k, v, _), _, q = sequence(700)
+    if not is_native:
+        monkeypatch.setattr(decode, "_is_native_there", lambda: False)
+    chosen = torch.tensor([0, 3, 64, 65, 300, 699])
+    for query in (q, q.bfloat16()):
+        ours = decode.attend_chosen(store, 1, table, 700, query, chosen)
+        theirs = attend.attend(query[None], k, v, chosen[None])
+        assert ours.out_THV.dtype == query.dtype
+        assert ours.out_THV.float().numpy() == pytest.approx(
+            theirs.out_THV.float().numpy(), abs=2e-5 if query.dtype == q.dtype else 1e-2
+        )
+        assert ours.lse_TH.numpy() == pytest.approx(theirs.lse_TH.numpy(), abs=1e-4)
+
+
 def test_without_a_compiler_the_torch_path_says_that_it_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -13,7 +13,7 @@ from glasslipper.dsa import engine as engine_room
 from glasslipper.dsa.adapter import Adapter, LayerPlan
 from glasslipper.dsa.cache import Layout, Store
 from glasslipper.dsa.engine import SparseEngine
-from glasslipper.dsa.errors import ContextExceeded
+from glasslipper.dsa.errors import ContextExceeded, NotANumber
 from glasslipper.dsa.paged import Paged
 
 GREEDY = {"temperature": 0, "max_tokens": 12}
@@ -140,6 +140,38 @@ def test_attention_goes_on_densely_when_too_much_may_be_missed(tiny: Any) -> Non
     assert told.missed is not None
     assert told.missed > 0.2
     assert heard == [told]
+
+
+def test_an_adaptive_budget_works_less_and_all_of_it_changes_nothing(tiny: Any) -> None:
+    opened, host = tiny
+    words = "tea and coffee " * 60
+
+    def worked(mass: float | None) -> tuple[str, int]:
+        plan = (LayerPlan("full", 150, 0), LayerPlan("shared", 150, 0), *full(150)[2:])
+        engine = SparseEngine(
+            opened, host, adapter_for(opened, host, plan), threshold=1.0, mass=mass
+        )
+        answer = engine.generate([{"role": "user", "content": words}], GREEDY)
+        text = "".join(token.text for token in answer)
+        return text, sum(work.attention for work in answer.work)
+
+    fixed, all_of_it, less = worked(None), worked(1.0), worked(0.3)
+    assert all_of_it == fixed
+    assert less[1] < 0.8 * fixed[1]
+
+
+@pytest.mark.parametrize("kind", ["full", "shared"])
+def test_numbers_that_are_none_are_said_where_they_come_up(tiny: Any, kind: Any) -> None:
+    opened, host = tiny
+    plan = (*full(30)[:2], LayerPlan(kind, 30, 2 if kind == "full" else 1), LayerPlan("dense"))
+    engine = SparseEngine(opened, host, adapter_for(opened, host, plan), threshold=1.0)
+    with torch.no_grad():
+        opened.model.model.layers[2].self_attn.q_proj.weight[0, 0] = float("nan")
+    with pytest.raises(NotANumber):
+        said(engine, "many words " * 80)
+    with torch.no_grad():
+        opened.model.model.layers[2].self_attn.q_proj.weight[0, 0] = 0.0
+    assert said(engine, "many words " * 80)[0], "the pages were given back"
 
 
 def test_nothing_is_missed_where_everything_is_selected(tiny: Any) -> None:

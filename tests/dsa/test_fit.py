@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pydoc_data.topics
 import random
 from pathlib import Path
@@ -13,7 +14,13 @@ import torch
 from glasslipper.dsa import adapter as adapters
 from glasslipper.dsa import choose, evaluate, fit, looks, page, quality, teacher, texts, warmup
 from glasslipper.dsa.adapter import LayerPlan
-from glasslipper.dsa.errors import AdapterUnfit, ContextExceeded, NotANumber, TextTooShort
+from glasslipper.dsa.errors import (
+    AdapterUnfit,
+    BudgetUnfit,
+    ContextExceeded,
+    NotANumber,
+    TextTooShort,
+)
 from glasslipper.dsa.fit import Effort, Fitted
 from glasslipper.dsa.host import Host
 from glasslipper.dsa.models import open_model
@@ -120,11 +127,41 @@ def test_needles_lie_where_they_are_said_to(tokenizer: Any) -> None:
     for stack in quality.haystacks(tokenizer, hay, length=1000, count=3):
         assert len(stack.tokens_S) == 1000
         text = tokenizer.decode(stack.tokens_S)
+        assert [depth for depth, _ in stack.answers] == [5, 25, 50, 75, 95]
         for _, at in stack.answers:
-            code = tokenizer.decode(stack.tokens_S[at : at + quality.DIGITS])
+            code = tokenizer.decode(stack.tokens_S[at])
             assert code.isdigit()
             assert len(code) == quality.DIGITS
             assert text.count(code) == 3
+
+
+@pytest.mark.parametrize("behind", ["isolated", "merged_with_next"])
+def test_needles_are_asked_for_in_full_where_digits_are_grouped(behind: Any) -> None:
+    """As Llama 3 has them: three digits a token, with the space before or in the first one."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers.pre_tokenizers import Sequence, Split
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    digits = [f"{n}{m}" for n in range(10) for m in range(10)]
+    grouped = [f"{two}{n}" for two in digits for n in range(10)]
+    merges = [(two[0], two[1]) for two in digits] + [(g[:2], g[2]) for g in grouped]
+    known = [*alphabet, *digits, *grouped]
+    made = Tokenizer(models.BPE({token: n for n, token in enumerate(known)}, merges))
+    made.pre_tokenizer = Sequence(
+        [Split(" ", behind), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+    )
+    made.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made)
+    assert len(tokenizer("12345")["input_ids"]) < quality.DIGITS
+    hay = texts.sequences(tokenizer, WORDS, length=2000, most=1)
+    (stack,) = quality.haystacks(tokenizer, hay, length=1900, count=1)
+    text = tokenizer.decode(stack.tokens_S)
+    for _, at in stack.answers:
+        code = tokenizer.decode(stack.tokens_S[at]).strip()
+        assert code.isdigit()
+        assert len(code) == quality.DIGITS
+        assert text.count(code) == 3
 
 
 def test_budgets_go_where_they_gain_most_and_keep_to_their_mean() -> None:
@@ -132,6 +169,16 @@ def test_budgets_go_where_they_gain_most_and_keep_to_their_mean() -> None:
     steep = [Recall(k, 1.0, k / 1024, 0.0) for k in warmup.BUDGETS]
     given = choose.budgets({0: flat, 1: steep}, mean=256)
     assert given == {0: 64, 1: 448}
+
+
+def test_long_sequences_are_judged_at_large_budgets_too() -> None:
+    assert warmup.budgets_for(2048) == warmup.budgets_for(128) == warmup.BUDGETS
+    for length in (2200, 6000, 16384, 131072):
+        known = warmup.budgets_for(length)
+        assert known[-1] == length // 2
+        assert all(1 < high / low <= 2 for low, high in itertools.pairwise(known))
+    steep = [Recall(k, 1.0, k / 8192, 0.0) for k in warmup.budgets_for(16384)]
+    assert sum(choose.budgets({0: steep, 1: steep}, mean=2048).values()) == 2 * 2048
 
 
 def test_layers_that_share_have_one_budget_and_the_mean_holds() -> None:
@@ -219,6 +266,8 @@ def test_what_cannot_be_fitted_is_refused_in_words(tiny: Any, tmp_path: Path) ->
 
     with pytest.raises(ContextExceeded, match="trained for 512 tokens, not for 4096"):
         start(WORDS, 4096)
+    with pytest.raises(BudgetUnfit, match="64 tokens cannot be judged on sequences of 100"):
+        start(WORDS, 100)
     with pytest.raises(TextTooShort, match="at least 6"):
         start(["only a few words"], 256)
     with torch.no_grad():
@@ -235,6 +284,22 @@ def test_texts_are_drawn_evenly_from_all_files(tokenizer: Any) -> None:
     shown = [tokenizer.decode(tokens) for tokens in cut]
     assert len(shown) == 4
     assert sum("two" in text for text in shown) == 2
+
+
+def test_pictures_and_programs_are_no_texts(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "note.txt").write_text("Ein Café, naïve and plain.", encoding="utf-8")
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "broken.gz").write_bytes(b"not gzip")
+    (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 9)
+    assert texts.words_in([folder]) == ["Ein Café, naïve and plain."]
+    with pytest.raises(TextTooShort, match=r"picture\.png is no text"):
+        texts.words_in([folder / "picture.png"])
+    with pytest.raises(TextTooShort, match="cannot be read"):
+        texts.words_in([folder / "broken.gz"])
+    with pytest.raises(TextTooShort, match="There is no"):
+        texts.words_in([folder / "none.txt"])
 
 
 def test_manual_pages_and_packed_files_are_read_as_text(tmp_path: Path) -> None:

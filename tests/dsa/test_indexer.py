@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from glasslipper.dsa import reference
-from glasslipper.dsa.errors import AdapterUnfit
+from glasslipper.dsa.errors import AdapterUnfit, NotANumber
 from glasslipper.dsa.indexer import DropIn, IndexQuery, IndexShape, Stock, rope, scores
 from glasslipper.dsa.looks import top_mask
 from glasslipper.dsa.losses import index_loss
@@ -106,6 +106,36 @@ def test_a_stock_indexer_takes_weights_in_deepseeks_names() -> None:
     del weights[prefix + "wk.weight"]
     with pytest.raises(AdapterUnfit, match="layer 7"):
         stock.load(weights, layer=7)
+
+
+def test_a_stock_indexer_takes_the_published_weights_which_are_e4m3_in_blocks() -> None:
+    shape = IndexShape(heads=3, width=128, rope_dims=64, rope_base=1e4)
+    stock = Stock(shape, hidden=200, latent=130)
+    prefix = "model.layers.0.self_attn.indexer."
+    exact = {"wq_b.weight": torch.randn(384, 130), "wk.weight": torch.randn(128, 200)}
+    weights = {
+        prefix + "k_norm.weight": torch.ones(128),
+        prefix + "k_norm.bias": torch.zeros(128),
+        prefix + "weights_proj.weight": torch.randn(3, 200).bfloat16(),
+    }
+    for name, weight in exact.items():
+        blocks = (weight.shape[0] // 128, 2)
+        scale = 2.0 ** torch.randint(-6, -2, blocks).float()
+        wide = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)[:, : weight.shape[1]]
+        weights[prefix + name] = (weight / wide).to(torch.float8_e4m3fn)
+        weights[prefix + name + "_scale_inv"] = scale
+    stock.load(weights, layer=0)
+    for name, weight in exact.items():
+        assert stock.get_parameter(name).detach() == pytest.approx(weight, rel=0.07, abs=1e-3)
+    too_few = weights | {prefix + "wk.weight_scale_inv": torch.ones(1, 1)}
+    with pytest.raises(AdapterUnfit, match="too few"):
+        stock.load(too_few, layer=0)
+    with pytest.raises(AdapterUnfit, match="layer 1") as caught:
+        stock.load(weights, layer=1)
+    assert caught.value.hint
+    spoilt = weights | {prefix + "k_norm.bias": torch.full((128,), torch.nan)}
+    with pytest.raises(NotANumber, match=r"k_norm\.bias"):
+        stock.load(spoilt, layer=0)
 
 
 def test_orthogonal_steps_have_singular_values_near_one() -> None:

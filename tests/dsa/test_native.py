@@ -294,3 +294,18 @@ def test_a_compiler_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(NoCompiler, match="too old"):
         library(folder=tmp_path / "built")
     assert not list((tmp_path / "built").iterdir())
+
+
+def test_a_place_where_nothing_can_be_kept_or_run_is_named(
+    tmp_path: Path,
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_bytes(b"")
+    with pytest.raises(NoCompiler, match="cannot be kept") as caught:
+        library(folder=taken / "kernels")
+    assert "XDG_CACHE_HOME" in caught.value.hint
+    damaged = tmp_path / "damaged.so"
+    damaged.write_bytes(b"no library")
+    with pytest.raises(NoCompiler, match="cannot be loaded") as caught:
+        native.load(damaged)
+    assert str(damaged) in caught.value.hint

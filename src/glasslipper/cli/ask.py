@@ -31,6 +31,12 @@ DEFAULT_MODEL = "local/smol"
 @click.option("--file", type=click.Path(path_type=Path), help="A text that goes before it.")
 @click.option("--sparse", is_flag=True, help="Answer about --file here, by sparse attention.")
 @click.option("--dense", is_flag=True, help="Answer about --file here, by dense attention.")
+@click.option(
+    "--adapter",
+    type=click.Path(path_type=Path),
+    help="Where dsa fit put the adapter.  [beside the model]",
+)
+@click.option("--device", default="cpu", help="Where those compute: cpu or cuda.  [cpu]")
 @options.reaches_server
 @options.as_json
 def ask(
@@ -43,6 +49,8 @@ def ask(
     file: Path | None,
     sparse: bool,
     dense: bool,
+    adapter: Path | None,
+    device: str,
     url: str | None,
     key: str | None,
     as_json: bool,
@@ -64,6 +72,8 @@ def ask(
             system=system,
             sparse=sparse,
             dense=dense,
+            adapter=adapter,
+            device=device,
             max_tokens=max_tokens,
             temperature=temperature,
             as_json=as_json,

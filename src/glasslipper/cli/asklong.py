@@ -41,6 +41,8 @@ def ask_long(
     system: str | None,
     sparse: bool,
     dense: bool,
+    adapter: Path | None,
+    device: str,
     max_tokens: int | None,
     temperature: float | None,
     as_json: bool,
@@ -53,14 +55,21 @@ def ask_long(
     with room.our_words():
         from glasslipper.dsa import texts
 
-        words = texts.read(file)
-        prompt = [*turns, {"role": "user", "content": f"{words}\n\n{question}".strip()}]
+        words = "\n\n".join(texts.words_in([file], most=None))
+        asked = f"{words}\n\n{question}".strip()
+        if not asked:
+            raise click.UsageError(f"{file} is empty: say what to ask.")
+        prompt = [*turns, {"role": "user", "content": asked}]
         sampling = {"max_tokens": max_tokens or 128, "temperature": temperature or 0.0}
         ways: list[Way] = []
         for name, wanted in (("sparse", sparse), ("dense", dense)):
             if wanted:
                 engine = room.open_engine(
-                    path, room.beside(path), threads=None, is_sparse=name == "sparse"
+                    path,
+                    adapter or room.beside(path),
+                    threads=None,
+                    device=device,
+                    is_sparse=name == "sparse",
                 )
                 ways.append(_ask(name, engine, prompt, sampling, quiet=as_json))
     if as_json:

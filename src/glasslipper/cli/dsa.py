@@ -10,11 +10,13 @@ from glasslipper.cli.lazy import LazyGroup
 COMMANDS = {
     "fit": "glasslipper.cli.dsafit:fit",
     "eval": "glasslipper.cli.dsafit:evaluate",
+    "bench": "glasslipper.cli.dsabench:bench",
     "serve": "glasslipper.cli.dsaserve:serve",
 }
 
 
 @options.example(
+    "glasslipper dsa bench --model local/smol      # what it would bring",
     "glasslipper dsa fit --model local/smol --text notes/ --text manual.txt",
     "glasslipper dsa serve --model local/smol",
 )

@@ -32,6 +32,7 @@ def _common(command: Command) -> Command:
         click.option("--model", required=True, help="A folder, a GGUF file, or local/smol."),
         click.option("--out", type=HERE, help="Folder of the adapter.  [beside the model]"),
         click.option("--length", type=click.IntRange(128), default=2048, help="Tokens.  [2048]"),
+        click.option("--device", default="cpu", help="Where to compute: cpu or cuda.  [cpu]"),
         click.option("--threads", type=click.IntRange(1), help="Threads to compute with."),
         click.option(
             "--dtype",
@@ -48,7 +49,7 @@ def _common(command: Command) -> Command:
 
 @options.example(
     "glasslipper dsa fit --model local/smol --text docs/ --test other.txt",
-    "glasslipper dsa fit --model ./Qwen3-8B --text corpus/ --effort long --budget 2048",
+    "glasslipper dsa fit --model ./Qwen3-8B --text corpus/ --length 8192 --budget 2048",
 )
 @click.command()
 @click.option(
@@ -93,6 +94,7 @@ def fit(
     work: Path | None,
     no_report: bool,
     threads: int | None,
+    device: str,
     dtype: str,
     quiet: bool,
     as_json: bool,
@@ -103,7 +105,7 @@ def fit(
     """
     from glasslipper.cli import sparse
 
-    with sparse.our_words(), sparse.progress(quiet=quiet) as tell:
+    with sparse.resumable(), sparse.our_words(), sparse.progress(quiet=quiet) as tell:
         from glasslipper.dsa import adapter as adapters
         from glasslipper.dsa import fit as fitting
         from glasslipper.dsa import texts
@@ -111,9 +113,13 @@ def fit(
 
         path = sparse.find_model(model, quiet=quiet)
         folder = out or sparse.beside(path)
-        loaded = sparse.load(path, threads=threads, dtype=dtype)
-        words = [texts.read(file) for file in texts.files_in(text)]
-        unfinished = work or folder / f"work-{effort}-{length}-{loaded.opened.fingerprint[:8]}"
+        loaded = sparse.load(path, threads=threads, dtype=dtype, device=device)
+        words = texts.words_in(text)
+        # Looked at first: what cannot be judged by is to be said before hours are spent.
+        judged = _sequences(loaded, test, length)
+        # What was found for another model or other words must not be taken up.
+        of = _digest(loaded.opened.fingerprint, *words)
+        unfinished = (work or folder) / f"work-{effort}-{length}-{of}"
         fitted = fitting.fit(
             loaded.opened,
             loaded.host,
@@ -135,9 +141,11 @@ def fit(
             "dense_layers": [n for n, p in enumerate(fitted.adapter.plan) if p.kind == "dense"],
         }
         if not no_report:
-            judged = _sequences(loaded, test, length) or {
+            # The first sequences of the text, as fitting keeps them aside.
+            kept = min(4, fitting.EFFORTS[effort].calibration)
+            judged = judged or {
                 "kept from the text": texts.sequences(
-                    loaded.opened.tokenizer, words, length=length, most=4
+                    loaded.opened.tokenizer, words, length=length, most=kept
                 )
             }
             told["report"] = _report(loaded, fitted.adapter, judged, folder, (budget,), tell)
@@ -167,6 +175,7 @@ def evaluate(
     out: Path | None,
     length: int,
     threads: int | None,
+    device: str,
     dtype: str,
     quiet: bool,
     as_json: bool,
@@ -177,10 +186,10 @@ def evaluate(
     """
     from glasslipper.cli import sparse
 
-    with sparse.our_words(), sparse.progress(quiet=quiet) as tell:
+    with sparse.resumable(), sparse.our_words(), sparse.progress(quiet=quiet) as tell:
         path = sparse.find_model(model, quiet=quiet)
         folder = out or sparse.beside(path)
-        loaded = sparse.load(path, threads=threads, dtype=dtype)
+        loaded = sparse.load(path, threads=threads, dtype=dtype, device=device)
         adapter = sparse.load_adapter(loaded, folder)
         judged = _sequences(loaded, test, length)
         told = _report(loaded, adapter, judged, folder, budget or (256, 512), tell, block=block)
@@ -193,7 +202,7 @@ def _sequences(loaded: Loaded, test: tuple[Path, ...], length: int) -> dict[str,
 
     found: dict[str, Sequence[Any]] = {}
     for place in test:
-        words = [texts.read(file) for file in texts.files_in([place])]
+        words = texts.words_in([place])
         cut = texts.sequences(loaded.opened.tokenizer, words, length=length, most=4)
         if not cut:
             raise TextTooShort(f"{place} has fewer than {length} tokens.")
@@ -238,10 +247,12 @@ def _print_of(folder: Path, judged: Mapping[str, Sequence[Any]]) -> str:
     """Return what tells this adapter on these texts from others."""
     from glasslipper.dsa.adapter import FILE
 
-    digest = hashlib.sha256((folder / FILE).read_bytes())
-    for name, some in judged.items():
-        digest.update(repr([name, *(tokens_S.tolist() for tokens_S in some)]).encode())
-    return digest.hexdigest()[:12]
+    cut = {name: [tokens_S.tolist() for tokens_S in some] for name, some in judged.items()}
+    return _digest(hashlib.sha256((folder / FILE).read_bytes()).hexdigest(), repr(cut))
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256(repr(words).encode()).hexdigest()[:12]
 
 
 def _tell(told: dict[str, Any], *, as_json: bool) -> None:

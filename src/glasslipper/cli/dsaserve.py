@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     "--context", type=click.IntRange(64), help="Tokens.  [what the model was trained for]"
 )
 @click.option(
+    "--mass",
+    type=click.FloatRange(0.01, 1),
+    help="Of the budget, keep for each token only what holds this share by the indexer's own "
+    "guess: quicker where little matters.  [all of it]",
+)
+@click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
     default=0.2,
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     help="From 32,768 tokens on, look only into runs that hold so many times the budget: "
     "quicker, and misses more.  [0: into all]",
 )
+@click.option("--device", default="cpu", help="Where to compute: cpu or cuda.  [cpu]")
 @click.option("--threads", type=click.IntRange(1), help="Threads to compute with.")
 @click.option("--host", help="Address to listen on.  [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for any.  [7331]")
@@ -56,10 +63,12 @@ def serve(
     model_id: str | None,
     budget: int | None,
     context: int | None,
+    mass: float | None,
     threshold: float,
     block: int,
     candidates: int,
     threads: int | None,
+    device: str,
     host: str | None,
     port: int | None,
     as_json: bool,
@@ -83,13 +92,21 @@ def serve(
         path,
         adapter or sparse.beside(path),
         threads=threads,
+        device=device,
         context_tokens=context,
         budget=budget,
         threshold=threshold,
         block=block,
         candidates=candidates,
+        mass=mass,
         on_end=_mention,
     )
+
+    if 0 < engine.fitted_tokens < engine.context_tokens:
+        mention(
+            f"The adapter was fitted on {engine.fitted_tokens:,} tokens and serves "
+            f"{engine.context_tokens:,}: beyond what it was fitted on, watch what the meter says."
+        )
 
     def more(local: LocalModels) -> None:
         from glasslipper.local import GuestEngine

@@ -122,12 +122,12 @@ def beside(model: Path) -> Path:
     return model / "dsa" if model.is_dir() else model.with_suffix(".dsa")
 
 
-def load(model: Path, *, threads: int | None, dtype: str) -> Loaded:
+def load(model: Path, *, threads: int | None, dtype: str, device: str = "cpu") -> Loaded:
     """Open a model and take hold of its attention."""
     from glasslipper.dsa.host import Host
     from glasslipper.dsa.models import open_model
 
-    opened = open_model(model, dtype=dtype, threads=threads)
+    opened = open_model(model, dtype=dtype, threads=threads, device=device)
     return Loaded(opened, Host(opened.model))
 
 
@@ -135,7 +135,8 @@ def load_adapter(loaded: Loaded, folder: Path) -> Adapter:
     """Read the adapter that belongs to a loaded model."""
     from glasslipper.dsa import adapter
 
-    return adapter.load(folder, fingerprint=loaded.opened.fingerprint)
+    known = loaded.opened.fingerprint
+    return adapter.load(folder, fingerprint=known, device=loaded.host.device)
 
 
 def open_engine(
@@ -143,19 +144,21 @@ def open_engine(
     adapter: Path,
     *,
     threads: int | None,
+    device: str = "cpu",
     is_sparse: bool = True,
     context_tokens: int | None = None,
     budget: int | None = None,
     threshold: float | None = None,
     block: int = 0,
     candidates: int = 0,
+    mass: float | None = None,
     on_end: Callable[[Told], None] = lambda told: None,
 ) -> SparseEngine:
     """Open the model with its adapter as an engine."""
     from glasslipper.dsa.engine import THRESHOLD, SparseEngine
 
     with our_words():
-        loaded = load(model, threads=threads, dtype="bfloat16")
+        loaded = load(model, threads=threads, dtype="bfloat16", device=device)
         return SparseEngine(
             loaded.opened,
             loaded.host,
@@ -166,8 +169,19 @@ def open_engine(
             threshold=THRESHOLD if threshold is None else threshold,
             block=block,
             candidates=candidates,
+            mass=mass,
             on_end=on_end,
         )
+
+
+@contextmanager
+def resumable() -> Generator[None]:
+    """Tell whoever stops the work that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        mention("Stopped; the same command goes on where it was.")
+        raise
 
 
 @contextmanager

@@ -85,7 +85,9 @@ def save(adapter: Adapter, folder: Path) -> Path:
     return path
 
 
-def load(folder: Path, *, fingerprint: str | None = None) -> Adapter:
+def load(
+    folder: Path, *, fingerprint: str | None = None, device: torch.device | str = "cpu"
+) -> Adapter:
     """Read the adapter in a folder; with a fingerprint, only if it is that model's.
 
     Raises:
@@ -99,7 +101,7 @@ def load(folder: Path, *, fingerprint: str | None = None) -> Adapter:
     try:
         with safe_open(path, framework="pt") as file:
             head: Any = json.loads((file.metadata() or {})["glasslipper_dsa"])
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}
+            weights = {name: file.get_tensor(name).float().to(device) for name in file.keys()}
         if head["version"] != VERSION:
             raise AdapterUnfit(f"{path} has version {head['version']}; this reads {VERSION}.")
         model, index = Shape(**head["model"]), IndexShape(**head["index"])
@@ -138,7 +140,7 @@ def _indexer(
 ) -> DropIn:
     indexer = DropIn(index, heads=model.heads, groups=model.groups, width=model.width)
     mark = f"{layer}."
-    indexer.load_state_dict(
+    indexer.to(next(iter(weights.values())).device).load_state_dict(
         {name.removeprefix(mark): w for name, w in weights.items() if name.startswith(mark)}
     )
     return indexer.requires_grad_(requires_grad=False)

@@ -118,13 +118,15 @@ class SparseEngine:
         threshold: float = THRESHOLD,
         block: int = 0,
         candidates: int = 0,
+        mass: float | None = None,
         on_end: Callable[[Told], None] = lambda told: None,
     ) -> None:
         """Make room for two sequences of `context_tokens`.
 
         `budget` changes the plan's budgets in proportion, to that mean. With `block`, so many
-        neighbouring tokens of a prompt share one choice; `candidates` is for long sequences (see
-        `Paged`). `on_end` hears about every answer when it has ended.
+        neighbouring tokens of a prompt share one choice; `candidates` is for long sequences, and
+        `mass` makes budgets adaptive (see `Paged`). `on_end` hears about every answer when it has
+        ended.
 
         Raises:
             ContextExceeded: The model was not trained for so much context.
@@ -143,7 +145,7 @@ class SparseEngine:
         self._scale = budget / mean if budget else 1.0
         self._is_sparse = is_sparse
         self._threshold = threshold
-        self._block, self._candidates = block, candidates
+        self._block, self._candidates, self._mass = block, candidates, mass
         self._on_end = on_end
         pages = 2 * -(-self.context_tokens // PAGE) + 1
         layout = Layout(
@@ -151,9 +153,14 @@ class SparseEngine:
             head_dim=adapter.model.width,
             index_dim=adapter.index.width,
         )
-        self._store = Store(layout, layers=adapter.model.layers, pages=pages)
+        self._store = Store(layout, layers=adapter.model.layers, pages=pages, device=host.device)
         self._book = Book(pages)
         self._one_at_a_time = threading.Lock()
+
+    @property
+    def fitted_tokens(self) -> int:
+        """The length of the sequences that its adapter was fitted on; 0 where that is not known."""
+        return int(self._adapter.made_with.get("length", 0))
 
     def count(self, prompt: Sequence[Mapping[str, object]]) -> int:
         """Return how many tokens the prompt has, roles and all."""
@@ -184,10 +191,11 @@ class SparseEngine:
         look = Paged(
             self._store,
             self._adapter,
-            self._scale,
-            self._is_sparse,
-            self._block,
-            self._candidates,
+            budget_scale=self._scale,
+            is_sparse=self._is_sparse,
+            block=self._block,
+            candidates=self._candidates,
+            mass=self._mass,
         )
         return Answer(self._run(ids, sampling, told, look), told, look.work)
 
@@ -210,7 +218,7 @@ class SparseEngine:
     ) -> Iterator[Token]:
         with self._one_at_a_time:
             salt = "sparse" if self._is_sparse else "dense"
-            salt = f"{salt} {self._scale} {self._block}"
+            salt = f"{salt} {self._scale} {self._block} {self._mass}"
             reusable = ids if sampling.get("reuse_prompt", True) else []
             lease = self._book.open(reusable, salt=salt)
             try:
@@ -231,7 +239,7 @@ class SparseEngine:
     ) -> Iterator[Token]:
         began_s = time.monotonic()
         told.cached_tokens = lease.reused
-        last_M = torch.empty(0)
+        last_M = torch.empty(0, device=self._host.device)
         for start in range(lease.reused, len(ids), CHUNK):
             last_M = self._forward(ids[start : start + CHUNK], look, lease)
             yield Token("")
@@ -242,10 +250,11 @@ class SparseEngine:
         most = min(_int(sampling, "max_tokens", _DEFAULT_TOKENS), self.context_tokens - len(ids))
         pick = _Picker(sampling)
         words = _Words(self._opened.tokenizer, _stops(sampling))
+        ends = set[int]() if sampling.get("ignore_end") else self._ends()
         while told.output_tokens < most:
             token = pick(self._logits(last_M))
             told.output_tokens += 1
-            if token in self._ends():
+            if token in ends:
                 told.finish = "stop"
                 break
             yield Token(words.add(token))
@@ -265,16 +274,19 @@ class SparseEngine:
         """Run the model over new tokens and return the last one's hidden state."""
         start = len(lease.tokens)
         self._book.append(lease, new)
-        look.table_P = torch.tensor(lease.pages, dtype=torch.int32)
+        device = self._host.device
+        look.table_P = torch.tensor(lease.pages, dtype=torch.int32, device=device)
         look.begin(start, len(new))
         with self._host.looking(look):
-            places = torch.arange(start, start + len(new))[None]
-            found = self._host.hidden(torch.tensor(new), use_cache=False, position_ids=places)
+            places = torch.arange(start, start + len(new), device=device)[None]
+            found = self._host.hidden(
+                torch.tensor(new, device=device), use_cache=False, position_ids=places
+            )
         return found.last_hidden_state[0, -1]
 
     @torch.inference_mode()
     def _logits(self, last_M: Tensor) -> Tensor:
-        logits = self._host.logits(last_M[None])[0]
+        logits = self._host.logits(last_M[None])[0].cpu()
         if not bool(logits.isfinite().all()):
             raise NotANumber("The model's next token is not a number.", hint="Try dense attention.")
         return logits
@@ -299,7 +311,7 @@ class _Picker:
         self._top_p = _float(sampling, "top_p", 1.0)
         self._min_p = _float(sampling, "min_p", 0.0)
         self._top_k = _int(sampling, "top_k", 0)
-        self._draw = torch.Generator()
+        self._draw = torch.Generator("cpu")
         seed = sampling.get("seed")
         self._draw.manual_seed(seed) if isinstance(seed, int) else self._draw.seed()
 

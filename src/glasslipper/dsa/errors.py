@@ -6,6 +6,7 @@ Each error has a sentence, a `hint` that says what to do next, and a `slug` that
     ├─ ModelUnfit        the model cannot be made sparse, or cannot be read
     ├─ AdapterUnfit      the adapter belongs to another model, or is damaged
     ├─ TextTooShort      there is not enough text to learn from or to judge by
+    ├─ BudgetUnfit       more tokens to keep than can be judged
     ├─ ContextExceeded   more tokens than the model was trained for
     ├─ CacheFull         there is no page left for another token
     ├─ NoCompiler        the C++ kernel cannot be built here
@@ -42,6 +43,12 @@ class TextTooShort(DsaError):
     """There is not enough text to learn from or to judge by."""
 
     slug = "text_too_short"
+
+
+class BudgetUnfit(DsaError):
+    """More tokens to keep than the sequences allow to judge."""
+
+    slug = "budget_unfit"
 
 
 class ContextExceeded(DsaError):

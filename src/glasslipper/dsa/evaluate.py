@@ -89,6 +89,7 @@ def evaluate(
     report["speed"] = speed.measure(
         adapter,
         k=budgets[0],
+        device=host.device,
         on_progress=lambda done, total: on_progress("speed", done, total),
     )
     return report
@@ -112,7 +113,7 @@ def recall(
     texts: Mapping[str, Sequence[Tensor]],
     memo: Memo,
     *,
-    on_progress: Progress,
+    on_progress: Progress = lambda what, done, total: None,
 ) -> Report:
     """Return, by text, layer and budget, the mass kept by oracle, indexer and window."""
     found: Report = {}
@@ -122,13 +123,14 @@ def recall(
             each.append(memo(f"kept {name} {number}", lambda s=tokens_S: _kept(host, adapter, s)))
             on_progress(f"mass kept, {name}", number + 1, len(some))
         found[name] = {
-            "budgets": list(warmup.BUDGETS),
-            "layers": {
-                layer: torch.tensor([one[layer] for one in each]).mean(0).tolist()
-                for layer in each[0]
-            },
+            "budgets": list(warmup.budgets_for(len(some[0]))),
+            "layers": {layer: _mean([one[layer] for one in each]) for layer in each[0]},
         }
     return found
+
+
+def _mean(tables: list[list[list[float]]]) -> list[list[float]]:
+    return torch.tensor(tables, device="cpu").mean(0).tolist()
 
 
 def _kept(host: Host, adapter: Adapter, tokens_S: Tensor) -> dict[str, list[list[float]]]:
@@ -151,7 +153,7 @@ class _Watching:
         indexer = self._adapter.indexers.get(seen.layer)
         if indexer is not None:
             length = len(seen.raw_k_TF)
-            at_T = torch.arange(length // 2, length, 8)
+            at_T = torch.arange(length // 2, length, 8, device=seen.raw_k_TF.device)
             rows = teacher.Rows(at_T, seen.raw_q_TE[at_T], seen.raw_k_TF, looks.weights(seen, at_T))
             self.found[str(seen.layer)] = [
                 [r.oracle, r.indexer, r.window] for r in warmup.recalls(indexer, [rows])

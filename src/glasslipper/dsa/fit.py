@@ -16,7 +16,7 @@ import torch
 
 from glasslipper.dsa import choose, sparse_stage, teacher, texts, warmup
 from glasslipper.dsa.adapter import Adapter
-from glasslipper.dsa.errors import ContextExceeded, TextTooShort
+from glasslipper.dsa.errors import BudgetUnfit, ContextExceeded, TextTooShort
 from glasslipper.dsa.host import Host
 from glasslipper.dsa.models import Opened
 from glasslipper.dsa.sparse_stage import Stage
@@ -76,6 +76,7 @@ def fit(
 
     Raises:
         ContextExceeded: `length` is more than the model was trained for.
+        BudgetUnfit: `k` is more than half of `length`, beyond which nothing is measured.
         TextTooShort: The text has too few tokens.
         NotANumber: The model or an indexer produced NaN.
     """
@@ -83,6 +84,11 @@ def fit(
         raise ContextExceeded(
             f"The model was trained for {opened.context_tokens} tokens, not for {length}.",
             hint=f"Give --length {opened.context_tokens} or less.",
+        )
+    if k > length // 2:
+        raise BudgetUnfit(
+            f"A budget of {k} tokens cannot be judged on sequences of {length}.",
+            hint=f"Give --length {2 * k} or more, or --budget {length // 2} or less.",
         )
     began_s = time.monotonic()
     wanted = effort.sequences + effort.calibration
@@ -112,14 +118,17 @@ def fit(
             rows=work / "learn",
             out=work / "indexers",
             steps=effort.steps,
+            device=host.device,
             on_progress=lambda done, total: on_progress("indexers", done, total),
         )
-        written = {layer: teacher.read(work / "calibrate", layer) for layer in indexers}
+        written = {
+            layer: teacher.read(work / "calibrate", layer, device=host.device) for layer in indexers
+        }
         measured: Measured = {}
         for layer, indexer in indexers.items():
             measured[layer] = warmup.recalls(indexer, written[layer])
             on_progress("calibration", layer + 1, len(indexers))
-        judged_at = min(warmup.BUDGETS, key=lambda budget: abs(budget - k))
+        judged_at = min(warmup.budgets_for(length), key=lambda budget: abs(budget - k))
         dense = choose.dense_layers(measured, judged_at)
         able = {layer: indexer for layer, indexer in indexers.items() if layer not in dense}
         shared = choose.sharing(able, written, k=k, tolerance=share_tolerance)

@@ -101,6 +101,11 @@ class Host:
         """The attention modules, in order."""
         return self._layers
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.model.device
+
     def tune(self, tuning: Tuning) -> None:
         """Hold changes ready for looks that are made for them (`is_tuned`)."""
         self._tuning = tuning

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glasslipper.dsa.errors import AdapterUnfit
+from glasslipper.dsa.errors import AdapterUnfit, NotANumber
 
 _EPS = 1e-6
+_SCALES, _SCALED_TOGETHER = "_scale_inv", 128
 
 
 class IndexQuery(NamedTuple):
@@ -72,14 +73,17 @@ class DropIn(nn.Module):
     """The indexer of a retrofit; see the module's docstring."""
 
     def __init__(self, shape: IndexShape, *, heads: int, groups: int, width: int) -> None:
-        """Make one of `shape` for a layer with `heads` queries of `width` in `groups` groups."""
+        """Make one of `shape` for a layer with `heads` queries of `width` in `groups` groups.
+
+        It begins on the CPU, so that chance gives the same one for any device.
+        """
         super().__init__()
         self.shape = shape
         self.model_width = width
-        self.q_proj = nn.Linear(heads * width, shape.heads * shape.width, bias=False)
-        self.k_proj = nn.Linear(groups * width, shape.width, bias=False)
-        self.k_norm = nn.LayerNorm(shape.width, eps=_EPS)
-        self.w_proj = nn.Linear(heads * width, shape.heads)
+        self.q_proj = nn.Linear(heads * width, shape.heads * shape.width, bias=False, device="cpu")
+        self.k_proj = nn.Linear(groups * width, shape.width, bias=False, device="cpu")
+        self.k_norm = nn.LayerNorm(shape.width, eps=_EPS, device="cpu")
+        self.w_proj = nn.Linear(heads * width, shape.heads, device="cpu")
         nn.init.ones_(self.w_proj.bias)
 
     def queries(self, raw_q_TE: Tensor, at_T: Tensor) -> IndexQuery:
@@ -134,15 +138,36 @@ class Stock(nn.Module):
     def load(self, weights: Mapping[str, Tensor], *, layer: int) -> None:
         """Take the weights of one layer of a checkpoint in DeepSeek-V3.2's naming.
 
+        Where it holds e4m3 numbers, as the published one does, the scales beside them apply.
+
         Raises:
             AdapterUnfit: A tensor is missing or has another shape.
+            NotANumber: A weight is NaN or infinite.
         """
         prefix = f"model.layers.{layer}.self_attn.indexer."
-        ours = {name.removeprefix(prefix): w for name, w in weights.items() if prefix in name}
+        ours = {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
+        scales = {n: ours.pop(n + _SCALES) for n in list(ours) if n + _SCALES in ours}
         try:
+            ours |= {name: _scaled(ours[name], scale) for name, scale in scales.items()}
             self.load_state_dict(ours)
         except RuntimeError as error:
-            raise AdapterUnfit(f"The indexer of layer {layer} does not fit: {error}") from error
+            raise AdapterUnfit(
+                f"The indexer of layer {layer} does not fit: {error}",
+                hint="Check its heads, widths and layer against the checkpoint's config.json.",
+            ) from error
+        for name, weight in self.named_parameters():
+            if not bool(weight.isfinite().all()):
+                raise NotANumber(f"{prefix}{name} holds numbers that are none.")
 
     def _turned(self, x: Tensor, at: Tensor) -> Tensor:
         return rope(x, at, dims=self.shape.rope_dims, base=self.shape.rope_base)
+
+
+def _scaled(values: Tensor, scales: Tensor) -> Tensor:
+    """Return what e4m3 values stand for, with one scale for each block of 128 by 128 of them."""
+    rows, columns = values.shape
+    wide = scales.float().repeat_interleave(_SCALED_TOGETHER, 0)
+    wide = wide.repeat_interleave(_SCALED_TOGETHER, 1)
+    if min(wide.shape[0] - rows, wide.shape[1] - columns) < 0:
+        raise RuntimeError(f"scales {tuple(scales.shape)} are too few for {tuple(values.shape)}")
+    return values.float() * wide[:rows, :columns]

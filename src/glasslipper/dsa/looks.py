@@ -31,7 +31,9 @@ def dense(seen: Seen) -> Tensor:
     if seen.first == 0:
         return attend_masked(seen, slice(None), None)
     if seen.q_THD.shape[0] == 1:
-        return attend_masked(seen, slice(None), torch.ones(1, 1, dtype=torch.bool))
+        return attend_masked(
+            seen, slice(None), torch.ones(1, 1, dtype=torch.bool, device=seen.q_THD.device)
+        )
     return _in_chunks(seen, lambda rows: visible(seen, rows))
 
 

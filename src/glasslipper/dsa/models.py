@@ -44,17 +44,21 @@ class Opened(NamedTuple):
     fingerprint: str
 
 
-def open_model(path: Path, *, dtype: str = "bfloat16", threads: int | None = None) -> Opened:
-    """Open the model at `path`, for inference in `dtype`, with that many threads.
+def open_model(
+    path: Path, *, dtype: str = "bfloat16", threads: int | None = None, device: str = "cpu"
+) -> Opened:
+    """Open the model at `path`, for inference in `dtype` on a device, with that many threads.
 
     Raises:
-        ModelUnfit: It cannot be read, or is no causal language model.
+        ModelUnfit: It cannot be read, is no causal language model, or cannot run on that device.
     """
+    place = _device(device)
     if threads:
         torch.set_num_threads(threads)
     kind = cast("torch.dtype", getattr(torch, dtype))
     if path.is_dir():
-        return _open_folder(path, kind)
+        opened = _open_folder(path, kind)
+        return opened._replace(model=opened.model.to(place))
     file = GgufFile(path)
     if file.metadata.get("general.architecture") != "llama":
         raise ModelUnfit(
@@ -62,9 +66,20 @@ def open_model(path: Path, *, dtype: str = "bfloat16", threads: int | None = Non
             hint="GGUF works for Llama-shaped models; give other models as their original folder.",
         )
     try:
-        return _open_gguf(file, kind)
+        opened = _open_gguf(file, kind)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ModelUnfit(f"{path.name} lacks something a Llama has: {error}.") from error
+    return opened._replace(model=opened.model.to(place))
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ModelUnfit(
+            f"{name} cannot be computed on here: {str(error).splitlines()[0]}",
+            hint="Take cpu, or install a build of torch for your GPU.",
+        ) from error
 
 
 def be_quiet() -> None:

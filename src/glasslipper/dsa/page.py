@@ -44,6 +44,7 @@ table{border-collapse:collapse;margin:.8rem 0;width:100%;font-variant-numeric:ta
 th,td{padding:.28rem .6rem;text-align:right;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:500;font-size:.85rem;vertical-align:bottom}
 th:first-child,td:first-child{text-align:left;padding-left:0}
+td.share{background:color-mix(in srgb,var(--oracle) calc(var(--share)*45%),transparent)}
 table.words td:last-child,table.words th:last-child{text-align:left}
 figure{margin:1.2rem 0}figcaption{font-weight:600;color:var(--ink);margin-bottom:.2rem}
 svg{width:100%;height:auto;display:block;overflow:visible}
@@ -170,11 +171,14 @@ def table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, ends_in_words: bool = False
 ) -> str:
     """Return an HTML table; numbers stand on the right, words that end a row on the left."""
-    head = "".join(f"<th scope='col'>{html.escape(cell)}</th>" for cell in headings)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    kind = " class='words'" if ends_in_words else ""
+    return _table(headings, body, kind=" class='words'" if ends_in_words else "")
+
+
+def _table(headings: Sequence[str], body: str, *, kind: str = "") -> str:
+    head = "".join(f"<th scope='col'>{html.escape(cell)}</th>" for cell in headings)
     return f"<div class='wide'><table{kind}><tr>{head}</tr>{body}</table></div>"
 
 
@@ -264,11 +268,16 @@ def _recall(name: str, found: Report) -> str:
 
 def _needles(found: Report) -> str:
     grid = found["found"]
-    rows = [
-        [way, str(length), *(f"{share:.0%}" for share in by_depth.values())]
+    rows = "".join(
+        f"<tr><td>{html.escape(way)}</td><td>{length}</td>"
+        + "".join(
+            f"<td class='share' style='--share:{share:.2f}'>{share:.0%}</td>"
+            for share in by_depth.values()
+        )
+        + "</tr>"
         for way, by_length in grid.items()
         for length, by_depth in by_length.items()
-    ]
+    )
     depths = next(iter(next(iter(grid.values())).values()))
     good = found["good_cells"]
     means = ", ".join(
@@ -276,7 +285,7 @@ def _needles(found: Report) -> str:
     )
     return (
         "<h2>Needles</h2>"
-        + table(["attention", "tokens", *(f"{depth} %" for depth in depths)], rows)
+        + _table(["attention", "tokens", *(f"{depth} %" for depth in depths)], rows)
         + f"<p>{found['count']} texts a row, a needle at each depth. Where the dense model finds "
         f"90 % or more ({good['cells']} cells): {html.escape(means) or 'nowhere'}.</p>"
     )
@@ -305,7 +314,7 @@ def _speed(found: Report) -> str:
             is_doubling=True,
         )
         + table(["tokens", "dense, ms", "sparse, ms", "faster"], rows)
-        + f"<p class='note'>On this machine's CPU, {found['threads']} threads, bfloat16; choosing "
+        + f"<p class='note'>On this machine, {found['threads']} threads, bfloat16; choosing "
         "is part of the sparse time.</p>"
     )
 

@@ -7,6 +7,7 @@ the meter look, now and then, at what was missed. Letters as in `cache`, `select
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from glasslipper.dsa import attend, codes, decode, select
 from glasslipper.dsa.adapter import Adapter
 from glasslipper.dsa.cache import Store
 from glasslipper.dsa.codes import Keys
+from glasslipper.dsa.errors import NotANumber
 from glasslipper.dsa.host import Seen
 from glasslipper.dsa.looks import block_budget
 from glasslipper.dsa.meter import Meter
@@ -46,6 +48,8 @@ class Paged:
     With `block`, so many neighbouring queries of a prompt share one choice. With `candidates`,
     a step over many tokens chooses runs first (`select.hierarchical_top_k`), which is quicker and
     misses more: indexers that were not taught for it keep little of what they would keep exactly.
+    With `mass`, a query that chooses by itself keeps only as many of its tokens as hold this share
+    of what its indexer predicts (`select.adapt`).
     """
 
     store: Store
@@ -54,9 +58,10 @@ class Paged:
     is_sparse: bool = True
     block: int = 0
     candidates: int = 0
+    mass: float | None = None
     meter: Meter = field(default_factory=Meter)
     start: int = 0
-    table_P: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32))
+    table_P: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32, device="cpu"))
     work: list[Work] = field(default_factory=list[Work])
     _chosen: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
     _draw: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
@@ -66,6 +71,11 @@ class Paged:
     def __post_init__(self) -> None:
         """Let the model have its changes for as long as the sequence lasts, once it began so."""
         self.is_tuned = self.is_sparse and bool(self.adapter.tuning)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pages lie."""
+        return self.store.kv.device
 
     def begin(self, start: int, tokens: int) -> None:
         """Say that the model is about to run over some tokens from `start` on."""
@@ -77,7 +87,7 @@ class Paged:
         """Write the new tokens and attend.  (T, H, D)."""
         layer, tokens = seen.layer, seen.q_THD.shape[0]
         length = self.start + tokens
-        at_T = torch.arange(self.start, length)
+        at_T = torch.arange(self.start, length, device=self.device)
         indexer = self.adapter.indexers.get(layer)
         index_keys = (
             codes.encode_keys(indexer.keys(seen.raw_k_TF, at_T))
@@ -92,9 +102,9 @@ class Paged:
             k = block_budget(k, self.block)
         if not self.is_sparse or plan.kind == "dense" or length <= k:
             if plan.kind != "dense" and self.is_sparse and indexer is not None:
-                self._chosen[layer] = torch.arange(length)[None].expand(tokens, -1)
+                self._chosen[layer] = self._places(length)[None].expand(tokens, -1)
             return self._dense(seen, at_T, length)
-        if tokens == 1 and plan.kind == "full":
+        if tokens == 1:
             return self._step(seen, k, length)
         if in_blocks:
             return self._gather_blocks(seen, at_T, k, length)
@@ -102,39 +112,52 @@ class Paged:
 
     def _step(self, seen: Seen, k: int, length: int) -> Tensor:
         """Take one token further, by the fastest kernel there is."""
-        indexer = self.adapter.indexers[seen.layer]
-        query = indexer.queries(seen.raw_q_TE, torch.tensor([length - 1]))
-        step = decode.step(
-            self.store,
-            seen.layer,
-            self.table_P,
-            length,
-            query,
-            seen.q_THD[0],
-            k=k,
-            candidates=self.candidates if length >= RUNS_FROM else 0,
-            scale=seen.scale,
-        )
-        self._chosen[seen.layer] = step.selection.index_TK
-        self._count(seen, k, length - 1, 1, scored=length)
-        if seen.layer == self._looked_at:
-            self._look(seen, 0, length - 1, step.attended.lse_TH[0])
-        return step.attended.out_THV.to(seen.q_THD.dtype)
+        plan, q_HD = self.adapter.plan[seen.layer], seen.q_THD[0]
+        at_T = torch.tensor([length - 1], device=self.device)
+        if plan.kind == "shared":
+            chosen = self._chosen[plan.source][0]
+            found = decode.attend_chosen(
+                self.store,
+                seen.layer,
+                self.table_P,
+                length,
+                q_HD,
+                chosen[chosen >= 0],
+                scale=seen.scale,
+            )
+        else:
+            step = decode.step(
+                self.store,
+                seen.layer,
+                self.table_P,
+                length,
+                self.adapter.indexers[seen.layer].queries(seen.raw_q_TE, at_T),
+                q_HD,
+                k=k,
+                candidates=self.candidates if length >= RUNS_FROM else 0,
+                mass=self.mass,
+                scale=seen.scale,
+            )
+            self._chosen[seen.layer], found = step.selection.index_TK, step.attended
+        self._count_chosen(seen, at_T)
+        return self._looked(seen, at_T, found).to(seen.q_THD.dtype)
 
     def _gather(self, seen: Seen, at_T: Tensor, k: int, length: int) -> Tensor:
         """Attend many queries, each to its own selection."""
         plan = self.adapter.plan[seen.layer]
-        scored = 0
         if plan.kind == "full":
             indexer = self.adapter.indexers[seen.layer]
             query = codes.encode_queries(*indexer.queries(seen.raw_q_TE, at_T))
             keys = self.store.keys(seen.layer, self.table_P, length)
-            self._chosen[seen.layer] = select.top_k(query, keys, k, at_T).index_TK
-            scored = length
+            chosen = select.top_k(query, keys, k, at_T)
+            if self.mass is not None:
+                chosen = select.adapt(chosen, self.mass, at_T).selection
+            most = int(chosen.count_T.max())
+            self._chosen[seen.layer] = chosen.index_TK[:, :most]
         k_SGD, v_SGD = self._rows(seen.layer, length)
-        chosen_TK = self._chosen[plan.source if plan.kind == "shared" else seen.layer]
+        chosen_TK = self._chosen[plan.source]
         found = attend.attend(seen.q_THD, k_SGD, v_SGD, chosen_TK, scale=seen.scale)
-        self._count(seen, k, int(at_T[0]), len(at_T), scored=scored)
+        self._count_chosen(seen, at_T)
         return self._looked(seen, at_T, found)
 
     def _gather_blocks(self, seen: Seen, at_T: Tensor, k: int, length: int) -> Tensor:
@@ -156,8 +179,8 @@ class Paged:
             block=self.block,
             scale=seen.scale,
         )
-        scored = length if plan.kind == "full" else 0
-        self._count(seen, k, int(at_T[0]), len(at_T), scored=scored)
+        looked = sum(min(k, at + 1) for at in at_T.tolist())
+        self._count(looked, at_T if plan.kind == "full" else at_T[:0])
         return self._looked(seen, at_T, found)
 
     def _looked(self, seen: Seen, at_T: Tensor, found: attend.Attended) -> Tensor:
@@ -169,7 +192,7 @@ class Paged:
 
     def _dense(self, seen: Seen, at_T: Tensor, length: int) -> Tensor:
         k_SGD, v_SGD = self._rows(seen.layer, length)
-        self._count(seen, length, int(at_T[0]), len(at_T), scored=0)
+        self._count(int((at_T + 1).sum()), at_T[:0])
         q, k, v = (x.to(seen.q_THD.dtype).transpose(0, 1) for x in (seen.q_THD, k_SGD, v_SGD))
         if len(at_T) == 1:
             # Two multiplications: the library's own attention is slow for one query on CPUs.
@@ -179,7 +202,7 @@ class Paged:
         repeat = q.shape[0] // k.shape[0]
         may = None
         if self.start:
-            may = torch.arange(length)[None] <= at_T[:, None]
+            may = self._places(length)[None] <= at_T[:, None]
         out = functional.scaled_dot_product_attention(
             q[None],
             k.repeat_interleave(repeat, 0)[None],
@@ -196,26 +219,42 @@ class Paged:
         q_GRD = seen.q_THD[row].float().unflatten(0, (k_SGD.shape[1], -1))
         logits = torch.einsum("grd,sgd->grs", q_GRD, k_SGD.float()) * seen.scale
         kept_H = (lse_H.float() - logits.logsumexp(-1).flatten()).exp()
-        self.meter.add(float((1 - kept_H).mean().clamp(0, 1)))
+        missed = float((1 - kept_H).mean().clamp(0, 1))
+        if math.isnan(missed):
+            raise NotANumber(
+                f"The attention of layer {seen.layer} is not a number.",
+                hint="The model's weights may be damaged: fetch it again.",
+            )
+        self.meter.add(missed)
 
     def _rows(self, layer: int, length: int) -> tuple[Tensor, Tensor]:
         """Return keys and values up to `length`, without copying where the pages lie in a row."""
         pages = -(-length // PAGE)
         first = int(self.table_P[0])
-        if bool((self.table_P[:pages] == torch.arange(first, first + pages)).all()):
+        if bool((self.table_P[:pages] == self._places(pages) + first).all()):
             rows = self.store.kv[layer, first : first + pages].flatten(0, 1)[:length]
             return rows[:, 0], rows[:, 1]
-        return self.store.rows(layer, self.table_P, torch.arange(length))
+        return self.store.rows(layer, self.table_P, self._places(length))
 
     def _no_keys(self, tokens: int) -> Keys:
         width = self.adapter.index.width
-        return Keys(torch.zeros(tokens, width, dtype=torch.int8), torch.zeros(tokens))
+        codes_SI = torch.zeros(tokens, width, dtype=torch.int8, device=self.device)
+        return Keys(codes_SI, torch.zeros(tokens, device=self.device))
 
-    def _count(self, seen: Seen, k: int, first: int, tokens: int, *, scored: int) -> None:
-        """Count multiply-adds: two products of the attention's width, one of the indexer's."""
-        each = 2 * self.adapter.model.heads * self.adapter.model.width
-        looked = sum(min(k, at + 1) for at in range(first, first + tokens))
-        self.work[-1].attention += each * looked
-        if scored:
-            seen_keys = sum(at + 1 for at in range(first, first + tokens))
-            self.work[-1].index += self.adapter.index.heads * self.adapter.index.width * seen_keys
+    def _places(self, count: int) -> Tensor:
+        return torch.arange(count, device=self.device)
+
+    def _count_chosen(self, seen: Seen, at_T: Tensor) -> None:
+        """Count the work of queries that attended to what was chosen for each of them."""
+        plan = self.adapter.plan[seen.layer]
+        looked = int((self._chosen[plan.source] >= 0).sum())
+        self._count(looked, at_T if plan.kind == "full" else at_T[:0])
+
+    def _count(self, looked: int, scoring_T: Tensor) -> None:
+        """Count multiply-adds: two products of the attention's width, one of the indexer's.
+
+        `looked` is how many keys were attended to; the queries at `scoring_T` scored all theirs.
+        """
+        model, index = self.adapter.model, self.adapter.index
+        self.work[-1].attention += 2 * model.heads * model.width * looked
+        self.work[-1].index += index.heads * index.width * int((scoring_T + 1).sum())

@@ -66,7 +66,8 @@ def likelihoods(
                 f"likelihood {name} {number} {way}",
                 lambda tokens_S=tokens_S, look=look: _run(host, tokens_S, look),
             )
-            nll_T, best_T = torch.tensor(nll, dtype=torch.float64), torch.tensor(best)
+            nll_T = torch.tensor(nll, dtype=torch.float64, device="cpu")
+            best_T = torch.tensor(best, device="cpu")
             into = found[way]
             for start in range(0, len(nll_T), bucket):
                 part = nll_T[start : start + bucket]
@@ -108,8 +109,8 @@ class Haystack:
     """A text with pass keys in it, questions at its end, and where the answers lie."""
 
     tokens_S: Tensor
-    answers: tuple[tuple[int, int], ...]
-    """For each needle: its depth in per cent, and where its first digit is asked for."""
+    answers: tuple[tuple[int, slice], ...]
+    """For each needle: its depth in per cent, and the tokens that must be said."""
 
 
 def haystacks(
@@ -149,31 +150,33 @@ def _haystack(
     ]
     order = draw.sample(range(len(depths)), len(depths))
     asked: list[int] = ids("\n\nHere are the pass keys mentioned above.\n")
-    places: dict[int, int] = {}
+    places: dict[int, tuple[int, int]] = {}
+    lead = ids(" ")
     for n in order:
         asked += ids(f"The pass key of {names[n]} is")
-        lead, whole = ids(" "), ids(f" {codes[n]}")
-        places[n] = len(asked) + len(whole) - DIGITS
-        if len(whole) - len(lead) not in (DIGITS, DIGITS - 1, DIGITS + 1):
-            raise TextTooShort("This tokenizer does not write digits one by one.")
+        whole = ids(f" {codes[n]}")
+        # Tokenizers differ: the space stands alone or not, digits come one by one or in groups.
+        given = len(lead) if whole[: len(lead)] == lead else 0
+        places[n] = len(asked) + given, len(asked) + len(whole)
         asked += whole + ids(".\n")
     room = length - sum(map(len, needles)) - len(asked)
     hay = hay_S[:room].tolist()
     for n in sorted(range(len(depths)), key=lambda n: -depths[n]):
         at = len(hay[: room * depths[n] // 100])
         hay[at:at] = needles[n]
-    tokens = torch.tensor(hay + asked)
+    tokens = torch.tensor(hay + asked, device="cpu")
     begin = len(hay)
-    return Haystack(tokens, tuple((depths[n], begin + places[n]) for n in range(len(depths))))
+    answers = ((depths[n], slice(begin + places[n][0], begin + places[n][1])) for n in places)
+    return Haystack(tokens, tuple(sorted(answers, key=lambda answer: answer[0])))
 
 
 @torch.inference_mode()
 def needles(host: Host, stack: Haystack, look: Look) -> dict[str, bool]:
-    """Return by depth whether every digit of the needle there is the likeliest next token."""
+    """Return by depth whether all of the needle there is, token by token, the likeliest next."""
     found: dict[str, bool] = {}
     with host.looking(look):
         hidden = host.hidden(stack.tokens_S, use_cache=False).last_hidden_state[0]
     for depth, at in stack.answers:
-        best = host.logits(hidden[at - 1 : at + DIGITS - 1]).argmax(-1).cpu()
-        found[str(depth)] = bool((best == stack.tokens_S[at : at + DIGITS]).all())
-    return dict(sorted(found.items(), key=lambda item: int(item[0])))
+        best = host.logits(hidden[at.start - 1 : at.stop - 1]).argmax(-1).cpu()
+        found[str(depth)] = bool((best == stack.tokens_S[at]).all())
+    return found

@@ -80,7 +80,9 @@ def train(
     last = math.nan
     for step in range(learner.steps_done, stage.steps):
         draw.manual_seed(step)
-        tokens_S = learned[int(torch.randint(len(learned), (1,), generator=draw))]
+        tokens_S = learned[
+            int(torch.randint(len(learned), (1,), generator=draw, device=draw.device))
+        ]
         last = learner.step(tokens_S, step, draw)
         on_progress(step + 1, stage.steps)
     taught = learner.adapter()
@@ -104,11 +106,12 @@ def losses(
     look = _Training(plan, indexers, _sample(len(tokens_S), rows, draw))
     with host.looking(look):
         hidden = host.hidden(tokens_S, use_cache=False).last_hidden_state[0, :-1]
-    total = torch.zeros(())
+    total = torch.zeros((), device=hidden.device)
+    tokens_S = tokens_S.to(hidden.device)
     for start in range(0, len(hidden), _HEAD_ROWS):
         some, wanted = hidden[start : start + _HEAD_ROWS], tokens_S[start + 1 :][:_HEAD_ROWS]
         total = total + cast(Tensor, checkpoint(_nats, host, some, wanted, use_reentrant=False))
-    divergence = torch.stack(look.divergences).mean() if look.divergences else torch.zeros(())
+    divergence = torch.stack(look.divergences).mean() if look.divergences else total * 0
     return Losses(total / len(hidden), divergence)
 
 
@@ -172,7 +175,7 @@ def _rows(seen: Seen) -> Iterator[slice]:
 
 
 def _sample(length: int, rows: int, draw: torch.Generator) -> Tensor:
-    return torch.randperm(length, generator=draw)[:rows].sort().values
+    return torch.randperm(length, generator=draw, device=draw.device)[:rows].sort().values
 
 
 @torch.no_grad()
@@ -272,8 +275,11 @@ class _Learner:
                 for name, weight in self._named.items():
                     weight.copy_(file.get_tensor(name))
                     self._adam.state[weight] = {
-                        "step": torch.tensor(float(steps)),
-                        **{k: file.get_tensor(f"{k}.{name}") for k in ("exp_avg", "exp_avg_sq")},
+                        "step": torch.tensor(float(steps), device="cpu"),
+                        **{
+                            kind: file.get_tensor(f"{kind}.{name}").to(weight.device)
+                            for kind in ("exp_avg", "exp_avg_sq")
+                        },
                     }
         return int(steps)
 
@@ -287,4 +293,4 @@ def _copy(indexer: DropIn) -> DropIn:
     heads = indexer.q_proj.in_features // indexer.model_width
     made = DropIn(indexer.shape, heads=heads, groups=groups, width=indexer.model_width)
     made.load_state_dict(indexer.state_dict())
-    return made
+    return made.to(indexer.q_proj.weight.device)

@@ -55,16 +55,17 @@ def write(
         on_progress(number + 1, len(sequences))
 
 
-def read(folder: Path, layer: int) -> list[Rows]:
-    """Return what was written for a layer, a sequence each."""
+def read(folder: Path, layer: int, *, device: torch.device | str = "cpu") -> list[Rows]:
+    """Return what was written for a layer, a sequence each, on a device."""
     files = sorted((folder / f"layer-{layer:03d}").glob("*.safetensors"))
-    return [Rows(**load_file(file)) for file in files]
+    return [Rows(**load_file(file, device=str(device))) for file in files]
 
 
 def _draw(length: int, rows: int, draw: torch.Generator) -> Tensor:
     """Return positions, three quarters of them in the later half, where choosing matters."""
-    late = torch.randperm(length - length // 2, generator=draw)[: rows * 3 // 4] + length // 2
-    early = torch.randperm(length // 2, generator=draw)[: rows - len(late)]
+    late = torch.randperm(length - length // 2, generator=draw, device=draw.device)
+    late = late[: rows * 3 // 4] + length // 2
+    early = torch.randperm(length // 2, generator=draw, device=draw.device)[: rows - len(late)]
     return torch.cat([early, late]).sort().values
 
 

@@ -20,24 +20,30 @@ from torch import Tensor
 from glasslipper.dsa.errors import TextTooShort
 
 _MOST_CHARACTERS = 400_000
+_MOST_OF_A_FILE = 4_000_000
+_MOST_UNREADABLE = 50
+"""One character in so many may be unreadable."""
+
 _ROFF = re.compile(r"^[.'].*$|\\f[A-Z]|\\[&|^/,]", re.MULTILINE)
 _ROFF_TEXT = re.compile(r"^\.(?:B|I|BR|BI|IR|RB|IP|SH|SS|TP|Nm|Fl|Ar)\s+", re.MULTILINE)
 _TAGS = re.compile(r"<(script|style).*?</\1>|<[^>]+>", re.DOTALL)
 
 
-def read(path: Path) -> str:
-    """Return what the file says, at most its first 400,000 characters.
+def read(path: Path, *, most: int | None = _MOST_CHARACTERS) -> str:
+    """Return what the file says, at most its first `most` characters.
 
     Raises:
         TextTooShort: It cannot be read.
     """
     try:
-        raw = path.read_bytes()
         if path.suffix == ".gz":
-            raw = gzip.decompress(raw)
+            raw = gzip.decompress(path.read_bytes())
+        else:
+            with path.open("rb") as file:
+                raw = file.read(-1 if most is None else 4 * most)
     except (OSError, EOFError, zlib.error) as error:
         raise TextTooShort(f"{path} cannot be read: {error}.") from error
-    text = raw.decode("utf-8", errors="replace")[:_MOST_CHARACTERS]
+    text = raw.decode("utf-8", errors="replace")[:most]
     name = path.name.removesuffix(".gz")
     if re.search(r"\.\d\w*$", name):
         text = _ROFF.sub("", _ROFF_TEXT.sub("", text)).replace("\\-", "-")
@@ -46,21 +52,41 @@ def read(path: Path) -> str:
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def files_in(places: Iterable[Path]) -> list[Path]:
-    """Return the files that are meant: each place is a file, or a folder with all it holds.
+def words_in(places: Iterable[Path], *, most: int | None = _MOST_OF_A_FILE) -> list[str]:
+    """Return what files say: each place is a file, or a folder, of which all that is text counts.
+
+    Of each file at most its first `most` characters.
 
     Raises:
-        TextTooShort: A place is not there.
+        TextTooShort: A place is not there, cannot be read, or is a file that is no text.
     """
-    found: list[Path] = []
+    found: list[str] = []
     for place in places:
         if place.is_dir():
-            found += sorted(path for path in place.rglob("*") if path.is_file())
+            inside = sorted(path for path in place.rglob("*") if path.is_file())
+            found += [
+                text for text in (_read_if_sound(path, most) for path in inside) if _is_prose(text)
+            ]
         elif place.is_file():
-            found.append(place)
+            text = read(place, most=most)
+            if text and not _is_prose(text):
+                raise TextTooShort(f"{place} is no text.", hint="Give plain text, or convert it.")
+            found.append(text)
         else:
             raise TextTooShort(f"There is no {place}.")
     return found
+
+
+def _read_if_sound(path: Path, most: int | None) -> str:
+    try:
+        return read(path, most=most)
+    except TextTooShort:
+        return ""
+
+
+def _is_prose(text: str) -> bool:
+    """Tell text from pictures and programs: those have zeros, or bytes that are no UTF-8."""
+    return bool(text) and "\0" not in text and text.count("\ufffd") < len(text) / _MOST_UNREADABLE
 
 
 def sequences(
@@ -83,9 +109,9 @@ def sequences(
         if len(ids) < length:
             short += ids
             continue
-        cut.append([torch.tensor(ids[at : at + length]) for at in _starts(len(ids), length)])
+        cut.append([_tokens(ids[at : at + length]) for at in _starts(len(ids), length)])
     if len(short) >= length:
-        cut.append([torch.tensor(short[at : at + length]) for at in _starts(len(short), length)])
+        cut.append([_tokens(short[at : at + length]) for at in _starts(len(short), length)])
     draw = random.Random(seed)  # noqa: S311 - a draw that can be repeated, not a secret
     for pieces in cut:
         draw.shuffle(pieces)
@@ -95,6 +121,10 @@ def sequences(
         cut = [pieces for pieces in cut if pieces]
         taken += [pieces.pop() for pieces in cut]
     return taken[:most]
+
+
+def _tokens(ids: list[int]) -> Tensor:
+    return torch.tensor(ids, device="cpu")
 
 
 def _starts(tokens: int, length: int) -> range:

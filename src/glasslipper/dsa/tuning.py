@@ -28,12 +28,12 @@ def untaught(layers: list[Any], kind: Kind, *, rank: int, seed: int = 0) -> dict
     draw = torch.Generator().manual_seed(seed)
     made: dict[str, Change] = {}
     for name, projection in _projections(layers):
-        out, into = projection.weight.shape
+        (out, into), device = projection.weight.shape, projection.weight.device
         if kind == "full":
-            made[name] = (torch.zeros(out, into),)
+            made[name] = (torch.zeros(out, into, device=device),)
         else:
-            down = torch.randn(rank, into, generator=draw) * into**-0.5
-            made[name] = (down, torch.zeros(out, rank))
+            down = torch.randn(rank, into, generator=draw, device=draw.device) * into**-0.5
+            made[name] = (down.to(device), torch.zeros(out, rank, device=device))
     return made
 
 

@@ -25,7 +25,7 @@ from glasslipper.dsa.optimiser import Muon
 from glasslipper.dsa.teacher import Rows
 
 BUDGETS = (64, 128, 192, 256, 384, 512, 768, 1024)
-"""The budgets at which layers are measured."""
+"""The budgets at which layers are measured; longer sequences have more of them."""
 
 _RATE = 0.05
 _ADAM_RATE = 3e-3
@@ -41,6 +41,18 @@ class Recall(NamedTuple):
     oracle: float
     indexer: float
     window: float
+
+
+def budgets_for(length: int) -> tuple[int, ...]:
+    """Return the budgets at which layers are measured on sequences of `length` tokens.
+
+    Queries are judged that see at least half of their sequence, so the largest is that half.
+    """
+    most = length // 2
+    if most <= BUDGETS[-1]:
+        return BUDGETS
+    between = (n << step for step in range(length.bit_length()) for n in (1536, 2048))
+    return (*BUDGETS, *(k for k in between if k < most), most)
 
 
 def index_shape(model: Shape) -> IndexShape:
@@ -62,6 +74,7 @@ def warm_up(
     rows: Path,
     out: Path,
     steps: int,
+    device: torch.device | str = "cpu",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int, DropIn]:
     """Return an indexer for each layer, taught by the rows in a folder.
@@ -76,11 +89,11 @@ def warm_up(
     for layer in range(model.layers):
         file = out / f"indexer-{layer:03d}-{steps}.safetensors"
         torch.manual_seed(layer)
-        indexer = new_indexer(model, shape)
+        indexer = new_indexer(model, shape).to(device)
         if file.exists():
             indexer.load_state_dict(load_file(file))
         else:
-            teach(indexer, teacher.read(rows, layer), steps=steps, seed=layer)
+            teach(indexer, teacher.read(rows, layer, device=device), steps=steps, seed=layer)
             new = file.with_suffix(".new")
             save_file(indexer.state_dict(), new)
             new.replace(file)
@@ -119,12 +132,18 @@ def teach(indexer: DropIn, written: Sequence[Rows], *, steps: int, seed: int) ->
     return last
 
 
+def _drawn(count: int, draw: torch.Generator) -> list[int]:
+    some = torch.randint(count, (_SEQUENCES_A_STEP,), generator=draw, device=draw.device)
+    return some.tolist()
+
+
 def _batch(written: Sequence[Rows], draw: torch.Generator) -> list[Rows]:
     """Draw a few queries of a few sequences, with the keys that the last of them sees."""
     batch: list[Rows] = []
-    for number in torch.randint(len(written), (_SEQUENCES_A_STEP,), generator=draw).tolist():
+    for number in _drawn(len(written), draw):
         rows = written[number]
-        some = torch.randperm(len(rows.at_T), generator=draw)[:_ROWS_A_SEQUENCE]
+        some = torch.randperm(len(rows.at_T), generator=draw, device=draw.device)
+        some = some[:_ROWS_A_SEQUENCE]
         keys = int(rows.at_T[some].max()) + 1
         batch.append(
             Rows(
@@ -139,20 +158,22 @@ def _batch(written: Sequence[Rows], draw: torch.Generator) -> list[Rows]:
 
 def row_scores(indexer: DropIn, rows: Rows) -> Tensor:
     """Return an indexer's scores for written rows.  (T, S)."""
-    at_S = torch.arange(len(rows.raw_k_SF))
+    at_S = torch.arange(len(rows.raw_k_SF), device=rows.at_T.device)
     query = indexer.queries(rows.raw_q_TE, rows.at_T)
     return scores(query, indexer.keys(rows.raw_k_SF, at_S))
 
 
 def row_visible(rows: Rows) -> Tensor:
     """Return what written queries may see.  (T, S)."""
-    return torch.arange(len(rows.raw_k_SF))[None] <= rows.at_T[:, None]
+    keys = torch.arange(len(rows.raw_k_SF), device=rows.at_T.device)
+    return keys[None] <= rows.at_T[:, None]
 
 
 def _loss(indexer: DropIn, rows: Rows) -> Tensor:
     """Return the loss of rows that are normed already."""
     query = indexer.normed_queries(rows.raw_q_TE, rows.at_T)
-    keys = indexer.normed_keys(rows.raw_k_SF, torch.arange(len(rows.raw_k_SF)))
+    at_S = torch.arange(len(rows.raw_k_SF), device=rows.at_T.device)
+    keys = indexer.normed_keys(rows.raw_k_SF, at_S)
     return index_loss(scores(query, keys), rows.teacher_TS, row_visible(rows))
 
 
@@ -160,7 +181,6 @@ def _loss(indexer: DropIn, rows: Rows) -> Tensor:
 def recalls(
     indexer: DropIn,
     written: Sequence[Rows],
-    budgets: Sequence[int] = BUDGETS,
     *,
     own: Sequence[Rows] | None = None,
 ) -> list[Recall]:
@@ -169,7 +189,8 @@ def recalls(
     Where it chooses for another layer, `written` is that layer's, and `own` the same queries at
     its own layer.
     """
-    sums = torch.zeros(len(budgets), 3)
+    budgets = budgets_for(max((len(rows.raw_k_SF) for rows in written), default=0))
+    sums = torch.zeros(len(budgets), 3, device="cpu")
     count = 0
     for rows, read in zip(map(later, written), map(later, own or written), strict=True):
         given, seen = row_scores(indexer, read), row_visible(rows)
@@ -178,9 +199,9 @@ def recalls(
         for number, k in enumerate(budgets):
             best = target.topk(min(k, target.shape[1])).values.sum()
             ours = target[top_mask(given, seen, k)].sum()
-            keys = torch.arange(target.shape[1])
+            keys = torch.arange(target.shape[1], device=target.device)
             near = (keys > rows.at_T[:, None] - (k - SINKS)) | (keys < SINKS)
-            sums[number] += torch.stack([best, ours, target[near & seen].sum()])
+            sums[number] += torch.stack([best, ours, target[near & seen].sum()]).cpu()
     means = (sums / max(1, count)).tolist()
     return [Recall(k, *mean) for k, mean in zip(budgets, means, strict=True)]
 

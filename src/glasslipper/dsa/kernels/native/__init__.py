@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glasslipper.dsa.errors import NotANumber
+from glasslipper.dsa.errors import NoCompiler, NotANumber
 from glasslipper.dsa.pages import PAGE
 
 from .build import library
@@ -330,7 +330,14 @@ def load(built: Path | None = None) -> ctypes.CDLL:
     Raises:
         NoCompiler: It cannot be built here.
     """
-    found = ctypes.CDLL(str(built or library()))
+    path = built or library()
+    try:
+        found = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise NoCompiler(
+            f"the C++ kernel cannot be loaded: {error}",
+            hint=f"remove {path}, or set XDG_CACHE_HOME to a folder whose programs may run",
+        ) from error
     found.dsa_decode.restype = found.dsa_encode.restype = ctypes.c_int
     address, number = ctypes.c_void_p, ctypes.c_int
     found.dsa_step.argtypes = (

@@ -37,17 +37,23 @@ def library(*, extra: tuple[str, ...] = (), folder: Path | None = None) -> Path:
         folder: Where it is kept; by default the user's cache.
 
     Raises:
-        NoCompiler: There is no C++20 compiler, or it fails.
+        NoCompiler: There is no C++20 compiler, it fails, or what it makes cannot be kept.
     """
     compiler = _compiler()
     folder = folder or platformdirs.user_cache_path("glasslipper") / "kernels"
     target = folder / f"dsa-{_fingerprint(compiler, extra)}.so"
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        _build(compiler, extra, Path(work))
-        (Path(work) / "dsa.so").replace(target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            _build(compiler, extra, Path(work))
+            (Path(work) / "dsa.so").replace(target)
+    except OSError as error:
+        raise NoCompiler(
+            f"the C++ kernel cannot be kept in {folder}: {error}",
+            hint="make room there, or set XDG_CACHE_HOME to a folder that can be written",
+        ) from error
     return target
 
 
@@ -95,7 +101,7 @@ def _compiler() -> str:
 
 def _fingerprint(compiler: str, extra: tuple[str, ...]) -> str:
     version = subprocess.run(  # noqa: S603
-        [compiler, "--version"], capture_output=True, check=True
+        [compiler, "--version"], capture_output=True, check=False
     ).stdout
     about = hashlib.sha256(repr((_FLAGS, _PARTS, extra, platform.machine())).encode())
     about.update(version)
