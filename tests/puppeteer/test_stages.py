@@ -90,7 +90,7 @@ def test_the_same_command_goes_on_after_an_interrupt(tmp_path: Path) -> None:
     line += ["--to", str(tmp_path / "policy.npz"), "--json"]
     models = os.environ.get("GLASSLIPPER_MODELS") or _models()
     env = {**os.environ, "GLASSLIPPER_HOME": str(home), "GLASSLIPPER_MODELS": models}
-    first = subprocess.Popen(line, env=env, stderr=subprocess.PIPE, text=True)
+    first = subprocess.Popen(line, env=env, stderr=subprocess.PIPE, encoding="utf-8")
     unfinished = home / "puppeteer" / "unfinished"
     until_s = time.monotonic() + 300
     while not list(unfinished.glob("*/*.npz")):
@@ -101,7 +101,9 @@ def test_the_same_command_goes_on_after_an_interrupt(tmp_path: Path) -> None:
     _, said = first.communicate(timeout=300)
     assert first.returncode == 130
     assert "goes on where this one was" in said
-    second = subprocess.run(line, env=env, capture_output=True, text=True, timeout=600, check=True)
+    second = subprocess.run(
+        line, env=env, capture_output=True, encoding="utf-8", timeout=600, check=True
+    )
     assert "Going on where this training was stopped" in second.stderr
     assert json.loads(second.stdout)["card"]["tasks"] == 400
     assert not list(unfinished.glob("*"))

@@ -16,7 +16,7 @@ COMMANDS = {
 
 
 @options.example(
-    "glasslipper dsa bench --model local/smol      # what it would bring",
+    "glasslipper dsa bench --model local/smol",
     "glasslipper dsa fit --model local/smol --text notes/ --text manual.txt",
     "glasslipper dsa serve --model local/smol",
 )
