@@ -135,6 +135,7 @@ def line(
         "needles": {
             "dense": good["dense"],
             "sparse": good[f"sparse {k}"],
+            "sparse_by_k": {b: good[f"sparse {b}"] for b in budgets},
             "plan": good["plan"],
             "good_cells": good["cells"],
             "grid": report["needles"]["found"],

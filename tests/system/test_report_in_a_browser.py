@@ -43,7 +43,8 @@ def live(demo: Path) -> Path:
     page = demo / "live.html"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLASSLIPPER_HOME", str(demo))
-        assert run(["report", "--interactive", "--json", "--out", str(page)]) == 0
+        same = ["--invoice", str(demo / "invoice.csv")]
+        assert run(["report", "--interactive", "--json", "--out", str(page), *same]) == 0
     return page
 
 

@@ -230,7 +230,7 @@ def needle_grid(
 ) -> Report:
     """Return by length and depth the share of needles found, densely and sparsely."""
     ways: dict[str, Look] = {"dense": looks.dense, "plan": looks.planned(adapter)}
-    ways[f"sparse {budgets[0]}"] = uniform(adapter, budgets[0])
+    ways |= {f"sparse {budget}": uniform(adapter, budget) for budget in budgets}
     grid: Report = {way: {} for way in ways}
     for length in lengths:
         stacks = quality.haystacks(tokenizer, hay, length=length, count=count, seed=length)
