@@ -59,15 +59,19 @@ def ask(gateway: Served, number: int, **more: object) -> dict[str, Any]:
     return answer
 
 
-def workload_of(gateway: Served, kept: int) -> str:
-    """Return the only workload, once so many prompts are kept."""
+def workload_of(gateway: Served, kept: int, *, has_system_prompt: bool) -> str:
+    """Return the workload of one sort, once so many of its prompts are kept."""
     deadline = time.monotonic() + 120
     while True:
         with Lake(gateway.home) as lake:
-            found = lake.rows("SELECT count(*) FROM late_facts WHERE kind = 'prompt'")[0][0]
-            named = lake.rows("SELECT DISTINCT workload FROM generations WHERE app IS NULL")
-        if found >= kept:
-            return str(named[0][0])
+            found = lake.rows(
+                "SELECT g.workload, count(*) FROM late_facts AS f JOIN generations AS g"
+                " ON f.generation_id = g.id WHERE f.kind = 'prompt' AND g.app IS NULL"
+                " AND g.model_used = 'lab/dear' GROUP BY g.workload"
+            )
+        for named, count in found:
+            if str(named).endswith("/") != has_system_prompt and count >= kept:
+                return str(named)
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
@@ -84,7 +88,7 @@ def test_the_local_model_suffices_where_it_does_what_was_asked_and_then_answers(
 ) -> None:
     for number in range(1, FEWEST + 1):
         ask(gateway, number, response_format={"type": "json_object"})
-    workload = workload_of(gateway, FEWEST)
+    workload = workload_of(gateway, FEWEST, has_system_prompt=True)
 
     few = ask_again(there, workload, "--to", "local/smol", "--sample", str(FEW))
     assert (few["asked"], few["suffices"], few["command"]) == (FEW, False, "")
@@ -114,19 +118,8 @@ def test_without_a_judge_the_local_model_is_behind_where_its_words_differ(
     model = "lab/dear"
     for number in range(1, FEW + 1):
         ask(gateway, number, model=model, messages=[{"role": "user", "content": f"Hi {number}"}])
-    deadline = time.monotonic() + 120
-    while True:
-        with Lake(gateway.home) as lake:
-            named = lake.rows(
-                "SELECT g.workload, count(*) FROM late_facts AS f JOIN generations AS g"
-                " ON f.generation_id = g.id WHERE f.kind = 'prompt' AND g.app IS NULL"
-                " AND g.model_used = 'lab/dear' GROUP BY g.workload ORDER BY 2"
-            )
-        if named and named[0][1] == FEW:
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    found = ask_again(there, str(named[0][0]), "--to", "local/smol")
+    workload = workload_of(gateway, FEW, has_system_prompt=False)
+    found = ask_again(there, workload, "--to", "local/smol")
     assert (found["asked"], found["worse"]) == (FEW, FEW)
     assert found["verdict"]["behind"]["value"] == -1
     assert not found["suffices"]
