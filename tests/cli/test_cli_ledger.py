@@ -61,6 +61,14 @@ def test_what_cannot_be_read_or_written_is_told(cli: Any, tmp_path: Path) -> Non
     assert "No such file" in cli.error("ledger", "export", str(tmp_path / "no" / "f"))["message"]
     assert cli.run("ledger", "import", "word", "x").returncode == 2
 
+    torn = tmp_path / "torn.jsonl"
+    torn.write_text('{"generation":', encoding="utf-8")
+    found = cli.error("ledger", "import", "glasslipper", str(torn))
+    assert "torn.jsonl, line 1" in found["message"]
+    assert "what `glasslipper` means" in found["hint"]
+    parquet = cli.error("ledger", "export", str(tmp_path / "calls.parquet"))
+    assert "--parquet" in parquet["hint"]
+
 
 def test_sealing_under_a_running_server_changes_nothing_that_can_be_read(
     cli_at: Any, tmp_path: Path

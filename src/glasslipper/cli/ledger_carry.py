@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 FORMATS = ("glasslipper", "openrouter", "litellm", "langfuse", "openai", "anthropic")
 
+_MEND = (
+    "Check that the file is what `{source}` means (glasslipper ledger import --help), mend it and "
+    "import it again: what is already here is not taken twice."
+)
+
 
 @options.example(
     "glasslipper ledger export calls.jsonl",
@@ -60,6 +65,11 @@ def _exported(to: Path, span: Span, *, parquet: bool) -> Exported:
         raise InvalidRequest("Parquet files need a folder.", hint="Name one instead of `-`.")
     if parquet:
         return exporting.write_parquet(places.home(), to, span)
+    if to.suffix == ".parquet":
+        raise InvalidRequest(
+            "Without --parquet the file holds JSON lines.",
+            hint="Add --parquet and name a folder, or call the file .jsonl.",
+        )
     with _writing(to) as out:
         return exporting.write_lines(places.home(), out, span, _told("written"))
 
@@ -114,7 +124,12 @@ def imports(*, source: str, files: tuple[Path, ...], as_json: bool) -> None:
         if not file.exists():
             raise InvalidRequest(f"{file} is not there.", hint="Check the path of the file.")
         records = READERS[source](file, _list_price)
-        done = take_over(places.home(), source, records, progress=_told("read"))
+        try:
+            done = take_over(places.home(), source, records, progress=_told("read"))
+        except InvalidRequest as error:
+            if error.hint == error.default_hint:  # it is about a client's request
+                error.hint = _MEND.format(source=source)
+            raise
         read, added, facts = read + done.read, added + done.added, facts + done.facts_added
     if as_json:
         print_json({"read": read, "added": added, "late_facts_added": facts})
