@@ -45,7 +45,7 @@ def drawn(seed: int, queries: int, *, heads: int = 3, width: int = 32, coarse: b
 
 
 @pytest.mark.parametrize(
-    ("seed", "queries", "heads", "coarse"), [(0, 17, 4, False), (1, 1, 3, True)]
+    ("seed", "queries", "heads", "coarse"), [(0, 17, 4, False), (1, 1, 3, True), (2, 1, 18, False)]
 )
 def test_scores_equal_the_plain_path_s_to_the_last_bit(
     seed: int, queries: int, heads: int, coarse: bool
@@ -60,29 +60,43 @@ def test_scores_equal_the_plain_path_s_to_the_last_bit(
 
 
 @pytest.mark.parametrize(
-    ("k", "chunk", "is_few", "coarse"),
+    ("k", "queries", "chunk", "rows", "coarse"),
     [
-        (20, 90, False, True),
-        (70, 16384, True, True),
-        (30, 16384, False, False),
-        (320, 200, True, False),
+        (20, 2, 64, 1, True),  # rounds of picking over 5, 2 and 1 spans, a query at a time
+        (70, 2, None, None, True),
+        (30, 1, 100, None, False),
+        (30, 70, None, 64, True),
+        (320, 2, 200, 1, False),
     ],
 )
 def test_the_sets_are_those_of_the_plain_path(
-    k: int, chunk: int, is_few: bool, coarse: bool
+    k: int, queries: int, chunk: int | None, rows: int | None, coarse: bool
 ) -> None:
-    store, tables, texts, asked, stacked, at = drawn(k, 2, coarse=coarse)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpu, "_FEW", 64 if is_few else 0)
-        patch.setattr(gpu, "_SPLIT", 100)
-        patch.setattr(gpu, "TILE", 64)
-        ours = gpu.top_k(store, 1, tables, *stacked, at, k, chunk=chunk, rows=1)
+    store, tables, texts, asked, stacked, at = drawn(k, queries, coarse=coarse)
+    ours = gpu.top_k(store, 1, tables, *stacked, at, k, chunk=chunk, rows=rows)
     for b in range(BATCH):
         theirs = select.top_k(asked[b], texts[b][2], k, at[b])
         width = theirs.index_TK.shape[1]
         assert torch.equal(ours.index_TK[b, :, :width], theirs.index_TK)
         assert torch.equal(ours.score_TK[b, :, :width], theirs.score_TK)
         assert (ours.index_TK[b, :, width:] == -1).all()
+
+
+@pytest.mark.parametrize(("block", "rows"), [(8, 64), (12, 36)])
+def test_blocks_choose_as_on_the_plain_path(block: int, rows: int) -> None:
+    store, tables, texts, asked, stacked, _ = drawn(5, 72, coarse=True)
+    at = torch.stack([torch.arange(72) + first for first in (0, LENGTH - 72)])
+    ours = gpu.top_k(store, 1, tables, *stacked, at, 40, block=block, rows=rows)
+    for b in range(BATCH):
+        theirs = select.block_top_k(asked[b], texts[b][2], 40, at[b], block=block)
+        assert torch.equal(ours.index_TK[b], theirs.index_TK)
+        assert torch.equal(ours.score_TK[b], theirs.score_TK)
+
+
+def test_a_budget_that_no_program_can_hold_is_refused() -> None:
+    store, tables, _, _, stacked, at = drawn(5, 1, coarse=True)
+    with pytest.raises(ValueError, match="1 to 16384 keys, not 16385"):
+        gpu.top_k(store, 1, tables, *stacked, at, 16385)
 
 
 @pytest.mark.parametrize("splits", [1, 3])
