@@ -86,7 +86,7 @@ def check(shape: Shape) -> dict[str, object]:
     at = at.sort(-1).values
     ours = gpu.top_k(store, 0, tables, *stacked, at, k, chunk=max(64, length // 3))
     shared = gpu.top_k(store, 0, tables, *stacked, at, k, block=block)
-    scores = gpu.score(store, 0, tables, *stacked, at, 0, length)
+    scores = gpu.score(store, 0, tables, *stacked, at, length)
     different_scores = different_sets = 0
     errors: list[float] = []
     q = drawn(2, shape.queries, shape.heads, shape.width, dtype=torch.bfloat16)

@@ -47,19 +47,18 @@ def score(
     codes_BTJI: Tensor,
     weight_BTJ: Tensor,
     at_BT: Tensor,
-    start: int,
     count: int,
     *,
     block: int = 1,
     columns: int | None = None,
 ) -> Tensor:
-    """Return the scores (B, T / block, count) of the keys from `start` on; -inf where not seen.
+    """Return the scores (B, T / block, count) of the first keys; -inf where not seen.
 
     A block has the best scores that any of its queries has; 64 must be a multiple of it. One
     program scores `columns` keys; the outcome is the same for any.
     """
     return _score(
-        *(store, layer, table_BP, codes_BTJI, weight_BTJ, at_BT, start, count, block, columns)
+        store, layer, table_BP, codes_BTJI, weight_BTJ, at_BT, count, block, columns
     )[..., :count]
 
 
@@ -70,7 +69,6 @@ def _score(
     codes_BTJI: Tensor,
     weight_BTJ: Tensor,
     at_BT: Tensor,
-    start: int,
     count: int,
     block: int,
     columns: int | None,
@@ -82,7 +80,7 @@ def _score(
     out = torch.empty(shape, dtype=torch.float32, device=codes_BTJI.device)
     pages = store.index[layer].view(torch.int8), store.index[layer].view(torch.float32)
     asked = codes_BTJI, weight_BTJ, at_BT, *pages, table_BP, out
-    numbers = table_BP.shape[1], start, count, stride, store.layout.index_page_bytes
+    numbers = table_BP.shape[1], count, stride, store.layout.index_page_bytes
     constants = {"J": heads, "I": width, "PAGE": PAGE, "RUN": RUN, "enable_fp_fusion": False}
     if queries == 1:
         columns = columns or 128
@@ -143,7 +141,7 @@ def top_k(
         asked = [x[:, first : first + rows].contiguous() for x in (codes_BTJI, weight_BTJ, at_BT)]
         # A power of two in a tile's rows is reduced there; other blocks are wider than that.
         inner = block if _ROWS % block == 0 else 1
-        scores = _score(store, layer, table_BP, *asked, 0, max(count, 1), inner, None)
+        scores = _score(store, layer, table_BP, *asked, max(count, 1), inner, None)
         if inner < block:
             scores = scores.unflatten(1, (-1, block)).amax(2)
         _pick(scores, k, chunk, *(x[:, first // block :] for x in (index, best)))

@@ -32,7 +32,7 @@ ARCHITECTURES = (80, 86, 89, 90, 100, 120)
 _I32, _F32 = "i32", "fp32"
 _ASKED = {
     **{"index": "*i8", "scales": "*fp32", "table_BP": "*i32"},
-    **dict.fromkeys(("P", "start", "C", "stride", "page_bytes"), _I32),
+    **dict.fromkeys(("P", "C", "stride", "page_bytes"), _I32),
 }
 _SCORE = {
     **{"codes_BTJI": "*i8", "weight_BTJ": "*fp32", "at_BT": "*i32"},

@@ -1,8 +1,9 @@
 """Triton: the k best of each row of scores, in ascending order of index.
 
-A program holds a whole span of one row in registers. It finds the k-th best score by halving the
-range of scores again and again, counts how many equals still have room, and writes what stays
-where running counts say, so that nothing is ever sorted and of equals the first ones are kept.
+A program holds a whole span of one row in registers. It guesses the k-th best score and counts
+how many are as good, again and again, until k are; finds in the same way how far into the row
+its equals are kept; and writes what stays where a running count says. Nothing is ever sorted, and
+what is kept depends on no guess.
 Longer rows are dealt out to several programs, and the best of what those picked is picked again.
 Which scores there are it does not know.
 """
@@ -35,6 +36,23 @@ def scored(rank):
 
 
 @triton.jit
+def guess(low, high, reached, passed, k, tries):
+    """Guess the rank of the k-th best score; it lies between `low` and `high`.
+
+    First as if scores were spread evenly in between, but a little nearer to the middle; zero,
+    which many scores may be, by itself; and when that leads nowhere, halfway.
+    """
+    zero = tl.full((), 0x80000000, tl.uint32)
+    part = (reached - k).to(tl.float32) / (reached - passed).to(tl.float32)
+    worst, best = scored(low), scored(high)
+    middle = ranked(worst + (0.05 + 0.9 * part) * (best - worst))
+    middle = tl.where(tries < 20, middle, low + ((high - low) >> 1))
+    middle = tl.where((low == zero) & (tries < 2), zero + 1, middle)
+    middle = tl.where((low < zero) & (zero < high), zero, middle)
+    return tl.minimum(tl.maximum(middle, low + 1), high - 1)
+
+
+@triton.jit
 def pick_kernel(
     score_RC,  # float32, -inf: cannot be picked
     index_RC,  # int32, or unused: then column c is key c
@@ -56,44 +74,56 @@ def pick_kernel(
     begin = split * share
     end = tl.minimum(begin + share, C)
     score_C = score_RC + r * C
-    all_ = begin + tl.arange(0, WIDTH)
-    rank = ranked(tl.load(score_C + all_, mask=all_ < end, other=float("-inf")))
+    each = begin + tl.arange(0, WIDTH)
+    score = tl.load(score_C + each, mask=each < end, other=float("-inf")) + 0.0
 
-    # `low` is reached by `reached` ranks, k or more of them; `high` by fewer than k.
-    low = tl.full((), 0x00800000, tl.uint32)  # the first rank above that of -inf
-    high = tl.max(rank, 0) + 1
-    reached = tl.sum((rank >= low).to(tl.int32), 0)
+    # At least k scores, `reached`, are as good as rank `low`, and fewer, `passed`, as `high`.
+    is_there = score > float("-inf")
+    reached = tl.sum(is_there.to(tl.int32), 0)
+    passed = tl.full((), 0, tl.int32)
+    low = ranked(tl.min(tl.where(is_there, score, float("inf")), 0))
+    high = ranked(tl.max(score, 0)) + 1
+    tries = tl.full((), 0, tl.int32)
     while (reached > k) & (high - low > 1):
-        middle = low + ((high - low) >> 1)
-        there = tl.sum((rank >= middle).to(tl.int32), 0)
+        middle = guess(low, high, reached, passed, k, tries)
+        # The sign of a difference counts what is lower in two instructions a score.
+        signs = (score - scored(middle)).to(tl.uint32, bitcast=True) >> 31
+        there = WIDTH - tl.sum(signs.to(tl.int32), 0)
         is_enough = there >= k
         low = tl.where(is_enough, middle, low)
-        high = tl.where(is_enough, high, middle)
         reached = tl.where(is_enough, there, reached)
+        high = tl.where(is_enough, high, middle)
+        passed = tl.where(is_enough, passed, there)
+        tries += 1
 
-    ties = tl.minimum(reached, k) - tl.sum((rank > low).to(tl.int32), 0)
+    # Of those that equal the bound, the ones before column `until` are kept.
+    bound = scored(low)
+    room = k - tl.sum((score > bound).to(tl.int32), 0)
+    until = tl.where(reached > k, begin, end)
+    after = end
+    while after - until > 1:
+        middle = until + ((after - until) >> 1)
+        equal = (score == bound) & (each < middle)
+        is_room = tl.sum(equal.to(tl.int32), 0) <= room
+        until = tl.where(is_room, middle, until)
+        after = tl.where(is_room, after, middle)
+
     to = (((r // rows) * apart + r % rows) * splits + split) * k
     picked_score, picked_index = picked_score + to, picked_index + to
-    above_before = tl.full((), 0, tl.int32)
-    equal_before = tl.full((), 0, tl.int32)
+    before = tl.full((), -1, tl.int32)
     for from_ in range(begin, end, TILE):
         column = from_ + tl.arange(0, TILE)
-        part = ranked(tl.load(score_C + column, mask=column < end, other=float("-inf")))
-        found = (part > low).to(tl.int32) + ((part == low).to(tl.int32) << 16)
-        counts = tl.cumsum(found, 0)
-        above = above_before + (counts & 0xFFFF)
-        equal = equal_before + (counts >> 16)
-        is_kept = (part > low) | ((part == low) & (equal <= ties))
-        at = above + tl.minimum(equal, ties) - 1
+        part = tl.load(score_C + column, mask=column < end, other=float("-inf")) + 0.0
+        is_kept = (part > bound) | ((part == bound) & (column < until))
+        count = is_kept.to(tl.int32)
+        at = before + tl.cumsum(count, 0)
         if HAS_INDEX:
             index = tl.load(index_RC + r * C + column, mask=is_kept, other=-1)
         else:
             index = column
-        tl.store(picked_score + at, scored(part), mask=is_kept)
+        tl.store(picked_score + at, part, mask=is_kept)
         tl.store(picked_index + at, index, mask=is_kept)
-        more = tl.sum(found, 0)
-        above_before += more & 0xFFFF
-        equal_before += more >> 16
+        before += tl.sum(count, 0)
     left = tl.arange(0, KEPT)
     is_left = (left < k) & (left >= reached)
     tl.store(picked_score + left, float("-inf"), mask=is_left)

@@ -1,9 +1,9 @@
-"""Triton: index scores of a span of paged keys, bit-equal to `codes.score`.
+"""Triton: index scores of paged keys, bit-equal to `codes.score`.
 
 `score_kernel` takes many queries of a sequence, `score_one_kernel` a single one, as in decoding.
-
 Dot products are exact in int32; the rest is rounded in the order that the format states, which
-holds with `enable_fp_fusion=False` only. Reads the bytes that `cache` defines.
+holds with `enable_fp_fusion=False` only. Reads the bytes that `cache` defines, sixteen tokens
+at a time, which lie together.
 """
 
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false
@@ -13,6 +13,35 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+
+
+@triton.jit
+def read_keys(
+    index,
+    scales,
+    table_P,
+    first,
+    end,
+    page_bytes,
+    I: tl.constexpr,  # noqa: E741
+    COLUMNS: tl.constexpr,
+    PAGE: tl.constexpr,
+    RUN: tl.constexpr,
+):
+    """Return codes (COLUMNS, I) and scales of the keys from `first` on; zeros from `end` on."""
+    RUNS: tl.constexpr = COLUMNS // RUN
+    run = first // RUN + tl.arange(0, RUNS)
+    is_run = run * RUN < end
+    page = tl.load(table_P + run // (PAGE // RUN), mask=is_run, other=0).to(tl.int64)
+    run = run % (PAGE // RUN)
+    at = page * page_bytes + run * (RUN * I)
+    within = tl.arange(0, RUN * I)
+    found = tl.load(index + at[:, None] + within[None, :], mask=is_run[:, None], other=0)
+    found = tl.permute(tl.reshape(found, (RUNS, I // 4, RUN, 4)), (0, 2, 1, 3))
+    scale_at = page * (page_bytes // 4) + (PAGE * I) // 4 + run * RUN
+    within = tl.arange(0, RUN)
+    scale = tl.load(scales + scale_at[:, None] + within[None, :], mask=is_run[:, None], other=0.0)
+    return tl.reshape(found, (COLUMNS, I)), tl.reshape(scale, (COLUMNS,))
 
 
 @triton.jit
@@ -26,9 +55,8 @@ def score_kernel(
     score_BUC,  # out, float32: the best of a block of queries; -inf where none sees the key
     T,  # queries of a sequence
     P,  # pages in a table
-    start,  # the span's first key
-    C,  # its length
-    stride,  # and that of a row of scores; what is beyond the span is -inf
+    C,  # keys
+    stride,  # from one row of scores to the next; what is beyond the keys is -inf
     page_bytes,
     J: tl.constexpr,
     I: tl.constexpr,  # noqa: E741
@@ -41,21 +69,17 @@ def score_kernel(
     """Score ROWS queries of one sequence with COLUMNS keys."""
     b = tl.program_id(2).to(tl.int64)
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    token = start + column
-    is_row, is_column = row < T, column < C
+    first = tl.program_id(1) * COLUMNS
+    column = first + tl.arange(0, COLUMNS)
+    is_row = row < T
     at = tl.load(at_BT + b * T + row, mask=is_row, other=-1)
-    first = start + tl.program_id(1) * COLUMNS
-    heads = tl.where(first <= tl.max(at, 0), J, 0)  # nothing to do where nobody sees anything
-
-    page = tl.load(table_BP + b * P + token // PAGE, mask=is_column, other=0).to(tl.int64)
-    place, dim = token % PAGE, tl.arange(0, I)
-    run = page * page_bytes + (place // RUN) * (RUN * I) + (place % RUN) * 4
-    inside = (dim // 4) * (RUN * 4) + dim % 4
-    key = tl.load(index + run[None, :] + inside[:, None], mask=is_column[None, :], other=0)
-    scale_at = page * (page_bytes // 4) + (PAGE * I) // 4 + place
-    scale = tl.load(scales + scale_at, mask=is_column, other=0.0)
-
+    end = tl.minimum(C, tl.max(at, 0) + 1)
+    heads = tl.where(first < end, J, 0)  # nothing to do where nobody sees anything
+    key, scale = read_keys(
+        index, scales, table_BP + b * P, first, end, page_bytes, I, COLUMNS, PAGE, RUN
+    )
+    key = tl.trans(key)
+    dim = tl.arange(0, I)
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
     for j in range(heads):
         head = (b * T + row) * J + j
@@ -67,7 +91,7 @@ def score_kernel(
         total = total + weight[:, None] * tl.maximum(dot, 0).to(tl.float32)
     total = total * scale[None, :]
 
-    is_seen = is_column[None, :] & (token[None, :] <= at[:, None])
+    is_seen = (column < C)[None, :] & (column[None, :] <= at[:, None])
     total = tl.where(is_seen, total, float("-inf"))
     if BLOCK > 1:
         total = tl.max(tl.reshape(total, (ROWS // BLOCK, BLOCK, COLUMNS)), 1)
@@ -87,9 +111,8 @@ def score_one_kernel(
     table_BP,  # int32
     score_BC,  # out, float32: -inf where the query does not see
     P,  # pages in a table
-    start,  # the span's first key
-    C,  # its length
-    stride,  # and that of a row of scores; what is beyond the span is -inf
+    C,  # keys
+    stride,  # from one row of scores to the next; what is beyond the keys is -inf
     page_bytes,
     J: tl.constexpr,
     I: tl.constexpr,  # noqa: E741
@@ -97,32 +120,43 @@ def score_one_kernel(
     PAGE: tl.constexpr,
     RUN: tl.constexpr,
 ):
-    """Score the one query of a sequence with COLUMNS keys; sixteen heads fill a product's side."""
+    """Score the one query of a sequence with COLUMNS keys, four heads at a time.
+
+    A matrix product has sixteen columns at least, and a thread holds the columns 2t, 2t + 1,
+    2t + 8 and 2t + 9 of it for one t of four. With the four heads repeated in each of these
+    quarters no thread needs what another one has.
+    """
     b = tl.program_id(1).to(tl.int64)
-    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    token = start + column
-    is_seen = (column < C) & (token <= tl.load(at_B + b))
-
-    page = tl.load(table_BP + b * P + token // PAGE, mask=is_seen, other=0).to(tl.int64)
-    place, dim = token % PAGE, tl.arange(0, I)
-    run = page * page_bytes + (place // RUN) * (RUN * I) + (place % RUN) * 4
-    inside = (dim // 4) * (RUN * 4) + dim % 4
-    key = tl.load(index + run[:, None] + inside[None, :], mask=is_seen[:, None], other=0)
-    scale_at = page * (page_bytes // 4) + (PAGE * I) // 4 + place
-    scale = tl.load(scales + scale_at, mask=is_seen, other=0.0)
-
-    total = tl.zeros((COLUMNS,), tl.float32)
-    side = tl.arange(0, 16)
-    for from_ in tl.static_range(0, J, 16):
-        head = b * J + from_ + side
-        is_head = from_ + side < J
+    first = tl.program_id(0) * COLUMNS
+    end = tl.minimum(C, tl.load(at_B + b) + 1)
+    key, scale = read_keys(
+        index, scales, table_BP + b * P, first, end, page_bytes, I, COLUMNS, PAGE, RUN
+    )
+    side, dim = tl.arange(0, 16), tl.arange(0, I)
+    total = tl.zeros((COLUMNS, 4), tl.float32)
+    for from_ in range(0, J, 4):
+        j = from_ + side // 8 * 2 + side % 2
         query = tl.load(
-            codes_BJI + head[None, :] * I + dim[:, None], mask=is_head[None, :], other=0
+            codes_BJI + (b * J + j)[None, :] * I + dim[:, None], mask=(j < J)[None, :], other=0
         )
         dots = tl.dot(key, query, out_dtype=tl.int32)
-        for j in tl.static_range(from_, min(from_ + 16, J)):
-            dot = tl.sum(tl.where(side[None, :] == j - from_, dots, 0), 1)
-            weight = tl.load(weight_BJ + b * J + j)
-            total = total + weight * tl.maximum(dot, 0).to(tl.float32)
-    total = tl.where(is_seen, total * scale, float("-inf"))
-    tl.store(score_BC + b * stride + column, total, mask=column < stride)
+        dots = tl.permute(tl.reshape(dots, (COLUMNS, 2, 4, 2)), (0, 2, 1, 3))
+        even, odd = tl.split(dots)
+        one, three = tl.split(even)
+        two, four = tl.split(odd)
+        total = weigh(total, one, weight_BJ + b * J, from_, J)
+        total = weigh(total, two, weight_BJ + b * J, from_ + 1, J)
+        total = weigh(total, three, weight_BJ + b * J, from_ + 2, J)
+        total = weigh(total, four, weight_BJ + b * J, from_ + 3, J)
+    column, quarter = first + tl.arange(0, COLUMNS), tl.arange(0, 4)
+    total = tl.where((column < end)[:, None], total * scale[:, None], float("-inf"))
+    out = score_BC + b * stride + column
+    is_mine = (column < stride)[:, None] & (quarter == 0)[None, :]
+    tl.store(out[:, None] + quarter[None, :], total, mask=is_mine)
+
+
+@triton.jit
+def weigh(total, dot, weight_J, j, J: tl.constexpr):
+    """Add what head j says; where there is none, nothing."""
+    weight = tl.load(weight_J + j, mask=j < J, other=0.0)
+    return total + weight * tl.maximum(dot, 0).to(tl.float32)
