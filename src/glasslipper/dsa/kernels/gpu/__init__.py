@@ -32,6 +32,7 @@ TILE = 1024
 _ROWS = 64  # queries that are scored by one program
 _SCORE_BYTES = 128 << 20  # of scores that are held at a time
 _PICKERS = 128  # programs that fill a GPU with picking
+_SPAN = 1 << 14  # columns that such a program holds in registers without spilling
 _SHARE = 256  # chosen tokens that one program attends to when decoding
 
 
@@ -57,9 +58,9 @@ def score(
     A block has the best scores that any of its queries has; 64 must be a multiple of it. One
     program scores `columns` keys; the outcome is the same for any.
     """
-    return _score(
-        store, layer, table_BP, codes_BTJI, weight_BTJ, at_BT, count, block, columns
-    )[..., :count]
+    return _score(store, layer, table_BP, codes_BTJI, weight_BTJ, at_BT, count, block, columns)[
+        ..., :count
+    ]
 
 
 def _score(
@@ -85,7 +86,7 @@ def _score(
     if queries == 1:
         columns = columns or 128
         grid = (triton.cdiv(stride, columns), batch)
-        score_one_kernel[grid](*asked, *numbers, COLUMNS=columns, **constants)
+        score_one_kernel[grid](*asked, *numbers, COLUMNS=columns, num_warps=2, **constants)
     else:
         columns = columns or 128
         rows = 16 if queries <= 16 and block <= 16 else _ROWS
@@ -169,16 +170,18 @@ def _pick(
     batch, blocks, columns = score_BUC.shape
     count = batch * blocks
     score_RC, index_RC = score_BUC, None
-    span = triton.cdiv(columns * count, _PICKERS) if chunk is None else chunk
     least = triton.next_power_of_2(2 * k)  # so that every round leaves half at most
+    is_many = count >= _PICKERS
+    span = chunk or (_SPAN if is_many else max(columns * count // _PICKERS, 2 * least))
     while True:
-        splits = triton.cdiv(columns, min(max(_rounded(span), least), MOST))
+        splits = triton.cdiv(columns, max(_rounded(min(span, _SPAN)), least))
         share = _rounded(triton.cdiv(columns, splits))
         picked, at, places = best_BUK, index_BUK, (blocks, index_BUK.stride(0) // k)
         if splits > 1:
             picked = torch.empty((count, splits * k), dtype=torch.float32, device=at.device)
             at, places = torch.empty_like(picked, dtype=torch.int32), (count, count)
         width = triton.next_power_of_2(share)
+        warps = warps_to_pick(width, is_many=is_many)
         pick_kernel[count, splits](
             score_RC,
             score_RC if index_RC is None else index_RC,
@@ -189,19 +192,19 @@ def _pick(
             k,
             *places,
             WIDTH=width,
-            TILE=max(64, width // 4),
+            TILE=min(width, 512 * warps),
             KEPT=triton.next_power_of_2(k),
             HAS_INDEX=index_RC is not None,
-            num_warps=warps_to_pick(width),
+            num_warps=warps,
         )
         if splits == 1:
             return
-        score_RC, index_RC, columns, span = picked, at, splits * k, chunk or MOST
+        score_RC, index_RC, columns, span = picked, at, splits * k, chunk or _SPAN
 
 
-def warps_to_pick(width: int) -> int:
-    """Return how many warps hold so many columns."""
-    return max(4, min(width // 1024, 32))
+def warps_to_pick(width: int, *, is_many: bool) -> int:
+    """Return how many warps hold so many columns: few, where many rows fill the GPU."""
+    return max(4, min(width // (4096 if is_many else 1024), 8))
 
 
 def _rounded(count: int) -> int:

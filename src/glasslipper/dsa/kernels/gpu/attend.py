@@ -14,7 +14,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-
 LN2 = tl.constexpr(0.6931471805599453)
 
 

@@ -66,21 +66,27 @@ _8B, _V32 = {"J": 4, "I": 64, **_PAGES}, {"J": 64, "I": 128, **_PAGES}
 _EXACT = {"enable_fp_fusion": False}
 
 KERNELS = {
-    "score_one": (score_one_kernel, _SCORE_ONE, _8B, _EXACT),
-    "score_one_v32": (score_one_kernel, _SCORE_ONE, _V32, _EXACT),
+    "score_one": (score_one_kernel, _SCORE_ONE, _8B, {**_EXACT, "num_warps": 2}),
+    "score_one_v32": (score_one_kernel, _SCORE_ONE, _V32, {**_EXACT, "num_warps": 2}),
     "score": (score_kernel, _SCORE, {**_8B, "BLOCK": 16, "ROWS": 64}, _EXACT),
     "score_v32": (score_kernel, _SCORE, {**_V32, "BLOCK": 1, "ROWS": 64}, _EXACT),
     "pick": (
         pick_kernel,
         _PICK,
-        {"WIDTH": 32768, "TILE": 8192, "KEPT": 2048, "HAS_INDEX": False},
-        {"num_warps": warps_to_pick(32768)},
+        {"WIDTH": 16384, "TILE": 8192, "KEPT": 2048, "HAS_INDEX": False},
+        {"num_warps": warps_to_pick(16384, is_many=False)},
     ),
     "pick_again": (
         pick_kernel,
         _PICK,
-        {"WIDTH": 8192, "TILE": 2048, "KEPT": 2048, "HAS_INDEX": True},
-        {"num_warps": warps_to_pick(8192)},
+        {"WIDTH": 8192, "TILE": 4096, "KEPT": 2048, "HAS_INDEX": True},
+        {"num_warps": warps_to_pick(8192, is_many=False)},
+    ),
+    "pick_many": (
+        pick_kernel,
+        _PICK,
+        {"WIDTH": 16384, "TILE": 2048, "KEPT": 2048, "HAS_INDEX": False},
+        {"num_warps": warps_to_pick(16384, is_many=True)},
     ),
     "locate": (locate_kernel, _LOCATE, {"TOKENS": 1024, "PAGE": 64}, {}),
     "decode": (attend_kernel, _ATTEND, {**_HEADS_8B, "N": 1, "ROWS": 16}, {"num_stages": 2}),

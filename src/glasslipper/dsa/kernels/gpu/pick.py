@@ -39,11 +39,12 @@ def scored(rank):
 def guess(low, high, reached, passed, k, tries):
     """Guess the rank of the k-th best score; it lies between `low` and `high`.
 
-    First as if scores were spread evenly in between, but a little nearer to the middle; zero,
-    which many scores may be, by itself; and when that leads nowhere, halfway.
+    First as if their number fell exponentially in between, but a little nearer to the middle;
+    zero, which many scores may be, by itself; and when that leads nowhere, halfway.
     """
     zero = tl.full((), 0x80000000, tl.uint32)
-    part = (reached - k).to(tl.float32) / (reached - passed).to(tl.float32)
+    most, least = tl.log2(reached.to(tl.float32)), tl.log2(tl.maximum(passed.to(tl.float32), 0.5))
+    part = (most - tl.log2(tl.zeros((), tl.float32) + k)) / (most - least)
     worst, best = scored(low), scored(high)
     middle = ranked(worst + (0.05 + 0.9 * part) * (best - worst))
     middle = tl.where(tries < 20, middle, low + ((high - low) >> 1))
@@ -118,7 +119,7 @@ def pick_kernel(
         count = is_kept.to(tl.int32)
         at = before + tl.cumsum(count, 0)
         if HAS_INDEX:
-            index = tl.load(index_RC + r * C + column, mask=is_kept, other=-1)
+            index = tl.load(index_RC + r * C + column, mask=column < end, other=-1)
         else:
             index = column
         tl.store(picked_score + at, part, mask=is_kept)
