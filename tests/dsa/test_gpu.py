@@ -57,6 +57,7 @@ def test_scores_equal_the_plain_path_s_to_the_last_bit(
         theirs = codes.score(asked[b], keys)
         hidden = torch.arange(220) > at[b][:, None]
         assert torch.equal(ours[b], theirs.masked_fill(hidden, float("-inf")))
+    assert torch.equal(gpu.score(store, 1, tables, *stacked, at, 220, columns=32), ours)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,7 @@ def test_scores_equal_the_plain_path_s_to_the_last_bit(
         (20, 2, 64, 1, True),  # rounds of picking over 5, 2 and 1 spans, a query at a time
         (70, 2, None, None, True),
         (30, 1, 100, None, False),
+        (1, 1, None, None, False),
         (30, 70, None, 64, True),
         (320, 2, 200, 1, False),
     ],

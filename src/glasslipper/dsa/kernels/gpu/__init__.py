@@ -56,7 +56,7 @@ def score(
     """Return the scores (B, T / block, count) of the first keys; -inf where not seen.
 
     A block has the best scores that any of its queries has; 64 must be a multiple of it. One
-    program scores `columns` keys; the outcome is the same for any.
+    program scores `columns` keys, a power of two from 16 on; the outcome is the same for any.
     """
     return _score(store, layer, table_BP, codes_BTJI, weight_BTJ, at_BT, count, block, columns)[
         ..., :count
@@ -83,12 +83,11 @@ def _score(
     asked = codes_BTJI, weight_BTJ, at_BT, *pages, table_BP, out
     numbers = table_BP.shape[1], count, stride, store.layout.index_page_bytes
     constants = {"J": heads, "I": width, "PAGE": PAGE, "RUN": RUN, "enable_fp_fusion": False}
+    columns = columns or 128
     if queries == 1:
-        columns = columns or 128
         grid = (triton.cdiv(stride, columns), batch)
         score_one_kernel[grid](*asked, *numbers, COLUMNS=columns, num_warps=2, **constants)
     else:
-        columns = columns or 128
         rows = 16 if queries <= 16 and block <= 16 else _ROWS
         grid = (triton.cdiv(queries, rows), triton.cdiv(stride, columns), batch)
         score_kernel[grid](
@@ -140,7 +139,7 @@ def top_k(
     many = _last_seen(at_BT, rows) if visible is None else [visible] * len(parts)
     for first, count in zip(parts, many, strict=True):
         asked = [x[:, first : first + rows].contiguous() for x in (codes_BTJI, weight_BTJ, at_BT)]
-        # A power of two in a tile's rows is reduced there; other blocks are wider than that.
+        # Blocks that a program holds whole are reduced by it, others here.
         inner = block if _ROWS % block == 0 else 1
         scores = _score(store, layer, table_BP, *asked, max(count, 1), inner, None)
         if inner < block:
