@@ -86,7 +86,7 @@ def check(shape: Shape) -> dict[str, object]:
     at = at.sort(-1).values
     ours = gpu.top_k(store, 0, tables, *stacked, at, k, chunk=max(64, length // 3))
     shared = gpu.top_k(store, 0, tables, *stacked, at, k, block=block)
-    scores = gpu.score(store, 0, tables, *stacked, at, 0, length)
+    scores = gpu.score(store, 0, tables, *stacked, at, length)
     different_scores = different_sets = 0
     errors: list[float] = []
     q = drawn(2, shape.queries, shape.heads, shape.width, dtype=torch.bfloat16)
@@ -163,8 +163,7 @@ def replays(shape: Shape, count: int) -> dict[str, int]:
         some, table = [x[mix].contiguous() for x in stacked], tables[mix].contiguous()
         chosen = gpu.top_k(store, 0, table, *some, at[mix], shape.k)
         index = chosen.index_TK[:, 0].contiguous()
-        # As many splits for any batch: their number is part of how sums are rounded.
-        return chosen, gpu.attend(store, 0, table, q[mix], at[mix], index, splits=4).out_THV
+        return chosen, gpu.attend(store, 0, table, q[mix], at[mix], index).out_THV
 
     first, first_out = run(torch.arange(4, device=DEVICE))
     sets = bits = 0

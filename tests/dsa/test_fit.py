@@ -81,6 +81,8 @@ def test_an_adapter_is_read_as_it_was_saved(
 ) -> None:
     opened, _, found = fitted
     path = adapters.save(found.adapter, tmp_path)
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
     read = adapters.load(tmp_path, fingerprint=opened.fingerprint)
     assert read.plan == found.adapter.plan
     assert read.index == found.adapter.index

@@ -45,44 +45,60 @@ def drawn(seed: int, queries: int, *, heads: int = 3, width: int = 32, coarse: b
 
 
 @pytest.mark.parametrize(
-    ("seed", "queries", "heads", "coarse"), [(0, 17, 4, False), (1, 1, 3, True)]
+    ("seed", "queries", "heads", "coarse"), [(0, 17, 4, False), (1, 1, 3, True), (2, 1, 18, False)]
 )
 def test_scores_equal_the_plain_path_s_to_the_last_bit(
     seed: int, queries: int, heads: int, coarse: bool
 ) -> None:
     store, tables, texts, asked, stacked, at = drawn(seed, queries, heads=heads, coarse=coarse)
-    ours = gpu.score(store, 1, tables, *stacked, at, 70, 150)
+    ours = gpu.score(store, 1, tables, *stacked, at, 220)
     for b in range(BATCH):
-        keys = codes.Keys(texts[b][2].codes_SI[70:220], texts[b][2].scale_S[70:220])
+        keys = codes.Keys(texts[b][2].codes_SI[:220], texts[b][2].scale_S[:220])
         theirs = codes.score(asked[b], keys)
-        hidden = torch.arange(70, 220) > at[b][:, None]
+        hidden = torch.arange(220) > at[b][:, None]
         assert torch.equal(ours[b], theirs.masked_fill(hidden, float("-inf")))
+    assert torch.equal(gpu.score(store, 1, tables, *stacked, at, 220, columns=32), ours)
 
 
 @pytest.mark.parametrize(
-    ("k", "chunk", "is_few", "coarse"),
+    ("k", "queries", "chunk", "rows", "coarse"),
     [
-        (20, 90, False, True),
-        (70, 16384, True, True),
-        (30, 16384, False, False),
-        (320, 200, True, False),
+        (20, 2, 64, 1, True),  # rounds of picking over 5, 2 and 1 spans, a query at a time
+        (70, 2, None, None, True),
+        (30, 1, 100, None, False),
+        (1, 1, None, None, False),
+        (30, 70, None, 64, True),
+        (320, 2, 200, 1, False),
     ],
 )
 def test_the_sets_are_those_of_the_plain_path(
-    k: int, chunk: int, is_few: bool, coarse: bool
+    k: int, queries: int, chunk: int | None, rows: int | None, coarse: bool
 ) -> None:
-    store, tables, texts, asked, stacked, at = drawn(k, 2, coarse=coarse)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpu, "_FEW", 64 if is_few else 0)
-        patch.setattr(gpu, "_SPLIT", 100)
-        patch.setattr(gpu, "TILE", 64)
-        ours = gpu.top_k(store, 1, tables, *stacked, at, k, chunk=chunk, rows=1)
+    store, tables, texts, asked, stacked, at = drawn(k, queries, coarse=coarse)
+    ours = gpu.top_k(store, 1, tables, *stacked, at, k, chunk=chunk, rows=rows)
     for b in range(BATCH):
         theirs = select.top_k(asked[b], texts[b][2], k, at[b])
         width = theirs.index_TK.shape[1]
         assert torch.equal(ours.index_TK[b, :, :width], theirs.index_TK)
         assert torch.equal(ours.score_TK[b, :, :width], theirs.score_TK)
         assert (ours.index_TK[b, :, width:] == -1).all()
+
+
+@pytest.mark.parametrize(("block", "rows"), [(8, 64), (12, 36)])
+def test_blocks_choose_as_on_the_plain_path(block: int, rows: int) -> None:
+    store, tables, texts, asked, stacked, _ = drawn(5, 72, coarse=True)
+    at = torch.stack([torch.arange(72) + first for first in (0, LENGTH - 72)])
+    ours = gpu.top_k(store, 1, tables, *stacked, at, 40, block=block, rows=rows)
+    for b in range(BATCH):
+        theirs = select.block_top_k(asked[b], texts[b][2], 40, at[b], block=block)
+        assert torch.equal(ours.index_TK[b], theirs.index_TK)
+        assert torch.equal(ours.score_TK[b], theirs.score_TK)
+
+
+def test_a_budget_that_no_program_can_hold_is_refused() -> None:
+    store, tables, _, _, stacked, at = drawn(5, 1, coarse=True)
+    with pytest.raises(ValueError, match="1 to 16384 keys, not 16385"):
+        gpu.top_k(store, 1, tables, *stacked, at, 16385)
 
 
 @pytest.mark.parametrize("splits", [1, 3])
@@ -194,7 +210,9 @@ def test_every_kernel_builds_for_gpus_that_are_not_here(architecture: str) -> No
     found = {line["kernel"]: line for line in map(json.loads, built.stdout.splitlines())}
     assert all(line["cubin_bytes"] > 1000 for line in found.values())
     assert all(line["shared_bytes"] < 99 << 10 for line in found.values())  # what an sm_86 has
-    for name, kinds in (("score", "s8|i8"), ("decode", "bf16"), ("prefill", "bf16|kind::f16")):
+    for name, kinds in (("decode", "bf16"), ("prefill", "bf16|kind::f16")):
         assert re.search(kinds, str(found[name]["matrix"]))
-    assert re.search("s8|i8", str(found["score_v32"]["matrix"]))
-    assert found["score"]["fused_floats"] == found["score_v32"]["fused_floats"] == 0
+    scoring = [line for name, line in found.items() if name.startswith("score")]
+    assert len(scoring) == 4
+    assert all(re.search("s8|i8", str(line["matrix"])) for line in scoring)
+    assert all(line["fused_floats"] == 0 for line in scoring)

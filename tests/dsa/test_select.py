@@ -149,24 +149,6 @@ def test_an_adapted_budget_holds_the_mass_that_it_promises(seed: int, mass: floa
         )
 
 
-def test_layers_share_the_selection_of_their_source() -> None:
-    queries, keys, at_T = drawn(2, 2, 20, coarse=False)
-    asked: list[int] = []
-
-    def compute(layer: int) -> select.Selection:
-        asked.append(layer)
-        return select.top_k(queries, keys, layer + 3, at_T)
-
-    sharing = select.Sharing((0, 0, 2, 2))
-    widths = [sharing.select(i, lambda i=i: compute(i)).index_TK.shape[1] for i in range(4)]
-    assert widths == [3, 3, 5, 5]
-    assert asked == [0, 2]
-    with pytest.raises(LookupError, match="before its source"):
-        sharing.select(1, lambda: compute(1))
-    with pytest.raises(ValueError, match="cannot share"):
-        select.Sharing((0, 0, 1))
-
-
 def test_nan_is_an_error_that_says_so() -> None:
     bad = torch.full((2, 4), float("nan"))
     with pytest.raises(NotANumber, match="NaN"):

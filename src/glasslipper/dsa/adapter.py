@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as packed
 
 from glasslipper.dsa.errors import AdapterUnfit
 from glasslipper.dsa.host import Shape
@@ -80,7 +80,8 @@ def save(adapter: Adapter, folder: Path) -> Path:
             weights[f"{_CHANGE}{name}.{place}"] = matrix.to(torch.float16).contiguous()
     path = folder / FILE
     new = path.with_suffix(".new")
-    save_file(weights, new, metadata={"glasslipper_dsa": json.dumps(head)})
+    # `save_file` would let nobody else read it, whatever the umask.
+    new.write_bytes(packed(weights, metadata={"glasslipper_dsa": json.dumps(head)}))
     new.replace(path)
     return path
 

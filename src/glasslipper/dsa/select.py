@@ -217,38 +217,6 @@ def adapt(selection: Selection, mass: float, at_T: Tensor, *, least: int = 16) -
     return Adapted(cut, missing.clamp(min=0))
 
 
-class Sharing:
-    """Which layer's selection each layer uses, within one step of a model."""
-
-    def __init__(self, source_by_layer: tuple[int, ...]) -> None:
-        """Let layer i use the selection of layer source_by_layer[i].
-
-        Raises:
-            ValueError: When a source comes later, or is no source itself.
-        """
-        for layer, source in enumerate(source_by_layer):
-            if not 0 <= source <= layer or source_by_layer[source] != source:
-                raise ValueError(f"layer {layer} cannot share the selection of layer {source}")
-        self.source_by_layer = source_by_layer
-        self._last_use = {source: layer for layer, source in enumerate(source_by_layer)}
-        self._held: dict[int, Selection] = {}
-
-    def select(self, layer: int, compute: Callable[[], Selection]) -> Selection:
-        """Return the selection for `layer`, computing it where the layer is its own source.
-
-        Raises:
-            LookupError: When the layer's source was not asked before, in this step.
-        """
-        source = self.source_by_layer[layer]
-        if source == layer:
-            self._held[layer] = compute()
-        if source not in self._held:
-            raise LookupError(f"layer {layer} came before its source, layer {source}")
-        if self._last_use[source] == layer:
-            return self._held.pop(source)
-        return self._held[source]
-
-
 def _score(packed: Tensor) -> Tensor:
     ordered = (packed >> 32).to(torch.int32)
     return (ordered ^ ((ordered >> 31) & 0x7FFF_FFFF)).view(torch.float32)

@@ -12,6 +12,8 @@ heads, D their width, K budget, P pages of a table.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import triton
 from torch import Tensor
@@ -21,15 +23,17 @@ from glasslipper.dsa.cache import RUN, Store
 from glasslipper.dsa.pages import PAGE
 from glasslipper.dsa.select import Selection
 
-from .attend import attend_kernel, merge_kernel
+from .attend import attend_kernel, locate_kernel, merge_kernel
 from .divergence import divergence_kernel
-from .keep import keep_kernel
-from .score import score_kernel
+from .pick import MOST, pick_kernel
+from .score import score_kernel, score_one_kernel
 
 TILE = 1024
-_FEW = 64  # rows that do not fill a GPU by themselves
-_SPLIT = 8192  # scores that one program reads when there are few rows
-_PROGRAMS = 512  # enough to fill a GPU
+_ROWS = 64  # queries that are scored by one program
+_SCORE_BYTES = 128 << 20  # of scores that are held at a time
+_PICKERS = 128  # programs that fill a GPU with picking
+_SPAN = 1 << 14  # columns that such a program holds in registers without spilling
+_SHARE = 256  # chosen tokens that one program attends to when decoding
 
 
 def is_interpreted() -> bool:
@@ -44,42 +48,51 @@ def score(
     codes_BTJI: Tensor,
     weight_BTJ: Tensor,
     at_BT: Tensor,
-    start: int,
     count: int,
     *,
-    rows: int | None = None,
+    block: int = 1,
     columns: int | None = None,
 ) -> Tensor:
-    """Return the scores (B, T, count) of the keys from `start` on; -inf where not seen.
+    """Return the scores (B, T / block, count) of the first keys; -inf where not seen.
 
-    A tile has `rows` queries and `columns` keys; the outcome is the same for any.
+    A block has the best scores that any of its queries has; 64 must be a multiple of it. One
+    program scores `columns` keys, a power of two from 16 on; the outcome is the same for any.
     """
+    return _score(store, layer, table_BP, codes_BTJI, weight_BTJ, at_BT, count, block, columns)[
+        ..., :count
+    ]
+
+
+def _score(
+    store: Store,
+    layer: int,
+    table_BP: Tensor,
+    codes_BTJI: Tensor,
+    weight_BTJ: Tensor,
+    at_BT: Tensor,
+    count: int,
+    block: int,
+    columns: int | None,
+) -> Tensor:
+    """Score, with columns of -inf after the last key, so that rows begin at round addresses."""
     batch, queries, heads, width = codes_BTJI.shape
-    rows = rows or (16 if queries <= 16 else 64)
-    columns = columns or (64 if queries <= 16 else 128)
-    out = torch.empty((batch, queries, count), dtype=torch.float32, device=codes_BTJI.device)
-    grid = (triton.cdiv(queries, rows), triton.cdiv(count, columns), batch)
-    score_kernel[grid](
-        codes_BTJI,
-        weight_BTJ,
-        at_BT,
-        store.index[layer].view(torch.int8),
-        store.index[layer].view(torch.float32),
-        table_BP,
-        out,
-        queries,
-        table_BP.shape[1],
-        start,
-        count,
-        store.layout.index_page_bytes,
-        J=heads,
-        I=width,
-        ROWS=rows,
-        COLUMNS=columns,
-        PAGE=PAGE,
-        RUN=RUN,
-        enable_fp_fusion=False,
-    )
+    stride = _rounded(count)
+    shape = (batch, queries // block, stride)
+    out = torch.empty(shape, dtype=torch.float32, device=codes_BTJI.device)
+    pages = store.index[layer].view(torch.int8), store.index[layer].view(torch.float32)
+    asked = codes_BTJI, weight_BTJ, at_BT, *pages, table_BP, out
+    numbers = table_BP.shape[1], count, stride, store.layout.index_page_bytes
+    constants = {"J": heads, "I": width, "PAGE": PAGE, "RUN": RUN, "enable_fp_fusion": False}
+    columns = columns or 128
+    if queries == 1:
+        grid = (triton.cdiv(stride, columns), batch)
+        score_one_kernel[grid](*asked, *numbers, COLUMNS=columns, num_warps=2, **constants)
+    else:
+        rows = 16 if queries <= 16 and block <= 16 else _ROWS
+        grid = (triton.cdiv(queries, rows), triton.cdiv(stride, columns), batch)
+        score_kernel[grid](
+            *asked, queries, *numbers, BLOCK=block, ROWS=rows, COLUMNS=columns, **constants
+        )
     return out
 
 
@@ -93,8 +106,8 @@ def top_k(
     k: int,
     *,
     block: int = 1,
-    chunk: int = 16384,
-    rows: int = 4096,
+    chunk: int | None = None,
+    rows: int | None = None,
     visible: int | None = None,
 ) -> Selection:
     """Choose k keys for each query of each sequence; the same sets as `select.top_k`.
@@ -103,97 +116,98 @@ def top_k(
     `select.block_top_k` does. `visible` is the most keys that a query sees, where the caller
     knows; asking the GPU for it costs a wait.
 
-    At most `rows` queries of a sequence and `chunk` keys are scored at a time. With few rows
-    all their keys are, dealt out to many programs, and what those keep is joined.
-    Returns index and score of shape (B, T / block, K).
+    `rows` queries of a sequence are scored at a time, with all the keys that they see; from
+    `chunk` keys at a time the best are picked, and from those the best again. Without them,
+    both are what fits memory and fills a GPU. Returns index and score of shape (B, T / block, K).
+
+    Raises:
+        ValueError: When the block does not fit the queries or the budget, or when more keys are
+            to be chosen than fit one program twice.
     """
-    if at_BT.shape[1] % block or rows % block or (block > 1 and k <= block):
-        raise ValueError(f"blocks of {block} do not fit {at_BT.shape[1]} queries and budget {k}")
-    parts = [
-        _top_k(store, layer, table_BP, codes, weight, at, k, block, chunk, visible)
-        for codes, weight, at in zip(
-            codes_BTJI.split(rows, 1), weight_BTJ.split(rows, 1), at_BT.split(rows, 1), strict=True
-        )
-    ]
-    return Selection(
-        torch.cat([part.index_TK for part in parts], 1),
-        torch.cat([part.score_TK for part in parts], 1),
-    )
+    batch, queries = at_BT.shape
+    seen = table_BP.shape[1] * PAGE if visible is None else visible
+    rows = rows or _rows_at_once(batch, seen, block)
+    if queries % block or rows % block or (block > 1 and k <= block):
+        raise ValueError(f"blocks of {block} do not fit {queries} queries and budget {k}")
+    if not 0 < k <= MOST // 2:
+        raise ValueError(f"a GPU chooses from 1 to {MOST // 2} keys, not {k}")
+    at_BT = at_BT.to(torch.int32)
+    shape = (batch, queries // block, k)
+    index = torch.empty(shape, dtype=torch.int32, device=at_BT.device)
+    best = torch.empty(shape, dtype=torch.float32, device=at_BT.device)
+    parts = range(0, queries, rows)
+    many = _last_seen(at_BT, rows) if visible is None else [visible] * len(parts)
+    for first, count in zip(parts, many, strict=True):
+        asked = [x[:, first : first + rows].contiguous() for x in (codes_BTJI, weight_BTJ, at_BT)]
+        # Blocks that a program holds whole are reduced by it, others here.
+        inner = block if _ROWS % block == 0 else 1
+        scores = _score(store, layer, table_BP, *asked, max(count, 1), inner, None)
+        if inner < block:
+            scores = scores.unflatten(1, (-1, block)).amax(2)
+        _pick(scores, k, chunk, *(x[:, first // block :] for x in (index, best)))
+    return Selection(index, best)
 
 
-def _top_k(
-    store: Store,
-    layer: int,
-    table_BP: Tensor,
-    codes_BTJI: Tensor,
-    weight_BTJ: Tensor,
-    at_BT: Tensor,
-    k: int,
-    block: int,
-    chunk: int,
-    visible: int | None,
-) -> Selection:
-    codes_BTJI, weight_BTJ = codes_BTJI.contiguous(), weight_BTJ.contiguous()
-    at_BT = at_BT.to(torch.int32).contiguous()
-    batch, blocks = at_BT.shape[0], at_BT.shape[1] // block
-    visible = int(at_BT.max()) + 1 if visible is None else visible
-    is_few = batch * blocks < _FEW
-    chunk, splits = (visible, triton.cdiv(visible, _SPLIT)) if is_few else (chunk, 1)
-    held = _Held(batch * blocks, splits, k, at_BT.device)
-    for start in range(0, visible, chunk):
-        count = min(chunk, visible - start)
-        scores = score(store, layer, table_BP, codes_BTJI, weight_BTJ, at_BT, start, count)
-        scores = scores.view(batch * blocks, block, count)
-        best_RC = scores[:, 0] if block == 1 else scores.amax(1)
-        held.take(best_RC, None, start, is_last=start + count == visible)
-    if splits > 1:
-        apart, held = held, _Held(batch * blocks, 1, k, at_BT.device)
-        index_RC, score_RC = apart.kept()
-        held.take(score_RC, index_RC, 0, is_last=True)
-    index_RK, score_RK = held.kept()
-    return Selection(index_RK.view(batch, blocks, -1), score_RK.view(batch, blocks, -1))
+def _rows_at_once(batch: int, seen: int, block: int) -> int:
+    """Return how many queries of a sequence are scored together."""
+    whole = math.lcm(block, _ROWS)
+    held = _SCORE_BYTES // (4 * batch * _rounded(seen))
+    return max(1, held * (block if _ROWS % block == 0 else 1) // whole) * whole
 
 
-class _Held:
-    """The best candidates so far, of each row and each split of its columns."""
+def _last_seen(at_BT: Tensor, rows: int) -> list[int]:
+    """Return, for each part of the queries, how many keys they see."""
+    last_T = at_BT.amax(0)
+    padded = torch.nn.functional.pad(last_T, (0, -len(last_T) % rows), value=-1)
+    return (padded.view(-1, rows).amax(1) + 1).tolist()
 
-    def __init__(self, rows: int, splits: int, k: int, device: torch.device) -> None:
-        self._k, self._splits = k, splits
-        self._room = max(2 * TILE, triton.next_power_of_2(k + TILE))
-        shape = (rows * splits, self._room)
-        self._score = torch.empty(shape, dtype=torch.float32, device=device)
-        self._index = torch.empty(shape, dtype=torch.int32, device=device)
-        self._count = torch.zeros(shape[0], dtype=torch.int32, device=device)
-        self._least = torch.full((shape[0],), float("-inf"), device=device)
 
-    def take(self, score_RC: Tensor, index_RC: Tensor | None, start: int, *, is_last: bool) -> None:
-        """Take the next columns, in ascending order of index."""
-        rows, columns = score_RC.shape
-        keep_kernel[rows, self._splits](
+def _pick(
+    score_BUC: Tensor, k: int, chunk: int | None, index_BUK: Tensor, best_BUK: Tensor
+) -> None:
+    """Write the k best of each row, over rounds that leave fewer and fewer candidates."""
+    batch, blocks, columns = score_BUC.shape
+    count = batch * blocks
+    score_RC, index_RC = score_BUC, None
+    least = triton.next_power_of_2(2 * k)  # so that every round leaves half at most
+    is_many = count >= _PICKERS
+    span = chunk or (_SPAN if is_many else max(columns * count // _PICKERS, 2 * least))
+    while True:
+        splits = triton.cdiv(columns, max(_rounded(min(span, _SPAN)), least))
+        share = _rounded(triton.cdiv(columns, splits))
+        picked, at, places = best_BUK, index_BUK, (blocks, index_BUK.stride(0) // k)
+        if splits > 1:
+            picked = torch.empty((count, splits * k), dtype=torch.float32, device=at.device)
+            at, places = torch.empty_like(picked, dtype=torch.int32), (count, count)
+        width = triton.next_power_of_2(share)
+        warps = warps_to_pick(width, is_many=is_many)
+        pick_kernel[count, splits](
             score_RC,
             score_RC if index_RC is None else index_RC,
-            self._score,
-            self._index,
-            self._count,
-            self._least,
-            start,
+            picked,
+            at,
             columns,
-            triton.cdiv(columns, self._splits),
-            self._k,
-            int(is_last),
-            ROOM=self._room,
-            TILE=TILE,
+            share,
+            k,
+            *places,
+            WIDTH=width,
+            TILE=min(width, 512 * warps),
+            KEPT=triton.next_power_of_2(k),
             HAS_INDEX=index_RC is not None,
+            num_warps=warps,
         )
+        if splits == 1:
+            return
+        score_RC, index_RC, columns, span = picked, at, splits * k, chunk or _SPAN
 
-    def kept(self) -> tuple[Tensor, Tensor]:
-        """Return index and score, the splits of a row side by side, filled up with -1 and -inf."""
-        place = torch.arange(self._k, device=self._count.device)
-        is_there = place < self._count[:, None]
-        index = torch.where(is_there, self._index[:, : self._k], -1)
-        score = torch.where(is_there, self._score[:, : self._k], float("-inf"))
-        width = self._k * self._splits
-        return index.view(-1, width), score.view(-1, width)
+
+def warps_to_pick(width: int, *, is_many: bool) -> int:
+    """Return how many warps hold so many columns: few, where many rows fill the GPU."""
+    return max(4, min(width // (4096 if is_many else 1024), 8))
+
+
+def _rounded(count: int) -> int:
+    return triton.cdiv(count, 64) * 64
 
 
 def attend(
@@ -210,26 +224,33 @@ def attend(
     """Attend with one selection for each unit, a block of N neighbouring queries.
 
     When decoding a unit is a sequence and N = 1; in prefill the units are the blocks of one
-    sequence, whose table is repeated. Returns (U·N, H, D) and (U·N, H).
+    sequence, whose table may be expanded. How many splits there are never depends on the
+    number of units: sums are rounded alike in any batch. Returns (U·N, H, D) and (U·N, H).
     """
     units, block, heads, width = q_UNHD.shape
     groups, budget = store.layout.key_heads, index_UK.shape[1]
     if heads % groups:
         raise ValueError(f"{heads} query heads are no multiple of {groups} key heads")
-    splits = splits or max(1, min(triton.cdiv(budget, 256), _PROGRAMS // (units * groups)))
-    queries = units * block * heads
-    out = torch.empty((splits, queries, width), dtype=torch.float32, device=q_UNHD.device)
-    lse = torch.empty((splits, queries), dtype=torch.float32, device=q_UNHD.device)
+    splits = splits or (triton.cdiv(budget, _SHARE) if block == 1 else 1)
+    queries, device = units * block * heads, q_UNHD.device
+    index_UK = index_UK.contiguous()
+    table_UP = table_UP if table_UP.stride(1) == 1 else table_UP.contiguous()
+    row_UK = torch.empty_like(index_UK)
+    locate_kernel[units, triton.cdiv(budget, TILE)](
+        index_UK, table_UP, row_UK, budget, table_UP.stride(0), TOKENS=TILE, PAGE=PAGE
+    )
+    dtype = q_UNHD.dtype if splits == 1 else torch.float32
+    out = torch.empty((splits, queries, width), dtype=dtype, device=device)
+    lse = torch.empty((splits, queries), dtype=torch.float32, device=device)
     attend_kernel[units, groups, splits](
         q_UNHD.to(torch.bfloat16).contiguous(),
         at_UN.to(torch.int32).contiguous(),
-        index_UK.contiguous(),
-        table_UP.contiguous(),
+        index_UK,
+        row_UK,
         store.kv[layer],
         out,
         lse,
         budget,
-        table_UP.shape[1],
         width**-0.5 if scale is None else scale,
         N=block,
         H=heads,
@@ -237,15 +258,16 @@ def attend(
         D=width,
         ROWS=max(16, triton.next_power_of_2(block * heads // groups)),
         TOKENS=64,
-        PAGE=PAGE,
         UPCAST=is_interpreted(),
+        num_stages=2 if block == 1 else 3,
     )
-    merged = torch.empty((queries, width), dtype=q_UNHD.dtype, device=q_UNHD.device)
-    merged_lse = torch.empty(queries, dtype=torch.float32, device=q_UNHD.device)
-    merge_kernel[queries,](
-        out, lse, merged, merged_lse, splits, D=width, SPLITS=triton.next_power_of_2(splits)
-    )
-    return Attended(merged.view(-1, heads, width), merged_lse.view(-1, heads))
+    if splits > 1:
+        parts, parts_lse = out, lse
+        out = torch.empty((queries, width), dtype=q_UNHD.dtype, device=device)
+        lse = torch.empty(queries, dtype=torch.float32, device=device)
+        padded = triton.next_power_of_2(splits)
+        merge_kernel[queries,](parts, parts_lse, out, lse, splits, D=width, SPLITS=padded)
+    return Attended(out.view(-1, heads, width), lse.view(-1, heads))
 
 
 def divergence(score_TS: Tensor, teacher_TS: Tensor) -> tuple[Tensor, Tensor]:

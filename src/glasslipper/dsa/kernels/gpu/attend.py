@@ -2,7 +2,8 @@
 
 A unit is a block of neighbouring queries of one sequence that share a selection: one query when
 decoding, 16 to 64 in prefill, so that the rows of a matrix product are full. The chosen tokens
-are dealt out to splits, whose partial results `merge_kernel` joins.
+are dealt out to splits, whose partial results `merge_kernel` joins. Softmax is computed in base
+two, what is returned in base e.
 """
 
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false
@@ -13,18 +14,38 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+LN2 = tl.constexpr(0.6931471805599453)
+
+
+@triton.jit
+def locate_kernel(
+    index_UK,  # int32, -1 where there is none
+    table_UP,  # int32: the pages of each unit's sequence
+    row_UK,  # out, int32: the row of the layer's pages where each token lies
+    K,
+    stride,  # from one unit's table to the next one's
+    TOKENS: tl.constexpr,
+    PAGE: tl.constexpr,
+):
+    """Look up once where chosen tokens lie, for all heads."""
+    u = tl.program_id(0).to(tl.int64)
+    place = tl.program_id(1) * TOKENS + tl.arange(0, TOKENS)
+    token = tl.load(index_UK + u * K + place, mask=place < K, other=-1)
+    page = tl.load(table_UP + u * stride + token // PAGE, mask=token >= 0, other=0)
+    row = tl.where(token >= 0, page * PAGE + token % PAGE, -1)
+    tl.store(row_UK + u * K + place, row, mask=place < K)
+
 
 @triton.jit
 def attend_kernel(
     q_UNHD,  # the queries of each unit
     at_UN,  # int32: the last key that a query sees
     index_UK,  # int32, ascending, -1 where there is none
-    table_UP,  # int32: the pages of each unit's sequence
+    row_UK,  # int32: where each of these tokens lies
     kv,  # the layer's pages, bfloat16
-    out_SUNHD,  # out, float32, for each split
+    out_SUNHD,  # out, for each split
     lse_SUNH,  # out, float32
     K,
-    P,
     scale,
     N: tl.constexpr,  # queries of a unit
     H: tl.constexpr,
@@ -32,7 +53,6 @@ def attend_kernel(
     D: tl.constexpr,
     ROWS: tl.constexpr,  # N · H / G, padded
     TOKENS: tl.constexpr,
-    PAGE: tl.constexpr,
     UPCAST: tl.constexpr,  # the interpreter's dot of bfloat16 is wrong
 ):
     """Let all heads of one key head and unit look at one split of the chosen tokens."""
@@ -53,33 +73,36 @@ def attend_kernel(
     total = tl.zeros((ROWS,), tl.float32)
     out = tl.zeros((ROWS, D), tl.float32)
     share = tl.cdiv(tl.cdiv(K, TOKENS), splits) * TOKENS
-    for from_ in range(split * share, tl.minimum(split * share + share, K), TOKENS):
-        place = from_ + tl.arange(0, TOKENS)
-        token = tl.load(index_UK + u * K + place, mask=place < K, other=-1)
-        is_token = token >= 0
-        page = tl.load(table_UP + u * P + token // PAGE, mask=is_token, other=0).to(tl.int64)
-        at_row = (page * PAGE + token % PAGE) * (2 * G * D) + g * D
-        where = kv + at_row[:, None] + dim[None, :]
+    # Of ascending tokens no more than at + 1 are seen.
+    end = tl.minimum(tl.minimum(split * share + share, K), tl.max(at, 0) + 1)
+    for from_ in range(split * share, end, TOKENS):
+        place = u * K + from_ + tl.arange(0, TOKENS)
+        is_place = from_ + tl.arange(0, TOKENS) < K
+        token = tl.load(index_UK + place, mask=is_place, other=-1)
+        where_ = tl.load(row_UK + place, mask=is_place, other=-1).to(tl.int64)
+        is_token = where_ >= 0
+        where = kv + (where_ * (2 * G * D) + g * D)[:, None] + dim[None, :]
         key = tl.load(where, mask=is_token[:, None], other=0.0)
         value = tl.load(where + G * D, mask=is_token[:, None], other=0.0)
         if UPCAST:
             key, value = key.to(tl.float32), value.to(tl.float32)
-        logit = tl.dot(q, tl.trans(key)) * scale
+        logit = tl.dot(q, tl.trans(key)) * (scale / LN2)
         seen = is_token[None, :] & (token[None, :] <= at[:, None])
         logit = tl.where(seen, logit, float("-inf"))
         higher = tl.maximum(most, tl.max(logit, 1))
         pivot = tl.where(higher == float("-inf"), 0.0, higher)
-        weight = tl.exp(logit - pivot[:, None])
-        faded = tl.exp(most - pivot)
+        weight = tl.exp2(logit - pivot[:, None])
+        faded = tl.exp2(most - pivot)
         total = total * faded + tl.sum(weight, 1)
-        out = out * faded[:, None] + tl.dot(weight.to(value.dtype), value)
+        out = tl.dot(weight.to(value.dtype), value, out * faded[:, None])
         most = higher
 
     safe = tl.where(total > 0.0, total, 1.0)
     out = out / safe[:, None]
-    lse = tl.where(total > 0.0, most + tl.log(safe), float("-inf"))
+    lse = tl.where(total > 0.0, (most + tl.log2(safe)) * LN2, float("-inf"))
     to = (split.to(tl.int64) * units * N * H) + head_row
-    tl.store(out_SUNHD + to[:, None] * D + dim[None, :], out, mask=is_row[:, None])
+    at_out = out_SUNHD + to[:, None] * D + dim[None, :]
+    tl.store(at_out, out.to(out_SUNHD.dtype.element_ty), mask=is_row[:, None])
     tl.store(lse_SUNH + to, lse, mask=is_row)
 
 
