@@ -389,7 +389,7 @@ def summed(found: list[Json]) -> Json:
 def study_seed(seed: int) -> Json:
     """Return what one small ledger's study got right and wrong."""
     from glasslipper.cli import studying
-    from glasslipper.report import as_json
+    from glasslipper.report.export import as_json
 
     started, cpu = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory(prefix="glasslipper-seed-") as folder:
