@@ -85,11 +85,9 @@ class Study:
 
     def rows(self, sql: str) -> list[Row]:
         """Run a query and return its rows; dates become texts."""
-        names = self._lake.names(sql)
-        return [
-            {name: _plain(cell) for name, cell in zip(names, row, strict=True)}
-            for row in self._lake.rows(sql)
-        ]
+        names, rows = self._lake.table(sql)
+        columns = [_plain(column) for column in zip(*rows, strict=True)]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def one_of(self, name: str) -> Row:
         """Run a section's SQL file and return its first row."""
@@ -178,10 +176,11 @@ class Study:
 _BY_WEEK = {"sessions", "judged", "gold", "compared"}
 
 
-def _plain(cell: object) -> object:
-    if isinstance(cell, date):
-        return cell.isoformat()[:10]
-    return cell
+def _plain(column: Sequence[object]) -> Sequence[object]:
+    """Return a column, whose cells are all of one type; dates become texts."""
+    if not isinstance(next((cell for cell in column if cell is not None), None), date):
+        return column
+    return [cell.isoformat()[:10] if isinstance(cell, date) else cell for cell in column]
 
 
 def section_sql(name: str) -> str:

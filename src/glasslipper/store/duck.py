@@ -77,6 +77,12 @@ class Duck:
             found = self._connection.execute(sql, values or None).fetchall()
             return found
 
+    def table(self, sql: str, values: Values = ()) -> tuple[list[str], list[Cells]]:
+        """Run one query and return the names of its columns, and all its rows."""
+        with self._plain_errors():
+            found = self._connection.execute(sql, values or None)
+            return [str(column[0]) for column in found.description or ()], found.fetchall()
+
     def row(self, sql: str, values: Values = ()) -> Cells | None:
         """Run one statement and return its first row, if any."""
         found = self.rows(sql, values)

@@ -299,6 +299,10 @@ class Lake:
         """Run one query and return all its rows; `?` stands for a value."""
         return self._duck.rows(sql, values)
 
+    def table(self, sql: str, values: Values = ()) -> tuple[list[str], list[Cells]]:
+        """Run one query and return the names of its columns, and all its rows."""
+        return self._duck.table(sql, values)
+
     def names(self, sql: str) -> list[str]:
         """Return the names of the columns of a query."""
         return self._duck.names(sql)
