@@ -37,11 +37,11 @@ from typing import Any, cast
 import msgspec
 
 import glasslipper
+from glasslipper.cli.drawing import CHARTS
 from glasslipper.cli.generating import generate
-from glasslipper.ledger.lake import columns, rollups, segments, views
+from glasslipper.ledger.lake import segments
 from glasslipper.report import tallies
 from glasslipper.report.study import SQL
-from glasslipper.store.duck import Duck, text
 from glasslipper.testing.year import Wish
 from glasslipper.testing.year.models import MODELS
 from glasslipper.testing.year.rows import FALLS_SHORT
@@ -52,6 +52,7 @@ SEEDS, FIRST_SEED = 200, 1_001
 
 QUICK_ROWS, QUICK_SEEDS = 100_000, 6
 PROCESSES = 2
+ROLLUPS = Path(__file__).with_name("report_rollups.py")
 EFFECTS = {
     "foundational": ("glass-slipper", "found"),
     "boomerang": ("boomerang", "found"),
@@ -100,11 +101,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--minutes", type=float, help="Study no more seeds after so long.")
     parser.add_argument("--kept", type=Path, default=Path(".bench"), help="Where to keep things.")
-    parser.add_argument("--rollups-of", type=Path, help=argparse.SUPPRESS)
     wish = parser.parse_args()
-    if wish.rollups_of is not None:
-        rollups_again(wish.rollups_of)
-        return
     rows = wish.rows if wish.rows is not None else QUICK_ROWS if wish.quick else LARGE
     seeds = wish.seeds if wish.seeds is not None else QUICK_SEEDS if wish.quick else SEEDS
     result: Json = {"rows": rows, "load_average": round(os.getloadavg()[0], 1)}
@@ -140,11 +137,12 @@ def measured(home: Path, rows: int, *, seed: int) -> Json:
     made: Json = msgspec.to_builtins(generate(home, wish, watch=told, processes=PROCESSES))
     size = size_of(home / segments.LAKE)
     say(f"… in {time.monotonic() - started:.0f} s: {made['rows']:,} rows, {size / 1e6:,.0f} MB")
-    shutil.rmtree(home / tallies.FOLDER, ignore_errors=True)
+    for made_before in (tallies.FOLDER, CHARTS):
+        shutil.rmtree(home / made_before, ignore_errors=True)
     say(
         f"Load average {os.getloadavg()[0]:.1f}. Rollups of {len(segments.found_in(home))} segments"
     )
-    rollup, _ = watched([sys.executable, __file__, "--rollups-of", str(home)])
+    rollup, _ = watched([sys.executable, str(ROLLUPS), str(home)])
     say(f"… in {rollup['s']:.1f} s, {rollup['cpu']:.1f} of CPU. The first report")
     first, found, page = build(home)
     say(f"… in {first['s']:.1f} s, {first['cpu']:.1f} of CPU. A later one")
@@ -177,31 +175,6 @@ def measured(home: Path, rows: int, *, seed: int) -> Json:
 def told(what: str, done: int, total: int) -> None:
     """Say how far a long step is."""
     say(f"{what}: {done:,} of {total:,}")
-
-
-def rollups_again(home: Path) -> None:
-    """Make every segment's rollups anew, for nothing but the time that it takes."""
-    with tempfile.TemporaryDirectory() as scratch, Duck(threads=PROCESSES) as duck:
-        for segment in segments.found_in(home):
-            stored, beside = segment.file("generations"), segment.file("attempts")
-            if stored is None:
-                continue
-            more = (
-                f"read_parquet({text(beside)})"
-                if beside
-                else f"({columns.empty(columns.ATTEMPTS)})"
-            )
-            source = f"read_parquet({text(stored)})"
-            duck.run(
-                f"CREATE OR REPLACE TEMP VIEW again_generations AS {views.generations(source)};"
-                f"CREATE OR REPLACE TEMP VIEW again_attempts AS {views.attempts(source, more)}"
-            )
-            for name, sql in rollups.ROLLUPS.items():
-                query = rollups.over(
-                    sql, generations="again_generations", attempts="again_attempts"
-                )
-                out = text(Path(scratch) / f"{name}.parquet")
-                duck.run(f"COPY ({query}) TO {out} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def build(home: Path) -> tuple[Json, Json, bytes]:

@@ -27,7 +27,16 @@ Unit = Literal["workload", "key", "user"]
 Row = dict[str, Any]  # cells have whatever type their column has
 
 SQL = resources.files("glasslipper.report") / "sql"
-TABLES = ("usage", "tags", "places", "languages", "daily", "units", "actives", "workloads")
+TABLES = (
+    ("units", "actives"),
+    ("usage",),
+    ("tags",),
+    ("workloads",),
+    ("places",),
+    ("daily",),
+    ("languages",),
+)
+"""The base tables, those that take longest first; what is made of others comes after them."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -116,8 +125,12 @@ class Study:
             where = weeks if name in _BY_WEEK else f"day {within}"
             lake.run(f"CREATE VIEW {name} AS SELECT * FROM tally_{name} WHERE {where}")  # noqa: S608
         self._make_models(catalogue)
-        for table in TABLES:
-            lake.run(f"CREATE TABLE {table} AS {table_sql(table)}")
+        lake.abreast(
+            [
+                "; ".join(f"CREATE TABLE {table} AS {table_sql(table)}" for table in together)
+                for together in TABLES
+            ]
+        )
 
     def _span(self) -> tuple[date, date]:
         found = self._lake.rows("SELECT min(day), max(day) FROM usage_daily")[0]
