@@ -87,22 +87,23 @@ ROLLUPS: dict[str, str] = {
         GROUP BY day, model_used, author, provider, task, tag, language, country""",
     # A key's sums are made of its workloads', which are far fewer than rows.
     "units_weekly": f"""
-        WITH each_workload AS MATERIALIZED (
-            SELECT week, key_id, workload, model_used AS model, author, task,
-                {_unit_sums("count(*)")}
-            FROM generations WHERE key_id IS NOT NULL
-            GROUP BY week, key_id, workload, {_UNIT_KEYS}
-        ), each_key AS (
-            SELECT week, key_id, model, author, task, {_unit_sums(_sum("requests"))}
-            FROM each_workload GROUP BY week, key_id, model, author, task
-        ), each_user AS (
-            SELECT week, "user", model_used AS model, author, task, {_unit_sums("count(*)")}
-            FROM generations WHERE "user" IS NOT NULL
-            GROUP BY week, "user", {_UNIT_KEYS}
-        )
-        SELECT week, 'workload' AS unit_kind, workload AS unit, {_UNIT} FROM each_workload
-        UNION ALL SELECT week, 'key' AS unit_kind, key_id AS unit, {_UNIT} FROM each_key
-        UNION ALL SELECT week, 'user' AS unit_kind, "user" AS unit, {_UNIT} FROM each_user""",
+        SELECT * FROM (
+            WITH each_workload AS MATERIALIZED (
+                SELECT week, key_id, workload, model_used AS model, author, task,
+                    {_unit_sums("count(*)")}
+                FROM generations WHERE key_id IS NOT NULL
+                GROUP BY week, key_id, workload, {_UNIT_KEYS}
+            ), each_key AS (
+                SELECT week, key_id, model, author, task, {_unit_sums(_sum("requests"))}
+                FROM each_workload GROUP BY week, key_id, model, author, task
+            ), each_user AS (
+                SELECT week, "user", model_used AS model, author, task, {_unit_sums("count(*)")}
+                FROM generations WHERE "user" IS NOT NULL
+                GROUP BY week, "user", {_UNIT_KEYS}
+            )
+            SELECT week, 'workload' AS unit_kind, workload AS unit, {_UNIT} FROM each_workload
+            UNION ALL SELECT week, 'key' AS unit_kind, key_id AS unit, {_UNIT} FROM each_key
+            UNION ALL SELECT week, 'user' AS unit_kind, "user" AS unit, {_UNIT} FROM each_user)""",
     "latency_daily": " UNION ALL ".join(
         [
             _histogram("first_token_ms", "first_token_ms", "first_token_ms IS NOT NULL"),
