@@ -18,9 +18,8 @@ from glasslipper.report.charts.frame import (
 )
 
 ROW_PX = 24
-
-
 NAMES_PX = 260
+"""Room for the names; longer ones are cut."""
 
 
 def _names(names: Sequence[str], px: int = NAMES_PX) -> Spec:

@@ -61,9 +61,9 @@ def bundle(snippet: str) -> str:
 
 def version() -> str:
     """Return which version of what draws."""
-    import vl_convert
+    from importlib.metadata import version as version_of
 
-    return f"vl-convert {vl_convert.__version__}, Vega-Lite {VEGA_LITE}"
+    return f"vl-convert {version_of('vl-convert-python')}, Vega-Lite {VEGA_LITE}"
 
 
 def warm_up() -> None:
