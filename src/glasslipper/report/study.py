@@ -4,12 +4,15 @@ Base tables are made once from the ledger's rollups and from the tallies; sectio
 so that a hundred million rows cost a section no more than a thousand do. Knows no section.
 """
 
-# Every name in these statements is ours. ruff: noqa: S608
+# Every name in these statements is ours.
+# ruff: noqa: S608
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import cached_property
 from importlib import resources
 from typing import Any, Literal
 
@@ -37,6 +40,13 @@ TABLES = (
     ("languages",),
 )
 """The base tables, those that take longest first; what is made of others comes after them."""
+
+
+_OF_TALLIES = re.compile(rf"\b(?:FROM|JOIN) (?:{'|'.join(tallies.NAMES)})\b")
+
+
+class Untallied(Exception):
+    """A section needs tallies before they are made; ask it again later."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -74,8 +84,9 @@ class Study:
         self._asked: dict[str, list[Row]] = {}
         self.models: dict[str, ModelFacts] = {}
         self.catalogue = catalogue
+        self._given_offers = offers
+        self._tallied = False
         self._make(catalogue)
-        self.offers = [*offers, *self._offers_paid()]
 
     @property
     def least(self) -> int:
@@ -87,10 +98,39 @@ class Study:
         return np.random.default_rng([self.options.seed, *name.encode()])
 
     def ask(self, name: str) -> list[Row]:
-        """Run a section's SQL file and return its rows; a second time they are the same."""
+        """Run a section's SQL file and return its rows; a second time they are the same.
+
+        Raises:
+            Untallied: It asks tallies, which are not there before `tally`.
+        """
         if name not in self._asked:
-            self._asked[name] = self.rows(section_sql(name))
+            sql = section_sql(name)
+            if _OF_TALLIES.search(sql):
+                self._need_tallies()
+            self._asked[name] = self.rows(sql)
         return self._asked[name]
+
+    @cached_property
+    def offers(self) -> Sequence[Offer]:
+        """Prices that models are offered at: those given, and those that were paid.
+
+        Raises:
+            Untallied: Tallies are not there before `tally`.
+        """
+        self._need_tallies()
+        return [*self._given_offers, *self._offers_paid()]
+
+    def tally(self) -> None:
+        """Make what takes long where it was not made before; many sections do without it."""
+        tallies.make(self._lake)
+        for name in tallies.NAMES:
+            where = self._weeks if name in _BY_WEEK else self._days
+            self._lake.run(f"CREATE VIEW {name} AS SELECT * FROM tally_{name} WHERE {where}")
+        self._tallied = True
+
+    def _need_tallies(self) -> None:
+        if not self._tallied:
+            raise Untallied
 
     def rows(self, sql: str) -> list[Row]:
         """Run a query and return its rows; dates become texts."""
@@ -108,22 +148,18 @@ class Study:
 
     def _make(self, catalogue: Catalogue) -> None:
         lake = self._lake
-        tallies.make(lake)
         self.first, self.last = self._span()
-        within = f"BETWEEN DATE '{self.first}' AND DATE '{self.last}'"
         monday = self.first - timedelta(days=self.first.weekday())
-        weeks = f"week BETWEEN DATE '{monday}' AND DATE '{self.last}'"
-        lake.run(f"CREATE VIEW days AS SELECT * FROM usage_daily WHERE day {within}")  # noqa: S608
-        lake.run(f"CREATE VIEW tries AS SELECT * FROM attempts_daily WHERE day {within}")  # noqa: S608
-        lake.run(f"CREATE VIEW latencies AS SELECT * FROM latency_daily WHERE day {within}")  # noqa: S608
+        self._days = f"day BETWEEN DATE '{self.first}' AND DATE '{self.last}'"
+        self._weeks = f"week BETWEEN DATE '{monday}' AND DATE '{self.last}'"
+        lake.run(f"CREATE VIEW days AS SELECT * FROM usage_daily WHERE {self._days}")
+        lake.run(f"CREATE VIEW tries AS SELECT * FROM attempts_daily WHERE {self._days}")
+        lake.run(f"CREATE VIEW latencies AS SELECT * FROM latency_daily WHERE {self._days}")
         for view, unit in (("unit_weeks", self.options.unit), ("workload_weeks", "workload")):
             lake.run(
-                f"CREATE VIEW {view} AS SELECT * FROM units_weekly"  # noqa: S608
-                f" WHERE unit_kind = '{unit}' AND {weeks}"
+                f"CREATE VIEW {view} AS SELECT * FROM units_weekly"
+                f" WHERE unit_kind = '{unit}' AND {self._weeks}"
             )
-        for name in tallies.NAMES:
-            where = weeks if name in _BY_WEEK else f"day {within}"
-            lake.run(f"CREATE VIEW {name} AS SELECT * FROM tally_{name} WHERE {where}")  # noqa: S608
         self._make_models(catalogue)
         lake.abreast(
             [
