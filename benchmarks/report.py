@@ -1,14 +1,16 @@
 """Studies generated years: how long a report takes, what it recovers, how honest its intervals are.
 
-First a large ledger: its rollups are made again and timed, then `glasslipper report` is run twice,
-each in a process of its own, whose memory is measured. Its findings are held against the truth
-file. Then many small ledgers of other seeds, some of which lack each effect: how many intervals
-hold the planted value, and what is found where nothing was planted. The last line is JSON.
+First a large ledger: its rollups are made again and timed, then `glasslipper report` is run three
+times, each in a process of its own, whose memory is measured: first with nothing there but the
+rollups, later with everything, and once more without the drawings, as if there were new rows. Its
+findings are held against the truth file. Then many small ledgers of other seeds, some of which
+lack each effect: how many intervals hold the planted value, and what is found where nothing was
+planted. The last line is JSON.
 
 Generated ledgers of more than a million rows, and what a seed gave, are kept in `.bench/`, under
 names made of the code that gave them, so that a bench that was stopped goes on where it was, and
 another one need not generate again (100 million rows: 6 GB, 20 CPU minutes). What is timed is
-always timed anew.
+always timed anew, by a Python that keeps its bytecode there, as it does where people install it.
 
     make bench-report                                             # all of it
     make bench-report ARGS="--rows 100000000 --seeds 0"           # the large ledger alone
@@ -37,11 +39,11 @@ from typing import Any, cast
 import msgspec
 
 import glasslipper
+from glasslipper.cli.drawing import CHARTS
 from glasslipper.cli.generating import generate
-from glasslipper.ledger.lake import columns, rollups, segments, views
+from glasslipper.ledger.lake import segments
 from glasslipper.report import tallies
 from glasslipper.report.study import SQL
-from glasslipper.store.duck import Duck, text
 from glasslipper.testing.year import Wish
 from glasslipper.testing.year.models import MODELS
 from glasslipper.testing.year.rows import FALLS_SHORT
@@ -52,6 +54,7 @@ SEEDS, FIRST_SEED = 200, 1_001
 
 QUICK_ROWS, QUICK_SEEDS = 100_000, 6
 PROCESSES = 2
+ROLLUPS = Path(__file__).with_name("report_rollups.py")
 EFFECTS = {
     "foundational": ("glass-slipper", "found"),
     "boomerang": ("boomerang", "found"),
@@ -100,11 +103,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--minutes", type=float, help="Study no more seeds after so long.")
     parser.add_argument("--kept", type=Path, default=Path(".bench"), help="Where to keep things.")
-    parser.add_argument("--rollups-of", type=Path, help=argparse.SUPPRESS)
     wish = parser.parse_args()
-    if wish.rollups_of is not None:
-        rollups_again(wish.rollups_of)
-        return
+    keep_bytecode(wish.kept / "bytecode")
     rows = wish.rows if wish.rows is not None else QUICK_ROWS if wish.quick else LARGE
     seeds = wish.seeds if wish.seeds is not None else QUICK_SEEDS if wish.quick else SEEDS
     result: Json = {"rows": rows, "load_average": round(os.getloadavg()[0], 1)}
@@ -115,6 +115,7 @@ def main() -> None:
         result["million_rows_s"] = medium["first_build_s"]
         result["million_rows_cpu_s"] = medium["first_build_cpu_s"]
         result["million_rows_later_s"] = medium["later_build_s"]
+        result["million_rows_redrawn_s"] = medium["redrawn_build_s"]
     result |= many(range(FIRST_SEED, FIRST_SEED + seeds), minutes=wish.minutes, kept=wish.kept)
     result["sql_files"] = len([*(Path(str(SQL)) / "sections").glob("*.sql")])
     print(json.dumps(result))
@@ -140,17 +141,22 @@ def measured(home: Path, rows: int, *, seed: int) -> Json:
     made: Json = msgspec.to_builtins(generate(home, wish, watch=told, processes=PROCESSES))
     size = size_of(home / segments.LAKE)
     say(f"… in {time.monotonic() - started:.0f} s: {made['rows']:,} rows, {size / 1e6:,.0f} MB")
-    shutil.rmtree(home / tallies.FOLDER, ignore_errors=True)
+    for made_before in (tallies.FOLDER, CHARTS):
+        shutil.rmtree(home / made_before, ignore_errors=True)
+    compile_all()
     say(
         f"Load average {os.getloadavg()[0]:.1f}. Rollups of {len(segments.found_in(home))} segments"
     )
-    rollup, _ = watched([sys.executable, __file__, "--rollups-of", str(home)])
+    rollup, _ = watched([sys.executable, str(ROLLUPS), str(home)])
     say(f"… in {rollup['s']:.1f} s, {rollup['cpu']:.1f} of CPU. The first report")
     first, found, page = build(home)
     say(f"… in {first['s']:.1f} s, {first['cpu']:.1f} of CPU. A later one")
     later, _, page_again = build(home)
-    say(f"… in {later['s']:.1f} s, {later['cpu']:.1f} of CPU. Load {os.getloadavg()[0]:.1f}")
-    if page != page_again:
+    say(f"… in {later['s']:.1f} s, {later['cpu']:.1f} of CPU. One whose charts are all new")
+    shutil.rmtree(home / CHARTS)
+    redrawn, _, page_redrawn = build(home)
+    say(f"… in {redrawn['s']:.1f} s, {redrawn['cpu']:.1f} of CPU. Load {os.getloadavg()[0]:.1f}")
+    if not page == page_again == page_redrawn:
         raise SystemExit("Two reports of the same ledger differ.")
     checks = compare(made, found)
     recovered = {section for section, oks in checks.items() if all(oks)}
@@ -164,7 +170,9 @@ def measured(home: Path, rows: int, *, seed: int) -> Json:
         "rollups_cpu_s": round(rollup["cpu"], 1),
         "later_build_cpu_s": round(later["cpu"], 1),
         "later_build_s": round(later["s"], 1),
-        "peak_rss_bytes": max(rollup["rss"], first["rss"], later["rss"]),
+        "redrawn_build_cpu_s": round(redrawn["cpu"], 1),
+        "redrawn_build_s": round(redrawn["s"], 1),
+        "peak_rss_bytes": max(one["rss"] for one in (rollup, first, later, redrawn)),
         "html_bytes": len(page),
         "sections": len(found["sections"]),
         "sections_with_data": sum("claim" in one for one in found["sections"]),
@@ -179,29 +187,19 @@ def told(what: str, done: int, total: int) -> None:
     say(f"{what}: {done:,} of {total:,}")
 
 
-def rollups_again(home: Path) -> None:
-    """Make every segment's rollups anew, for nothing but the time that it takes."""
-    with tempfile.TemporaryDirectory() as scratch, Duck(threads=PROCESSES) as duck:
-        for segment in segments.found_in(home):
-            stored, beside = segment.file("generations"), segment.file("attempts")
-            if stored is None:
-                continue
-            more = (
-                f"read_parquet({text(beside)})"
-                if beside
-                else f"({columns.empty(columns.ATTEMPTS)})"
-            )
-            source = f"read_parquet({text(stored)})"
-            duck.run(
-                f"CREATE OR REPLACE TEMP VIEW again_generations AS {views.generations(source)};"
-                f"CREATE OR REPLACE TEMP VIEW again_attempts AS {views.attempts(source, more)}"
-            )
-            for name, sql in rollups.ROLLUPS.items():
-                query = rollups.over(
-                    sql, generations="again_generations", attempts="again_attempts"
-                )
-                out = text(Path(scratch) / f"{name}.parquet")
-                duck.run(f"COPY ({query}) TO {out} (FORMAT parquet, COMPRESSION zstd)")
+def keep_bytecode(folder: Path) -> None:
+    """Let the processes that are timed keep what Python compiles, as where people install it."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder.resolve())
+
+
+def compile_all() -> None:
+    """Run what is to be timed on an empty ledger, so that all of it is compiled."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = str(Path(folder) / "page.html")
+        command = [sys.executable, "-m", "glasslipper", "report", "--json", "--out", page]
+        watched(command, home=Path(folder))
+        watched([sys.executable, str(ROLLUPS), folder])
 
 
 def build(home: Path) -> tuple[Json, Json, bytes]:
@@ -389,7 +387,7 @@ def summed(found: list[Json]) -> Json:
 def study_seed(seed: int) -> Json:
     """Return what one small ledger's study got right and wrong."""
     from glasslipper.cli import studying
-    from glasslipper.report import as_json
+    from glasslipper.report.export import as_json
 
     started, cpu = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory(prefix="glasslipper-seed-") as folder:

@@ -7,7 +7,7 @@ import pytest
 from studies import Studied, findings, study
 
 from glasslipper.cli.generating import generate
-from glasslipper.report import page
+from glasslipper.report.page.html import page
 from glasslipper.testing.year import Wish
 
 

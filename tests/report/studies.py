@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from glasslipper.cli import studying
-from glasslipper.report import Report, as_json
+from glasslipper.report.build import Report
+from glasslipper.report.export import as_json
 
 
 class Studied(NamedTuple):

@@ -14,8 +14,11 @@ import pytest
 from studies import Studied, nobody_watches, study
 
 from glasslipper.cli import studying
-from glasslipper.report import Options, Studio, page, write_tables
+from glasslipper.report.charts.studio import Studio
+from glasslipper.report.export import write_tables
+from glasslipper.report.page.html import page
 from glasslipper.report.section import Missing
+from glasslipper.report.study import Options
 
 NEED_MORE = {"market"}
 """Sections that ask for a file."""

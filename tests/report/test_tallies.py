@@ -4,6 +4,7 @@ from pathlib import Path
 
 from studies import findings, study
 
+from glasslipper.cli import studying
 from glasslipper.cli.generating import generate
 from glasslipper.ledger.read.scan import Lake
 from glasslipper.ledger.write.bulk import Bulk
@@ -37,3 +38,19 @@ def test_a_new_late_fact_renews_what_rests_on_it_and_nothing_else(tmp_path: Path
     renewed = {name.split("-")[1] for name in now.keys() - made.keys()}
     assert renewed == {"judged", "clocks", "gold", "compared"}
     assert len(now) == len(made)
+
+
+def test_sections_that_need_no_tallies_are_answered_before_those_are_made(tmp_path: Path) -> None:
+    generate(tmp_path, Wish(rows=2_000, seed=5))
+    folder = tmp_path / "report" / "tallies"
+    made: dict[str, bool] = {}
+
+    def watch(what: str, done: int, total: int) -> None:
+        made[what] = folder.exists()
+
+    report = studying.study(studying.Given(home=tmp_path), watch)
+    assert not made["Open and closed models"]
+    assert made["Sessions"]
+    assert sum(not there for there in made.values()) > 30
+    numbers = [one.section.number for one in report.sections]
+    assert len(made) == len(numbers) + 1  # and reading the ledger

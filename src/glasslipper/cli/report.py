@@ -12,7 +12,7 @@ from glasslipper.cli import options
 from glasslipper.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
-    from glasslipper.report import Report
+    from glasslipper.report.build import Report
 
 COMMANDS = {
     "demo": "glasslipper.cli.report_demo:demo",
@@ -78,21 +78,21 @@ def report(
     """
     if context.invoked_subcommand is not None:
         return
-    from glasslipper.cli import studying
-    from glasslipper.report.study import Options
+    from glasslipper.cli.drawing import studio
 
-    wish = Options(first=_day(first), last=_day(last), unit=unit, least=least, seed=seed)
     page = out or (None if as_json else PAGE)
-    given = studying.Given(options=wish, models=models, rankings=rankings, invoice=invoice)
-    with (
-        studying.watched(quiet=as_json) as watch,
-        studying.studio(wanted=page is not None) as studio,
-    ):
-        found = studying.study(given, watch, studio)
-        if page is not None:
-            studying.write_page(found, page, watch, studio, interactive=interactive)
+    with studio(wanted=page is not None) as opened:
+        from glasslipper.cli import studying
+        from glasslipper.report.study import Options
+
+        wish = Options(first=_day(first), last=_day(last), unit=unit, least=least, seed=seed)
+        given = studying.Given(options=wish, models=models, rankings=rankings, invoice=invoice)
+        with studying.watched(quiet=as_json) as watch:
+            found = studying.study(given, watch, opened)
+            if page is not None:
+                studying.write_page(found, page, watch, opened, interactive=interactive)
     if tables is not None:
-        from glasslipper.report import write_tables
+        from glasslipper.report.export import write_tables
 
         write_tables(found, tables)
     _tell(found, page, tables, as_json=as_json)
@@ -104,7 +104,7 @@ def _day(moment: datetime | None) -> date | None:
 
 def _tell(found: Report, page: Path | None, tables: Path | None, *, as_json: bool) -> None:
     from glasslipper.cli.output import mention, print_json, say
-    from glasslipper.report import as_json as told
+    from glasslipper.report.export import as_json as told
 
     if as_json:
         print_json(told(found))

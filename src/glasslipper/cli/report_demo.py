@@ -34,9 +34,10 @@ def demo(
     provider's bill) and report.html. Its models and users are invented.
     """
     from glasslipper.cli import studying
+    from glasslipper.cli.drawing import studio
     from glasslipper.cli.generating import generate
     from glasslipper.cli.output import mention, print_json, say
-    from glasslipper.report import as_json as told
+    from glasslipper.report.export import as_json as told
     from glasslipper.testing.year import Wish
 
     if folder.exists() and any(folder.iterdir()):
@@ -49,10 +50,10 @@ def demo(
         wish = Wish(seed=seed, rows=rows, everything=everything)
         truth = generate(folder, wish, watch=watch, processes=os.cpu_count() or 1)
         given = studying.Given(home=folder, invoice=folder / "invoice.csv")
-        with studying.studio() as studio:
-            found = studying.study(given, watch, studio)
+        with studio(home=folder) as opened:
+            found = studying.study(given, watch, opened)
             page = folder / "report.html"
-            size = studying.write_page(found, page, watch, studio, interactive=interactive)
+            size = studying.write_page(found, page, watch, opened, interactive=interactive)
     if as_json:
         print_json(told(found) | {"truth": str(folder / "truth.json"), "html_bytes": size})
         return

@@ -10,22 +10,15 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from glasslipper.cli.output import console
-from glasslipper.report import (
-    Answered,
-    Catalogue,
-    Options,
-    Report,
-    Studio,
-    Study,
-    build,
-    order_of,
-    page,
-)
 from glasslipper.report import invoice as bills
 from glasslipper.report import market as markets
-from glasslipper.report.facts import ModelFacts, read_own
+from glasslipper.report.build import Answered, Report, build
+from glasslipper.report.charts.studio import Studio
+from glasslipper.report.facts import Catalogue, ModelFacts, read_own
 from glasslipper.report.offers import Offer
+from glasslipper.report.page.html import order_of, page
 from glasslipper.report.section import Missing
+from glasslipper.report.study import Options, Study
 from glasslipper.store import places
 
 TRUTH = Path("truth.json")
@@ -158,16 +151,6 @@ def write_page(
     part.write_bytes(data)
     part.replace(path)
     return len(data)
-
-
-@contextmanager
-def studio(*, wanted: bool = True) -> Generator[Studio | None]:
-    """Open a studio, if a page is wanted."""
-    if not wanted:
-        yield None
-        return
-    with Studio() as opened:
-        yield opened
 
 
 def highlights(found: Report) -> list[str]:

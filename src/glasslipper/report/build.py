@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from glasslipper.report.section import Missing, Part, Result, Section
 from glasslipper.report.sections import PARTS
-from glasslipper.report.study import Options, Study
+from glasslipper.report.study import Options, Study, Untallied
 
 
 class Answered(Struct, frozen=True, kw_only=True):
@@ -40,15 +40,21 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def build(study: Study, *, tick: Callable[[Answered], None] | None = None) -> Report:
-    """Answer every section; `tick` is called after each."""
-    parts: list[tuple[Part, tuple[Answered, ...]]] = []
-    for part in PARTS:
-        answered: list[Answered] = []
-        for section in part.sections:
-            answered.append(Answered(section=section, result=section.study(study)))
-            if tick is not None:
-                tick(answered[-1])
-        parts.append((part, tuple(answered)))
+    """Answer every section; `tick` is called after each.
+
+    Those that need no tallies come first: their charts can be drawn while tallies are made.
+    """
+    answers: dict[str, Answered] = {}
+    later = [
+        section
+        for part in PARTS
+        for section in part.sections
+        if not _answer(section, study, answers, tick)
+    ]
+    study.tally()
+    for section in later:
+        _answer(section, study, answers, tick)
+    parts = tuple((part, tuple(answers[section.id] for section in part.sections)) for part in PARTS)
     sums = study.rows("SELECT sum(requests) AS n, sum(tokens) AS t, sum(cost) AS c FROM usage")[0]
     return Report(
         first=study.first.isoformat(),
@@ -58,6 +64,23 @@ def build(study: Study, *, tick: Callable[[Answered], None] | None = None) -> Re
         tokens=int(sums["t"] or 0),
         cost_nanousd=int(sums["c"] or 0),
         models=len(study.models),
-        parts=tuple(parts),
+        parts=parts,
         cited=study.market.cited if study.market else "",
     )
+
+
+def _answer(
+    section: Section,
+    study: Study,
+    answers: dict[str, Answered],
+    tick: Callable[[Answered], None] | None,
+) -> bool:
+    """Answer a section, and return whether that could be done already."""
+    try:
+        result = section.study(study)
+    except Untallied:
+        return False
+    answers[section.id] = Answered(section=section, result=result)
+    if tick is not None:
+        tick(answers[section.id])
+    return True

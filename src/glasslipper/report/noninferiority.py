@@ -22,6 +22,8 @@ from glasslipper.report.estimates import Estimate, Z, normal_tail
 _STEPS = 50
 """Of each bisection: more than the precision of a float asks for within (-1, 1)."""
 
+_TINY = 1e-12
+
 
 class Stratum(Struct, frozen=True, kw_only=True):
     """One workload: answers rewarded, and those of them accepted, of both models."""
@@ -104,14 +106,23 @@ def _score(one: float, n_one: float, other: float, n_other: float, difference: f
 def _restricted(one: float, n_one: float, other: float, n_other: float, difference: float) -> float:
     """Return the likeliest other share, given that the first is larger by `difference`."""
     low, high = max(0.0, -difference), min(1.0, 1.0 - difference)
-
-    def slope(share: float) -> float:
+    one_not, other_not = 1 - one, 1 - other
+    for _ in range(_STEPS):  # as `_root` does, but a page takes some hundred thousand of them
+        share = (low + high) / 2
         first = share + difference
-        return n_one * (one / max(first, 1e-12) - (1 - one) / max(1 - first, 1e-12)) + n_other * (
-            other / max(share, 1e-12) - (1 - other) / max(1 - share, 1e-12)
+        first_not, share_not = 1 - first, 1 - share
+        slope = n_one * (
+            one / (first if first > _TINY else _TINY)
+            - one_not / (first_not if first_not > _TINY else _TINY)
+        ) + n_other * (
+            other / (share if share > _TINY else _TINY)
+            - other_not / (share_not if share_not > _TINY else _TINY)
         )
-
-    return _root(slope, low, high)
+        if slope > 0:
+            low = share
+        else:
+            high = share
+    return (low + high) / 2
 
 
 def _paired_score(better: int, worse: int, n: int, difference: float) -> float:

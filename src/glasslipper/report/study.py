@@ -4,12 +4,15 @@ Base tables are made once from the ledger's rollups and from the tallies; sectio
 so that a hundred million rows cost a section no more than a thousand do. Knows no section.
 """
 
-# Every name in these statements is ours. ruff: noqa: S608
+# Every name in these statements is ours.
+# ruff: noqa: S608
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import cached_property
 from importlib import resources
 from typing import Any, Literal
 
@@ -27,7 +30,23 @@ Unit = Literal["workload", "key", "user"]
 Row = dict[str, Any]  # cells have whatever type their column has
 
 SQL = resources.files("glasslipper.report") / "sql"
-TABLES = ("usage", "tags", "places", "languages", "daily", "units", "actives", "workloads")
+TABLES = (
+    ("units", "actives"),
+    ("usage",),
+    ("tags",),
+    ("workloads",),
+    ("places",),
+    ("daily",),
+    ("languages",),
+)
+"""The base tables, those that take longest first; what is made of others comes after them."""
+
+
+_OF_TALLIES = re.compile(rf"\b(?:FROM|JOIN) (?:{'|'.join(tallies.NAMES)})\b")
+
+
+class Untallied(Exception):
+    """A section needs tallies before they are made; ask it again later."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -65,8 +84,9 @@ class Study:
         self._asked: dict[str, list[Row]] = {}
         self.models: dict[str, ModelFacts] = {}
         self.catalogue = catalogue
+        self._given_offers = offers
+        self._tallied = False
         self._make(catalogue)
-        self.offers = [*offers, *self._offers_paid()]
 
     @property
     def least(self) -> int:
@@ -78,18 +98,45 @@ class Study:
         return np.random.default_rng([self.options.seed, *name.encode()])
 
     def ask(self, name: str) -> list[Row]:
-        """Run a section's SQL file and return its rows; a second time they are the same."""
+        """Run a section's SQL file and return its rows; a second time they are the same.
+
+        Raises:
+            Untallied: It asks tallies, which are not there before `tally`.
+        """
         if name not in self._asked:
-            self._asked[name] = self.rows(section_sql(name))
+            sql = section_sql(name)
+            if _OF_TALLIES.search(sql):
+                self._need_tallies()
+            self._asked[name] = self.rows(sql)
         return self._asked[name]
+
+    @cached_property
+    def offers(self) -> Sequence[Offer]:
+        """Prices that models are offered at: those given, and those that were paid.
+
+        Raises:
+            Untallied: Tallies are not there before `tally`.
+        """
+        self._need_tallies()
+        return [*self._given_offers, *self._offers_paid()]
+
+    def tally(self) -> None:
+        """Make what takes long where it was not made before; many sections do without it."""
+        tallies.make(self._lake)
+        for name in tallies.NAMES:
+            where = self._weeks if name in _BY_WEEK else self._days
+            self._lake.run(f"CREATE VIEW {name} AS SELECT * FROM tally_{name} WHERE {where}")
+        self._tallied = True
+
+    def _need_tallies(self) -> None:
+        if not self._tallied:
+            raise Untallied
 
     def rows(self, sql: str) -> list[Row]:
         """Run a query and return its rows; dates become texts."""
-        names = self._lake.names(sql)
-        return [
-            {name: _plain(cell) for name, cell in zip(names, row, strict=True)}
-            for row in self._lake.rows(sql)
-        ]
+        names, rows = self._lake.table(sql)
+        columns = [_plain(column) for column in zip(*rows, strict=True)]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def one_of(self, name: str) -> Row:
         """Run a section's SQL file and return its first row."""
@@ -101,25 +148,25 @@ class Study:
 
     def _make(self, catalogue: Catalogue) -> None:
         lake = self._lake
-        tallies.make(lake)
         self.first, self.last = self._span()
-        within = f"BETWEEN DATE '{self.first}' AND DATE '{self.last}'"
         monday = self.first - timedelta(days=self.first.weekday())
-        weeks = f"week BETWEEN DATE '{monday}' AND DATE '{self.last}'"
-        lake.run(f"CREATE VIEW days AS SELECT * FROM usage_daily WHERE day {within}")  # noqa: S608
-        lake.run(f"CREATE VIEW tries AS SELECT * FROM attempts_daily WHERE day {within}")  # noqa: S608
-        lake.run(f"CREATE VIEW latencies AS SELECT * FROM latency_daily WHERE day {within}")  # noqa: S608
+        self._days = f"day BETWEEN DATE '{self.first}' AND DATE '{self.last}'"
+        self._weeks = f"week BETWEEN DATE '{monday}' AND DATE '{self.last}'"
+        lake.run(f"CREATE VIEW days AS SELECT * FROM usage_daily WHERE {self._days}")
+        lake.run(f"CREATE VIEW tries AS SELECT * FROM attempts_daily WHERE {self._days}")
+        lake.run(f"CREATE VIEW latencies AS SELECT * FROM latency_daily WHERE {self._days}")
         for view, unit in (("unit_weeks", self.options.unit), ("workload_weeks", "workload")):
             lake.run(
-                f"CREATE VIEW {view} AS SELECT * FROM units_weekly"  # noqa: S608
-                f" WHERE unit_kind = '{unit}' AND {weeks}"
+                f"CREATE VIEW {view} AS SELECT * FROM units_weekly"
+                f" WHERE unit_kind = '{unit}' AND {self._weeks}"
             )
-        for name in tallies.NAMES:
-            where = weeks if name in _BY_WEEK else f"day {within}"
-            lake.run(f"CREATE VIEW {name} AS SELECT * FROM tally_{name} WHERE {where}")  # noqa: S608
         self._make_models(catalogue)
-        for table in TABLES:
-            lake.run(f"CREATE TABLE {table} AS {table_sql(table)}")
+        lake.abreast(
+            [
+                "; ".join(f"CREATE TABLE {table} AS {table_sql(table)}" for table in together)
+                for together in TABLES
+            ]
+        )
 
     def _span(self) -> tuple[date, date]:
         found = self._lake.rows("SELECT min(day), max(day) FROM usage_daily")[0]
@@ -178,10 +225,11 @@ class Study:
 _BY_WEEK = {"sessions", "judged", "gold", "compared"}
 
 
-def _plain(cell: object) -> object:
-    if isinstance(cell, date):
-        return cell.isoformat()[:10]
-    return cell
+def _plain(column: Sequence[object]) -> Sequence[object]:
+    """Return a column, whose cells are all of one type; dates become texts."""
+    if not isinstance(next((cell for cell in column if cell is not None), None), date):
+        return column
+    return [cell.isoformat()[:10] if isinstance(cell, date) else cell for cell in column]
 
 
 def section_sql(name: str) -> str:

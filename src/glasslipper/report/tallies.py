@@ -10,7 +10,10 @@ not sealed yet is summed up each time. They may be deleted at any time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -21,16 +24,18 @@ from glasslipper.store.duck import text, texts
 
 FOLDER = Path("report") / "tallies"
 NAMES = (
-    "priced",
     "sessions",
-    "hours",
     "doubles",
+    "priced",
+    "hours",
     "gaps",
     "judged",
     "clocks",
     "gold",
     "compared",
 )
+"""All tallies, those that take longest first."""
+
 WITH_FACTS = {"judged", "clocks", "gold", "compared"}
 ABOUT = (
     "id, day, week, key_id, workload, model_used, task, tag, created_ms, duration_ms,"
@@ -38,6 +43,9 @@ ABOUT = (
 )
 """What tallies of facts need of the generations that the facts are about."""
 
+
+ABANDONED_S = 86_400.0
+"""After so long, nobody is still writing a file."""
 
 _SQL = resources.files("glasslipper.report") / "sql" / "tallies"
 
@@ -50,16 +58,9 @@ def make(lake: Lake) -> None:
     for segment in lake.segments:
         for name, path in _of_segment(lake, folder, segment).items():
             files[name].append(path)
+    lake.run("DROP TABLE IF EXISTS one_about; DROP TABLE IF EXISTS one_facts")
+    lake.abreast([f"CREATE TABLE fresh_{name} AS {_fresh(name)}" for name in NAMES])
     for name in NAMES:
-        fresh = sql(
-            name,
-            generations="fresh_generations",
-            attempts="fresh_attempts",
-            feedback="feedback",
-            topics="topics",
-            comparisons="comparisons",
-        )
-        lake.run(f"CREATE TABLE fresh_{name} AS {fresh}")
         sealed = f"SELECT * FROM read_parquet({texts(files[name])}) UNION ALL "
         lake.run(
             f"CREATE VIEW tally_{name} AS {sealed if files[name] else ''}SELECT * FROM fresh_{name}"
@@ -87,6 +88,18 @@ def sql(
     )
 
 
+def _fresh(name: str) -> str:
+    """Return the SQL of a tally over what is not sealed yet."""
+    return sql(
+        name,
+        generations="fresh_generations",
+        attempts="fresh_attempts",
+        feedback="feedback",
+        topics="topics",
+        comparisons="comparisons",
+    )
+
+
 def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     """Return the files of a segment's tallies, made where they are not there yet."""
     stored = segment.file("generations")
@@ -100,29 +113,39 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     source = f"read_parquet({text(stored)})"
     more = segment.file("attempts")
     beside = f"read_parquet({text(more)})" if more else f"({columns.empty(columns.ATTEMPTS)})"
-    lake.run(f"CREATE OR REPLACE TEMP TABLE one_facts AS {lake.facts_about(segment)}")
+    lake.run(f"CREATE OR REPLACE TABLE one_facts AS {lake.facts_about(segment)}")
     lake.run(
-        f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"
-        f"CREATE OR REPLACE TEMP TABLE one_about AS SELECT {ABOUT} FROM one_generations"
-        " WHERE id IN (SELECT generation_id FROM one_facts);"
-        f"CREATE OR REPLACE TEMP VIEW one_attempts AS {views.attempts(source, beside)};"
-        f"CREATE OR REPLACE TEMP VIEW one_feedback AS {views.feedback('one_facts')};"
-        f"CREATE OR REPLACE TEMP VIEW one_topics AS {views.topics('one_facts')};"
-        f"CREATE OR REPLACE TEMP VIEW one_comparisons AS {views.comparisons('one_facts')}"
+        f"CREATE OR REPLACE VIEW one_generations AS {views.generations(source)};"
+        f"CREATE OR REPLACE VIEW one_attempts AS {views.attempts(source, beside)};"
+        f"CREATE OR REPLACE VIEW one_feedback AS {views.feedback('one_facts')};"
+        f"CREATE OR REPLACE VIEW one_topics AS {views.topics('one_facts')};"
+        f"CREATE OR REPLACE VIEW one_comparisons AS {views.comparisons('one_facts')}"
     )
+    parts = {name: paths[name].with_suffix(f".{os.getpid()}.part") for name in wanted}
+    made = {name: _made(name, parts[name]) for name in wanted}
+    about = (
+        f"CREATE OR REPLACE TABLE one_about AS SELECT {ABOUT} FROM one_generations"
+        " WHERE id IN (SELECT generation_id FROM one_facts)"
+    )
+    alone = [made[name] for name in wanted if name not in WITH_FACTS]
+    with_facts = "; ".join([about, *(made[name] for name in wanted if name in WITH_FACTS)])
+    lake.abreast([*alone[:1], with_facts, *alone[1:]] if made.keys() & WITH_FACTS else alone)
     for name in wanted:
-        query = sql(
-            name,
-            generations="one_about" if name in WITH_FACTS else "one_generations",
-            attempts="one_attempts",
-            feedback="one_feedback",
-            topics="one_topics",
-            comparisons="one_comparisons",
-        )
-        part = paths[name].with_suffix(".part")
-        lake.run(f"COPY ({query}) TO {text(part)} (FORMAT parquet, COMPRESSION zstd)")
-        part.rename(paths[name])
+        parts[name].replace(paths[name])
     return paths
+
+
+def _made(name: str, path: Path) -> str:
+    """Return a statement that makes a file of a segment's tally."""
+    query = sql(
+        name,
+        generations="one_about" if name in WITH_FACTS else "one_generations",
+        attempts="one_attempts",
+        feedback="one_feedback",
+        topics="one_topics",
+        comparisons="one_comparisons",
+    )
+    return f"COPY ({query}) TO {text(path)} (FORMAT parquet, COMPRESSION zstd)"
 
 
 def _facts_seen(lake: Lake, segment: Segment) -> str:
@@ -145,3 +168,7 @@ def _forget(folder: Path, used: set[Path]) -> None:
     for path in folder.glob("*.parquet"):
         if path not in used:
             path.unlink(missing_ok=True)
+    for path in folder.glob("*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from glasslipper.kernel.money import NANO
-from glasslipper.report.estimates import Estimate
+
+if TYPE_CHECKING:
+    from glasslipper.report.estimates import Estimate
 
 NBSP, MINUS = "\u00a0", "\u2212"
 

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,7 @@ from glasslipper.kernel.errors import DiskFull, StoreFailed
 
 if TYPE_CHECKING:
     import numpy as np
+    from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
     Array = NDArray[np.generic]
@@ -32,6 +34,8 @@ Values = Sequence[object] | Mapping[str, object]
 """What stands for `?` in a statement, in order, or for `$name`, by name."""
 
 MEMORY_BYTES = 1 << 30
+
+_SESSION = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
 
 
 class Duck:
@@ -54,28 +58,61 @@ class Duck:
         self.folder = Path(tempfile.mkdtemp(prefix="glasslipper-", dir=spill))
         """A folder for files that may go when the connection closes."""
         self._clean = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self._threads = threads or os.cpu_count() or 1
         with self._plain_errors():
             self._connection = duckdb.connect(
                 config={
                     "memory_limit": f"{memory_bytes // 1_000_000}MB",
-                    "threads": threads or os.cpu_count() or 1,
+                    "threads": self._threads,
                     "temp_directory": str(self.folder / "spill"),
                     "autoinstall_known_extensions": False,
                     "autoload_known_extensions": False,
                 }
             )
-            self._connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+            self._connection.execute(_SESSION)
 
     def run(self, sql: str, values: Values = ()) -> None:
         """Run one statement or several, for what they do."""
         with self._plain_errors():
             self._connection.execute(sql, values or None)
 
+    def abreast(self, statements: Sequence[str]) -> None:
+        """Run statements that need nothing of one another, at once; the longest should come first.
+
+        A thread for each, as far as there are some, does more than all of them for one after the
+        other, whose groups they would first make apart and then unite. Statements see no temporary
+        tables or views.
+        """
+        lanes = min(self._threads, len(statements))
+        if lanes < 2:
+            for sql in statements:
+                self.run(sql)
+            return
+        cursors = [self._connection.cursor() for _ in statements]
+        self.run(f"SET threads = {self._threads - lanes + 1}")
+        try:
+            with ThreadPoolExecutor(lanes) as pool:
+                for _ in pool.map(self._run_beside, cursors, statements):
+                    pass
+        finally:
+            self.run(f"SET threads = {self._threads}")
+
+    def _run_beside(self, cursor: DuckDBPyConnection, sql: str) -> None:
+        with self._plain_errors(), cursor:
+            cursor.execute(_SESSION)
+            cursor.execute(sql)
+
     def rows(self, sql: str, values: Values = ()) -> list[Cells]:
         """Run one statement and return all its rows."""
         with self._plain_errors():
             found = self._connection.execute(sql, values or None).fetchall()
             return found
+
+    def table(self, sql: str, values: Values = ()) -> tuple[list[str], list[Cells]]:
+        """Run one query and return the names of its columns, and all its rows."""
+        with self._plain_errors():
+            found = self._connection.execute(sql, values or None)
+            return [str(column[0]) for column in found.description or ()], found.fetchall()
 
     def row(self, sql: str, values: Values = ()) -> Cells | None:
         """Run one statement and return its first row, if any."""

@@ -295,9 +295,17 @@ class Lake:
         """Run a statement for what it does, such as making a table or a view beside these."""
         self._duck.run(sql, values)
 
+    def abreast(self, statements: Sequence[str]) -> None:
+        """Run statements that need nothing of one another, the longest first, at once."""
+        self._duck.abreast(statements)
+
     def rows(self, sql: str, values: Values = ()) -> list[Cells]:
         """Run one query and return all its rows; `?` stands for a value."""
         return self._duck.rows(sql, values)
+
+    def table(self, sql: str, values: Values = ()) -> tuple[list[str], list[Cells]]:
+        """Run one query and return the names of its columns, and all its rows."""
+        return self._duck.table(sql, values)
 
     def names(self, sql: str) -> list[str]:
         """Return the names of the columns of a query."""

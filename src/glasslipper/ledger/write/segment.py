@@ -54,7 +54,7 @@ def write(
         return segments.read(final)
     with _staging(home, f"{journal}.{name}") as folder:
         files = {table: _write_table(duck, folder, table, sql) for table, sql in tables.items()}
-        files |= _write_rollups(duck, folder, files)
+        files |= write_rollups(duck, folder, files, into=folder)
         manifest = Manifest(
             format=segments.FORMAT,
             journal=journal,
@@ -75,21 +75,28 @@ def write(
 
 
 def _write_table(duck: Duck, folder: Path, table: str, sql: str) -> File:
-    return _copy(duck, folder / f"{table}.parquet", sql)
+    path = folder / f"{table}.parquet"
+    duck.run(_copying(sql, path))
+    return _written(duck, path)
 
 
-def _copy(duck: Duck, path: Path, sql: str) -> File:
-    duck.run(
+def _copying(sql: str, path: Path) -> str:
+    return (
         f"COPY ({sql}) TO {text(path)} (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd,"
         f" COMPRESSION_LEVEL {ZSTD_LEVEL}, ROW_GROUP_SIZE {ROWS_IN_A_GROUP})"
     )
+
+
+def _written(duck: Duck, path: Path) -> File:
     sync_file(path)
     found = duck.row(f"SELECT count(*) FROM read_parquet({text(path)})")  # noqa: S608
     return segments.describe(path, int(found[0]) if found else 0)
 
 
-def _write_rollups(duck: Duck, folder: Path, files: Mapping[str, File]) -> dict[str, File]:
-    """Sum up what has just been written."""
+def write_rollups(
+    duck: Duck, folder: Path, files: Mapping[str, File], into: Path
+) -> dict[str, File]:
+    """Sum up a segment's files in `folder`, and write the rollups `into` one."""
     if "generations" not in files:
         return {}
     stored = f"read_parquet({text(folder / 'generations.parquet')})"
@@ -99,20 +106,21 @@ def _write_rollups(duck: Duck, folder: Path, files: Mapping[str, File]) -> dict[
         else f"({columns.empty(columns.ATTEMPTS)})"
     )
     duck.run(
-        f"CREATE OR REPLACE TEMP VIEW sealing_generations AS {views.generations(stored)};"
-        f"CREATE OR REPLACE TEMP VIEW sealing_attempts AS {views.attempts(stored, beside)}"
+        f"CREATE OR REPLACE VIEW sealing_generations AS {views.generations(stored)};"
+        f"CREATE OR REPLACE VIEW sealing_attempts AS {views.attempts(stored, beside)}"
     )
+    paths = {name: into / f"{name}.parquet" for name in rollups.ROLLUPS}
     try:
-        return {
-            name: _copy(
-                duck,
-                folder / f"{name}.parquet",
-                rollups.over(sql, generations="sealing_generations", attempts="sealing_attempts"),
-            )
-            for name, sql in rollups.ROLLUPS.items()
-        }
+        duck.abreast([_copying(_rollup(name), path) for name, path in paths.items()])
     finally:
         duck.run("DROP VIEW sealing_attempts; DROP VIEW sealing_generations")
+    return {name: _written(duck, path) for name, path in paths.items()}
+
+
+def _rollup(name: str) -> str:
+    return rollups.over(
+        rollups.ROLLUPS[name], generations="sealing_generations", attempts="sealing_attempts"
+    )
 
 
 def _span(duck: Duck, folder: Path, files: Mapping[str, File]) -> Span:

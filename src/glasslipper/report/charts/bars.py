@@ -13,18 +13,21 @@ from glasslipper.report.charts.frame import (
     SERIES,
     Spec,
     framed,
+    label_limit,
     mark,
 )
 
 ROW_PX = 24
+NAMES_PX = 260
+"""Room for the names; longer ones are cut."""
 
 
-def _names(names: Sequence[str]) -> Spec:
+def _names(names: Sequence[str], px: int = NAMES_PX) -> Spec:
     return {
         "field": "name",
         "type": "nominal",
         "sort": list(names),
-        "axis": {"title": None, "labelLimit": 260, "labelColor": INK},
+        "axis": {"title": None, "labelLimit": label_limit(names, px), "labelColor": INK},
     }
 
 
@@ -51,9 +54,9 @@ def ranked(
         "axis": None,
         "scale": {"domain": [0, max([*values, 1e-12]) * 1.02]},
     }
-    y = _names(names)
+    y = _names(names, names_px or NAMES_PX)
     if names_px:
-        y["axis"] |= {"minExtent": names_px, "maxExtent": names_px, "labelLimit": names_px}
+        y["axis"] |= {"minExtent": names_px, "maxExtent": names_px}
     return framed(
         [
             {

@@ -59,6 +59,13 @@ def bundle(snippet: str) -> str:
     return vl_convert.javascript_bundle(snippet, vl_version=VEGA_LITE)
 
 
+def version() -> str:
+    """Return which version of what draws."""
+    from importlib.metadata import version as version_of
+
+    return f"vl-convert {version_of('vl-convert-python')}, Vega-Lite {VEGA_LITE}"
+
+
 def warm_up() -> None:
     """Load what draws, which takes as long as many charts."""
     import vl_convert

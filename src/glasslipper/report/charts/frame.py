@@ -34,6 +34,8 @@ THOUSANDS = "datum.value == 0 ? '0' : replace(datum.label, 'k', 'K')"
 
 FONT = "Helvetica, Arial, sans-serif"
 LABEL_PX = 12
+WIDEST_LETTER = 1.02
+"""Of ASCII in these fonts, the @, as a multiple of the font's size."""
 
 
 def framed(layers: Sequence[Spec], *, width: int = WIDTH, height: int = HEIGHT) -> Spec:
@@ -59,6 +61,7 @@ CONFIG: Spec = {
         "titleColor": MUTED,
         "gridColor": GRID,
         "labelFontSize": 12,
+        "labelLimit": 0,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
         "labelPadding": 6,
@@ -112,6 +115,17 @@ def value_axis(title: str, form: str = "", **scale: object) -> Spec:
     if form == "d":
         axis["tickMinStep"] = 1
     return {"field": "y", "type": "quantitative", "axis": axis, "scale": {"nice": True, **scale}}
+
+
+def label_limit(names: Sequence[str], px: int) -> int:
+    """Return how long names on an axis may be, in pixels; 0, for no limit, if none can be so long.
+
+    What draws measures a label several times over where there is a limit, and that is most of its
+    work.
+    """
+    longest = max((len(name) for name in names), default=0)
+    fits = all(name.isascii() for name in names) and longest * WIDEST_LETTER * LABEL_PX <= px
+    return 0 if fits else px
 
 
 def colours(names: Sequence[str], among: Sequence[str] = ()) -> Spec:

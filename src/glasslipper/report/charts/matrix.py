@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glasslipper.report.charts import hover
-from glasslipper.report.charts.frame import INK, SERIES, Spec, framed, mark
+from glasslipper.report.charts.frame import INK, SERIES, Spec, framed, label_limit, mark
 
 
 def tinted(
@@ -35,7 +35,7 @@ def tinted(
         "field": "row",
         "type": "nominal",
         "sort": list(rows),
-        "axis": {"title": None, "labelLimit": 220, "labelColor": INK},
+        "axis": {"title": None, "labelLimit": label_limit(rows, 220), "labelColor": INK},
     }
     x: Spec = {
         "field": "column",
@@ -47,7 +47,7 @@ def tinted(
             "labelColor": INK,
             "labelAngle": -35 if cell > 30 else 0,
             "labelAlign": "left" if cell > 30 else "center",
-            "labelLimit": 160,
+            "labelLimit": label_limit(columns, 160),
         },
     }
     opacity: Spec = {"field": "v", "type": "quantitative", "scale": None, "legend": None}

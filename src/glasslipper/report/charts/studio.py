@@ -1,7 +1,8 @@
-"""Draws charts beside the study: a process of its own takes one after the other as they come.
+"""Draws charts beside the study: processes of its own take them one after the other as they come.
 
-The library that draws holds the interpreter while it works, so a thread would not do. Whatever
-becomes of that process, what it did not draw is drawn here: the page is the same either way.
+The library that draws holds the interpreter while it works, so a thread would not do. What was
+drawn before is taken from where it is `kept`. Whatever becomes of those processes and files, what
+is not drawn is drawn here: the page is the same either way.
 """
 
 from __future__ import annotations
@@ -10,44 +11,38 @@ import contextlib
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
 import msgspec
-from msgspec import Struct
 
 from glasslipper.report.charts import draw
-from glasslipper.report.charts.frame import Spec
+from glasslipper.report.charts.kept import Kept
+from glasslipper.report.charts.order import Order
+
+DRAWERS = 1
+"""Processes that draw. Loading what draws takes as long as twenty charts."""
 
 _SERVE = f"from {__name__} import serve; serve()"
-
-
-class Order(Struct, frozen=True, kw_only=True):
-    """A chart to be drawn; see `draw.svg`."""
-
-    spec: Spec
-    title: str
-    description: str
-    identity: str
 
 
 class Studio:
     """Use it as a context; `begin` charts early, and `take` them when they are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Kept | None = None, *, drawers: int = DRAWERS) -> None:
+        self._kept = kept
+        self._drawers = drawers
         self._charts: dict[str, tuple[Order, Future[str]]] = {}
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="studio")
-        self._child: subprocess.Popen[bytes] | None = None
+        self._pool = ThreadPoolExecutor(drawers, thread_name_prefix="studio")
+        self._open = False
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._free: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
 
     def __enter__(self) -> Self:
-        try:
-            self._child = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-c", _SERVE],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-        except OSError:
-            self._child = None
+        self._open = True
+        if self._kept is None or self._kept.is_empty:
+            self._hire()  # it loads what draws while others read the ledger
         return self
 
     def __exit__(
@@ -56,40 +51,81 @@ class Studio:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        child = self._child
-        if child is not None and kind is not None:
-            child.kill()
+        self._open = False
+        if kind is not None:
+            for child in self._children:
+                child.kill()
         self._pool.shutdown(cancel_futures=True)
-        if child is not None:
+        for child in self._children:
             for pipe in (child.stdin, child.stdout):
                 with contextlib.suppress(OSError):  # it may have left before it was asked
                     if pipe is not None:
                         pipe.close()
             child.wait()
+        if self._kept is not None:
+            self._kept.tidy()
 
     def begin(self, order: Order) -> None:
-        """Have a chart drawn, by its identity."""
-        if self._child is not None:
+        """Have a chart drawn, by its identity, unless it was before."""
+        found = self._kept.find(order) if self._kept is not None else ""
+        if found:
+            drawing: Future[str] = Future()
+            drawing.set_result(found)
+            self._charts[order.identity] = order, drawing
+        elif self._open:
+            self._hire()
             self._charts[order.identity] = order, self._pool.submit(self._ask, order)
 
     def take(self, order: Order) -> str:
         """Return a chart, drawn now if it was not begun or went wrong."""
+        if order.identity not in self._charts:
+            self.begin(order)
         begun = self._charts.get(order.identity)
         drawn = begun[1].result() if begun is not None and begun[0] == order else ""
-        return drawn or _drawn(order)
+        return drawn or self._keep(order, _drawn(order))
+
+    def _hire(self) -> None:
+        """Start those who draw, if they have not been."""
+        while len(self._children) < self._drawers:
+            try:
+                child = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                    [sys.executable, "-c", _SERVE],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            except OSError:
+                return
+            self._children.append(child)
+            self._free.put(child)
 
     def _ask(self, order: Order) -> str:
-        """Return what the other process drew; nothing if it cannot."""
-        child = self._child
-        if child is None or child.stdin is None or child.stdout is None:
+        """Return what another process drew; nothing if it cannot."""
+        if not self._children:
             return ""
+        child = self._free.get()
         try:
-            child.stdin.write(msgspec.json.encode(order) + b"\n")
-            child.stdin.flush()
-            line = child.stdout.readline()
-        except (OSError, ValueError):
+            line = _asked(child, order)
+        finally:
+            self._free.put(child)
+        if not line.endswith(b"\n"):
             return ""
-        return msgspec.json.decode(line, type=str) if line.endswith(b"\n") else ""
+        return self._keep(order, msgspec.json.decode(line, type=str))
+
+    def _keep(self, order: Order, drawn: str) -> str:
+        if self._kept is not None:
+            self._kept.keep(order, drawn)
+        return drawn
+
+
+def _asked(child: subprocess.Popen[bytes], order: Order) -> bytes:
+    if child.stdin is None or child.stdout is None:
+        return b""
+    try:
+        child.stdin.write(msgspec.json.encode(order) + b"\n")
+        child.stdin.flush()
+        return child.stdout.readline()
+    except (OSError, ValueError):
+        return b""
 
 
 def _drawn(order: Order) -> str:
