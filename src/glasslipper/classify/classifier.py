@@ -16,7 +16,7 @@ from glasslipper.classify.features import features
 from glasslipper.classify.habits import Habits
 from glasslipper.classify.language import language
 from glasslipper.classify.structure import nudges
-from glasslipper.classify.taxonomy import TAGS, TOPICS
+from glasslipper.classify.taxonomy import TAGS
 from glasslipper.classify.turns import cut, users_words
 from glasslipper.kernel.record import Topic
 
@@ -60,7 +60,7 @@ class Classifier:
         self._embed = embed
         self._heads = head.load(folder)
         self.name = f"classify:{self._heads.card['version']}"
-        self._habits = Habits(len(TOPICS), self._heads.trust)
+        self._habits = Habits(self._heads.usual, self._heads.trust)
 
     def label(self, request: Request, workload: str | None = None) -> Topic:
         """Label what the user says in a request and what its shape tells.
