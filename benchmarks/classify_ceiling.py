@@ -25,6 +25,9 @@ _READ = Path(__file__).parent / "classify_read.tsv"
 """Corpus, number of the prompt in it, and the topic that the reader gave, or a question mark."""
 
 
+_PROGRAMMING = TOPICS.index("programming")
+
+
 def read_by_hand(corpora: list[Corpus]) -> dict[int, str]:
     """Return what the reader said, by place among all prompts (`study.prompts_of`)."""
     starts: dict[str, int] = {}
@@ -42,6 +45,7 @@ class Found(NamedTuple):
     told: NDArray[np.int64]
     in_turn: NDArray[np.int64]
     own: NDArray[np.int64]
+    own_alone: NDArray[np.int64]
     programming: NDArray[np.float32]
     places: NDArray[np.int64]
 
@@ -55,54 +59,59 @@ def gathered(
 ) -> Found:
     """Return what was told of every judged prompt, source after source."""
     parts: list[Found] = []
-    label = TOPICS.index("programming")
-    sources = np.array([corpus.name for corpus in data.known])[data.corpora]
     for family, judged in zip(data.judged(), everything, strict=True):
-        own = study.with_own_labels(
-            data, start.astype(np.float64), judged.chosen, family=family, folds=folds
-        )
-        names, chances = sources[judged.mask], judged.probabilities
-        in_turn = np.empty(len(names), dtype=np.int64)
-        for name in dict.fromkeys(names.tolist()):
-            mine = names == name
-            usual, trust = judged.chosen.usual, judged.chosen.trust
-            in_turn[mine] = study.in_turn(chances[mine], usual, trust).argmax(axis=1)
-        parts.append(
-            Found(
-                names,
-                data.labels[judged.mask],
-                chances.argmax(axis=1),
-                in_turn,
-                own.argmax(axis=1),
-                chances[:, label],
-                np.flatnonzero(judged.mask),
-            )
-        )
+        places = np.flatnonzero(judged.mask)
+        for corpus in data.known:
+            mine = data.corpus(corpus.name)[places]
+            if corpus.family == family and mine.any():
+                chances, at = judged.probabilities[mine], places[mine]
+                own = [
+                    study.with_own_labels(
+                        data,
+                        start.astype(np.float64),
+                        judged.chosen,
+                        corpus=corpus.name,
+                        folds=folds,
+                        alone=alone,
+                    ).argmax(axis=1)
+                    for alone in (False, True)
+                ]
+                parts.append(
+                    Found(
+                        np.full(len(at), corpus.name, dtype="U32"),
+                        data.labels[at],
+                        chances.argmax(axis=1),
+                        study.in_turn(chances, judged.chosen.usual, judged.chosen.trust).argmax(
+                            axis=1
+                        ),
+                        *own,
+                        chances[:, _PROGRAMMING],
+                        at,
+                    )
+                )
     return Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def programming(told: NDArray[np.int64], labels: NDArray[np.int64]) -> Figures:
     """Return precision, recall and F1 of programming."""
-    label = TOPICS.index("programming")
-    right = int(((told == label) & (labels == label)).sum())
+    right = int(((told == _PROGRAMMING) & (labels == _PROGRAMMING)).sum())
     return {
-        "precision": _rounded(right / max(int((told == label).sum()), 1)),
-        "recall": _rounded(right / max(int((labels == label).sum()), 1)),
-        "f1": _rounded(study.f1(told, labels, label)),
+        "precision": _rounded(right / max(int((told == _PROGRAMMING).sum()), 1)),
+        "recall": _rounded(right / max(int((labels == _PROGRAMMING).sum()), 1)),
+        "f1": _rounded(study.f1(told, labels, _PROGRAMMING)),
     }
 
 
 def confusion(found: Found) -> dict[str, dict[str, object]]:
     """Return by source what programming is taken for, and what is taken for it."""
-    label = TOPICS.index("programming")
     by_source: dict[str, dict[str, object]] = {}
     for name in dict.fromkeys(found.names.tolist()):
         mine = found.where(found.names == name)
-        missed = mine.told[(mine.labels == label) & (mine.told != label)]
-        wrongly = mine.labels[(mine.labels != label) & (mine.told == label)]
+        missed = mine.told[(mine.labels == _PROGRAMMING) & (mine.told != _PROGRAMMING)]
+        wrongly = mine.labels[(mine.labels != _PROGRAMMING) & (mine.told == _PROGRAMMING)]
         by_source[name] = {
             **programming(mine.told, mine.labels),
-            "prompts": int((mine.labels == label).sum()),
+            "prompts": int((mine.labels == _PROGRAMMING).sum()),
             "taken_for": _counted(missed),
             "taken_for_it": _counted(wrongly),
         }
@@ -116,29 +125,34 @@ def _counted(labels: NDArray[np.int64]) -> dict[str, int]:
 
 def told(found: Found, reader: dict[int, str]) -> dict[str, object]:
     """Return how far the labels of each source go, for topics and for programming."""
-    label = TOPICS.index("programming")
     several = found.where(found.names != "banking77")
     by_source: dict[str, dict[str, object]] = {}
     for name in dict.fromkeys(found.names.tolist()):
         mine = found.where(found.names == name)
         by_source[name] = {
             "accuracy_with_own_labels": _rounded((mine.own == mine.labels).mean()),
+            "accuracy_on_own_labels_alone": _rounded((mine.own_alone == mine.labels).mean()),
             **_read(mine, reader),
         }
-        if (mine.labels == label).any():
+        if (mine.labels == _PROGRAMMING).any():
             by_source[name]["programming_f1_best_threshold"] = _rounded(
-                study.best_f1(mine.programming, mine.labels == label)
+                study.best_f1(mine.programming, mine.labels == _PROGRAMMING)
             )
-            by_source[name]["programming_f1_with_own_labels"] = programming(mine.own, mine.labels)[
-                "f1"
-            ]
+            by_source[name] |= _with_own_labels(mine)
     return {
         "programming_f1_best_threshold": _rounded(
-            study.best_f1(several.programming, several.labels == label)
+            study.best_f1(several.programming, several.labels == _PROGRAMMING)
         ),
-        "programming_f1_with_own_labels": programming(several.own, several.labels)["f1"],
+        **_with_own_labels(several),
         **_read(found, reader),
         "per_source": by_source,
+    }
+
+
+def _with_own_labels(found: Found) -> Figures:
+    return {
+        "programming_f1_with_own_labels": programming(found.own, found.labels)["f1"],
+        "programming_f1_on_own_labels_alone": programming(found.own_alone, found.labels)["f1"],
     }
 
 

@@ -269,23 +269,32 @@ def judge(data: Table, prior: NDArray[np.float64], grid: Sequence[Knobs], *, fam
 
 
 def with_own_labels(
-    data: Table, prior: NDArray[np.float64], chosen: Chosen, *, family: str, folds: int
+    data: Table,
+    prior: NDArray[np.float64],
+    chosen: Chosen,
+    *,
+    corpus: str,
+    folds: int,
+    alone: bool,
 ) -> NDArray[np.float64]:
-    """Return scores of a family's judged prompts, the labels of its *other* folds given.
+    """Return scores of a corpus's prompts, the labels of its *other* folds given.
 
-    Rows are those of `Judged.mask`. This is no figure of the classifier: it tells what the labels
-    of a source allow.
+    They are added to everything else, or stand `alone`: then the head learns the corpus's mixture
+    of labels too. This is no figure of the classifier: it tells what the labels allow.
     """
-    shown = np.array([data.known[place].judged for place in data.corpora.tolist()])
-    mask = data.family(family) & shown
+    mine = data.corpus(corpus)
     fold = np.random.default_rng(7).integers(0, folds, len(data.labels))
     scores = np.zeros((len(data.labels), len(data.names)))
     for one in range(folds):
-        asked = mask & (fold == one)
-        examples = data.examples(~asked)
+        asked = mine & (fold == one)
+        if alone:
+            examples = data.examples(mine & ~asked)
+            examples = examples._replace(corpora=np.zeros_like(examples.corpora))
+        else:
+            examples = data.examples(~asked)
         weights = fit_apart(examples, prior, chosen.knobs, signals_at=SIGNALS_AT)
         scores[asked] = data.rows[asked] @ weights
-    return scores[mask]
+    return scores[mine]
 
 
 def balanced_accuracy(found: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

@@ -97,7 +97,7 @@ def test_a_head_that_is_given_a_sources_labels_knows_what_only_this_source_says(
     odd = data._replace(labels=labels)
     prior = np.zeros((data.rows.shape[1], 3))
     judged = study.judge(odd, prior, GRID[:1], family="b")
-    own = study.with_own_labels(odd, prior, judged.chosen, family="b", folds=3)
+    own = study.with_own_labels(odd, prior, judged.chosen, corpus="b", folds=3, alone=True)
     found = (own.argmax(axis=1) == labels[mine]).mean()
     assert found > (judged.probabilities.argmax(axis=1) == labels[mine]).mean() + 0.1
 
