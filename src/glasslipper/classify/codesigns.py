@@ -33,7 +33,7 @@ _QUERY = re.compile(
 )
 _QUERY_WORDS = ("select", "join", " by", "insert", "create table")
 _TRACE = re.compile(
-    r"traceback|\bat [\w.$]+\(|\bline \d+|\w+(?:error|exception)\b|segmentation fault|"
+    r"traceback|\bat [\w.$]+\(|\bline \d|(?<=\w)(?:error|exception)\b|segmentation fault|"
     r"\bexit code\b|stack ?trace"
 )
 _TRACE_WORDS = ("traceback", "error", "exception", "line ", "fault", "exit code", "trace")

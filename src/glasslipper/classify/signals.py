@@ -45,6 +45,7 @@ _ERRORS = ("error", "exception", "traceback", "errno", "segfault", "undefined")
 _PATH = re.compile(
     r"(?:^|\s)[\w./~-]+\.(?:py|js|ts|tsx|rs|go|java|c|cpp|h|md|json|ya?ml|toml|sh)\b"
 )
+_EXTENSION = re.compile(r"\.(?:py|js|ts|tsx|rs|go|java|c|cpp|h|md|json|ya?ml|toml|sh)\b")
 _MONEY = re.compile(r"[$€£¥]\s?\d|\b\d[\d,.]*\s?(?:usd|eur|gbp|dollars|euros)\b", re.IGNORECASE)
 _CITATION = re.compile(r"\bet al\b|\(\d{4}\)|\bv\.|\bdoi\b")
 _CITATION_WORDS = ("et al", "(1", "(2", "v.", "doi")
@@ -95,7 +96,7 @@ def signals(text: str) -> list[float]:
     distinct = set(words)
     length = max(len(text), 1)
     total = max(len(words), 1)
-    topics = _LEXICON.topics.counts(with_pairs(words))
+    topics = _LEXICON.topics.counts(with_pairs(words, distinct, _LEXICON.first_of_pairs))
     hits = sum(topics) + _SHRINK
     first = _LEXICON.tasks.counts(words[:_EDGE_WORDS])
     last = _LEXICON.tasks.counts(words[-_EDGE_WORDS:])
@@ -123,21 +124,22 @@ def _shape(text: str, lower: str, length: int) -> list[float]:
     has_latex = _LATEX.search(text) is not None
     code_lines = 0 if has_latex else len(_CODE_LINE.findall(text))
     raw = text.encode("utf-8", "surrogatepass")
+    digits = _count(raw, b"0123456789")
     code_marks = 0 if has_latex else _count(raw, b"{}()[];=<>_")
     return [
         math.log1p(length) / 10,
         math.log1p(text.count("\n")) / 5,
-        min(_count(raw, b"0123456789") / length * 5, 1.0),
+        min(digits / length * 5, 1.0),
         min(code_marks / length * 10, 1.0),
         min(_count(raw, _CAPITALS) / length * 5, 1.0),
         min(code_lines / 10, 1.0),
         float("```" in text),
         float(has_latex),
         min(len(_FORMULA.findall(text)) / 3, 1.0),
-        float(_STAGE.search(text) is not None),
+        float("*" in text and _STAGE.search(text) is not None),
         float(_FICTION.search(lower) is not None),
-        float(_PATH.search(text) is not None),
-        float(_MONEY.search(text) is not None),
+        float(_EXTENSION.search(text) is not None and _PATH.search(text) is not None),
+        float(digits > 0 and _MONEY.search(text) is not None),
         float(_has(lower, _CITATION_WORDS) and _CITATION.search(lower) is not None),
         float(text.rstrip().endswith(("?", "\uff1f"))),
         float("____" in text or "[blank]" in text),
