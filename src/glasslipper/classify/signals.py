@@ -135,7 +135,7 @@ def _shape(text: str, lower: str, length: int) -> list[float]:
         min(code_lines / 10, 1.0),
         float("```" in text),
         float(has_latex),
-        min(len(_FORMULA.findall(text)) / 3, 1.0),
+        min(len(_FORMULA.findall(text)) / 3, 1.0) if _count(raw, b"^=+<>*/") else 0.0,
         float("*" in text and _STAGE.search(text) is not None),
         float(_FICTION.search(lower) is not None),
         float(_EXTENSION.search(text) is not None and _PATH.search(text) is not None),
