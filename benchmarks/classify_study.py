@@ -1,8 +1,13 @@
 """Leave-one-source-out: how the heads are chosen, and judged on sources that they never saw.
 
 To judge a family of corpora, everything is chosen without it: the knobs by leaving out each of
-the *other* families in turn, the temperature on the same left-out predictions. What is chosen
-thus is fitted on all other families and asked about the one left out, once.
+the *other* families in turn; the temperature, the mixture that the head expects and the trust in
+habits on the same left-out predictions. What is chosen thus is fitted on all other families and
+asked about the one left out, once. So nothing about a judged source, neither a text nor a label,
+has any way into what labels it; a test scrambles its labels and gets the same answers.
+
+`with_own_labels` is the other end: how far the same head comes when most of a source's own labels
+are given to it, which bounds what any choice without them could reach.
 
 Knows rows and labels; reads no file.
 """
@@ -18,8 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classify_corpora import OURS, Corpus, Prompt
-from glasslipper.classify.features import features
-from glasslipper.classify.fit import Examples, Knobs, fit, temperature
+from glasslipper.classify.features import SIGNALS_AT, features
+from glasslipper.classify.fit import (
+    Examples,
+    Knobs,
+    fit_apart,
+    fit_meaning,
+    fit_signals,
+    temperature,
+)
 from glasslipper.classify.habits import Habits
 from glasslipper.classify.head import LinearHead
 
@@ -30,8 +42,10 @@ MOST_OF_A_LABEL = 250
 """Prompts of one label that are trained on from one corpus."""
 
 GRID = tuple(
-    Knobs(pull=pull, prior_scale=1.0, seed_weight=seeds)
-    for pull, seeds in itertools.product((0.003, 0.01, 0.03), (4.0, 10.0))
+    Knobs(pull, meaning_pull, meaning_weight, seeds)
+    for pull, meaning_pull, meaning_weight, seeds in itertools.product(
+        (0.003, 0.01), (0.001, 0.003), (0.5, 1.0, 1.5, 2.0), (6.0, 15.0)
+    )
 )
 
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -78,16 +92,25 @@ class Judged(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """What was chosen without looking: knobs, temperature, and how far habits are trusted."""
+    """What was chosen without looking, and how well it did on the families left out inside.
+
+    `usual` is the mixture of topics that the head expects, `trust` how far habits are trusted.
+    """
 
     knobs: Knobs
     temperature: float
+    usual: NDArray[np.float32]
     trust: float
+    inner: float
 
     def told(self) -> dict[str, float]:
-        """Return all of it by name."""
-        rounded = {"temperature": round(self.temperature, 3), "trust": self.trust}
-        return {**self.knobs._asdict(), **rounded}
+        """Return all numbers by name."""
+        return {
+            **self.knobs._asdict(),
+            "temperature": round(self.temperature, 3),
+            "trust": self.trust,
+            "inner_balanced_accuracy": round(self.inner, 4),
+        }
 
 
 def prompts_of(corpora: Sequence[Corpus]) -> list[Prompt]:
@@ -133,46 +156,100 @@ def choose(
     Of knobs, best is the mean over families of the mean accuracy over their labels; of trust in
     habits, the mean over families of the accuracy on their prompts as they come.
     """
-    families = [name for name in data.judged() if name != without]
     usable = np.ones(len(data.labels), dtype=np.bool_)
     if without is not None:
         usable = ~data.family(without)
-    tried: list[tuple[float, Knobs, list[NDArray[np.float64]]]] = []
-    for knobs in grid:
-        scores = [
-            data.rows[usable & data.family(name) & data.trains]
-            @ fit(data.examples(usable & ~data.family(name)), prior, knobs)
-            for name in families
-        ]
-        right = [
-            balanced_accuracy(found.argmax(axis=1), _labels(data, usable, name))
-            for name, found in zip(families, scores, strict=True)
-        ]
-        tried.append((float(np.mean(right)), knobs, scores))
-    _, knobs, scores = max(tried, key=lambda one: one[0])
-    labels = [_labels(data, usable, name) for name in families]
-    weights = [np.full(len(some), 1.0 / max(len(some), 1)) for some in labels]
+    inside = [
+        _Inside(data, prior, usable, name)
+        for name in data.judged()
+        if name != without and (usable & data.family(name) & data.trains).any()
+    ]
+
+    def right(knobs: Knobs) -> float:
+        shares = [balanced_accuracy(one.scores(knobs).argmax(axis=1), one.labels) for one in inside]
+        return float(np.mean(shares))
+
+    knobs = max(grid, key=right)
+    labels = [one.labels for one in inside]
+    scores = [one.scores(knobs) for one in inside]
+    weights = [np.full(len(some), 1.0 / len(some)) for some in labels]
     fitted = temperature(np.vstack(scores), np.concatenate(labels), np.concatenate(weights))
-    return Chosen(knobs, fitted, _trust(scores, labels, fitted))
+    chances = [_probabilities(found, fitted) for found in scores]
+    usual = _usual(chances, labels, len(data.names))
+    return Chosen(knobs, fitted, usual, _trust(chances, labels, usual), right(knobs))
+
+
+class _Inside:
+    """A family left out inside: its rows' scores by heads that were fitted without it."""
+
+    def __init__(
+        self, data: Table, prior: NDArray[np.float64], usable: NDArray[np.bool_], name: str
+    ) -> None:
+        mine = usable & data.family(name) & data.trains
+        self._rows, self.labels = data.rows[mine], data.labels[mine]
+        self._examples, self._prior = data.examples(usable & ~data.family(name)), prior
+        self._meaning: dict[tuple[float, float], NDArray[np.float64]] = {}
+        self._signals: dict[tuple[float, float], NDArray[np.float64]] = {}
+
+    def scores(self, knobs: Knobs) -> NDArray[np.float64]:
+        """Return shape (rows, labels); each part is fitted once for all its weights."""
+        at, how = SIGNALS_AT, (self._examples, self._prior, knobs)
+        key = (knobs.meaning_pull, knobs.seed_weight)
+        if key not in self._meaning:
+            shown = np.hstack([self._rows[:, :at], self._rows[:, -1:]])
+            self._meaning[key] = shown @ fit_meaning(*how, signals_at=at)
+        other = (knobs.pull, knobs.seed_weight)
+        if other not in self._signals:
+            self._signals[other] = self._rows[:, at:] @ fit_signals(*how, signals_at=at)
+        return knobs.meaning_weight * self._meaning[key] + self._signals[other]
+
+
+def _probabilities(scores: NDArray[np.float64], temperature: float) -> NDArray[np.float32]:
+    raised = np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature)
+    return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _usual(
+    chances: Sequence[NDArray[np.float32]], labels: Sequence[NDArray[np.int64]], count: int
+) -> NDArray[np.float32]:
+    """Return what is told on average where every label is asked alike.
+
+    Families that have a label count alike for it; one that none has is taken to be told as often
+    as it is asked.
+    """
+    told = np.eye(count)
+    for label in range(count):
+        means = [
+            found[wanted == label].mean(axis=0)
+            for found, wanted in zip(chances, labels, strict=True)
+            if (wanted == label).any()
+        ]
+        if means:
+            told[label] = np.mean(means, axis=0)
+    usual = told.mean(axis=0)
+    return (usual / usual.sum()).astype(np.float32)
 
 
 def _trust(
-    scores: Sequence[NDArray[np.float64]], labels: Sequence[NDArray[np.int64]], fitted: float
+    chances: Sequence[NDArray[np.float32]],
+    labels: Sequence[NDArray[np.int64]],
+    usual: NDArray[np.float32],
 ) -> float:
     def right(trust: float) -> float:
-        shares: list[float] = []
-        for found, wanted in zip(scores, labels, strict=True):
-            chances = np.exp(found / fitted - (found / fitted).max(axis=1, keepdims=True))
-            chances = (chances / chances.sum(axis=1, keepdims=True)).astype(np.float32)
-            shares.append(float((in_turn(chances, trust).argmax(axis=1) == wanted).mean()))
+        shares = [
+            float((in_turn(found, usual, trust).argmax(axis=1) == wanted).mean())
+            for found, wanted in zip(chances, labels, strict=True)
+        ]
         return float(np.mean(shares))
 
     return max(TRUSTS, key=right)
 
 
-def in_turn(chances: NDArray[np.float32], trust: float) -> NDArray[np.float32]:
+def in_turn(
+    chances: NDArray[np.float32], usual: NDArray[np.float32], trust: float
+) -> NDArray[np.float32]:
     """Return what a workload of these prompts, in random order, makes of their probabilities."""
-    habits = Habits(chances.shape[1], trust)
+    habits = Habits(usual, trust)
     order = np.random.default_rng(7).permutation(len(chances))
     adjusted = np.empty_like(chances)
     for at in order.tolist():
@@ -180,19 +257,44 @@ def in_turn(chances: NDArray[np.float32], trust: float) -> NDArray[np.float32]:
     return adjusted
 
 
-def _labels(data: Table, usable: NDArray[np.bool_], name: str) -> NDArray[np.int64]:
-    return data.labels[usable & data.family(name) & data.trains]
-
-
 def judge(data: Table, prior: NDArray[np.float64], grid: Sequence[Knobs], *, family: str) -> Judged:
     """Choose and fit without a family, then ask about all its judged prompts."""
     chosen = choose(data, prior, grid, without=family)
     mine = data.family(family)
-    weights = fit(data.examples(~mine), prior, chosen.knobs).astype(np.float32)
+    weights = fit_apart(data.examples(~mine), prior, chosen.knobs, signals_at=SIGNALS_AT)
     shown = np.array([data.known[place].judged for place in data.corpora.tolist()])
     mask = mine & shown
-    asked = LinearHead(data.names, weights, chosen.temperature)
+    asked = LinearHead(data.names, weights.astype(np.float32), chosen.temperature)
     return Judged(mask, asked.probabilities(data.rows[mask].astype(np.float32)), chosen)
+
+
+def with_own_labels(
+    data: Table,
+    prior: NDArray[np.float64],
+    chosen: Chosen,
+    *,
+    corpus: str,
+    folds: int,
+    alone: bool,
+) -> NDArray[np.float64]:
+    """Return scores of a corpus's prompts, the labels of its *other* folds given.
+
+    They are added to everything else, or stand `alone`: then the head learns the corpus's mixture
+    of labels too. This is no figure of the classifier: it tells what the labels allow.
+    """
+    mine = data.corpus(corpus)
+    fold = np.random.default_rng(7).integers(0, folds, len(data.labels))
+    scores = np.zeros((len(data.labels), len(data.names)))
+    for one in range(folds):
+        asked = mine & (fold == one)
+        if alone:
+            examples = data.examples(mine & ~asked)
+            examples = examples._replace(corpora=np.zeros_like(examples.corpora))
+        else:
+            examples = data.examples(~asked)
+        weights = fit_apart(examples, prior, chosen.knobs, signals_at=SIGNALS_AT)
+        scores[asked] = data.rows[asked] @ weights
+    return scores[mine]
 
 
 def balanced_accuracy(found: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
@@ -207,6 +309,13 @@ def f1(found: NDArray[np.int64], labels: NDArray[np.int64], label: int) -> float
     return 2 * right / told if told else 0.0
 
 
+def best_f1(scores: NDArray[np.float64], is_label: NDArray[np.bool_]) -> float:
+    """Return the F1 of the best threshold on a score, chosen with all labels in sight."""
+    right = np.cumsum(is_label[np.argsort(-scores, kind="stable")])
+    told = np.arange(1, len(scores) + 1) + int(is_label.sum())
+    return float((2 * right / told).max())
+
+
 def macro_f1(found: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
     """Return the mean F1 over the labels that occur."""
     return float(np.mean([f1(found, labels, int(one)) for one in np.unique(labels)]))
@@ -218,6 +327,7 @@ __all__ = [
     "Judged",
     "Table",
     "balanced_accuracy",
+    "best_f1",
     "choose",
     "f1",
     "in_turn",
@@ -226,4 +336,5 @@ __all__ = [
     "prompts_of",
     "rows_of",
     "table",
+    "with_own_labels",
 ]

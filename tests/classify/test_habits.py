@@ -16,8 +16,12 @@ UNCLEAR = np.array([0.30, 0.36, 0.34], dtype=np.float32)
 OPPOSED = np.array([0.01, 0.98, 0.01], dtype=np.float32)
 
 
+def even(labels: int) -> np.ndarray:
+    return np.full(labels, 1.0 / labels, dtype=np.float32)
+
+
 def after(many: int, trust: float = 1.0) -> Habits:
-    known = Habits(3, trust)
+    known = Habits(even(3), trust)
     for _ in range(many):
         known.apply("bot", CLEAR)
     return known
@@ -44,6 +48,18 @@ def test_without_trust_habits_say_nothing() -> None:
     assert after(100, trust=0.0).apply("bot", UNCLEAR) == pytest.approx(UNCLEAR, abs=1e-6)
 
 
+def test_what_the_head_leans_to_is_not_taken_for_a_habit() -> None:
+    leaning = np.array([0.6, 0.2, 0.2], dtype=np.float32)
+    known = Habits(leaning, 1.0)
+    for _ in range(500):
+        told = known.apply("bot", leaning)
+    assert told == pytest.approx(leaning, abs=1e-3)
+    misled = Habits(even(3), 1.0)
+    for _ in range(500):
+        told = misled.apply("bot", leaning)
+    assert told[0] > 0.9
+
+
 def test_a_workload_may_change() -> None:
     known = after(20_000)
     for _ in range(40_000):
@@ -56,7 +72,7 @@ def test_the_mixture_of_a_workload_is_found_without_labels() -> None:
     truth = chance.choice(3, 4_000, p=(0.8, 0.15, 0.05))
     scores = chance.normal(0, 1.5, (4_000, 3)) + 2.0 * np.eye(3)[truth]
     chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    known = Habits(3, 1.0)
+    known = Habits(even(3), 1.0)
     told = np.array([known.apply("bot", one.astype(np.float32)) for one in chances])
     alone = (chances.argmax(axis=1) == truth).mean()
     assert (told.argmax(axis=1) == truth).mean() > alone + 0.03
@@ -75,7 +91,7 @@ def test_the_workloads_not_seen_for_longest_are_forgotten(monkeypatch: pytest.Mo
     st.floats(0.0, 1.0),
 )
 def test_probabilities_stay_probabilities(rows: list[list[float]], trust: float) -> None:
-    known = Habits(4, trust)
+    known = Habits(even(4), trust)
     for row in rows:
         chances = np.array(row, dtype=np.float32)
         told = known.apply("bot", chances / chances.sum())

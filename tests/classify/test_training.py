@@ -10,7 +10,7 @@ import pytest
 
 from glasslipper.classify import TAGS, TOPICS, head, prior
 from glasslipper.classify.features import SIGNALS_AT, WIDTH
-from glasslipper.classify.fit import Examples, Knobs, fit, temperature
+from glasslipper.classify.fit import Examples, Knobs, fit, fit_apart, temperature
 from glasslipper.classify.head import Heads, LinearHead
 from glasslipper.classify.signals import NAMES, signals
 from glasslipper.classify.taxonomy import VERSION
@@ -37,7 +37,7 @@ def planted(seed: int, mixtures: tuple[float, ...], size: int) -> Examples:
 
 def test_the_mixture_of_a_corpus_is_not_learned_as_knowledge() -> None:
     examples = planted(1, (0.5, 0.97), 800)
-    weights = fit(examples, np.zeros((3, 2)), Knobs(pull=1e-3, seed_weight=1.0))
+    weights = fit(examples, np.zeros((3, 2)), pull=1e-3, seed_weight=1.0)
     telling = weights[0, 1] - weights[0, 0]
     habit = weights[1, 1] - weights[1, 0]
     assert telling > 1.0
@@ -51,13 +51,24 @@ def test_what_the_data_say_nothing_about_keeps_its_prior() -> None:
     )
     wanted = np.zeros((4, 2))
     wanted[3] = (-2.0, 2.0)
-    assert fit(silent, wanted, Knobs(pull=0.1, seed_weight=1.0))[3] == pytest.approx(wanted[3])
+    found = fit(silent, wanted, pull=0.1, seed_weight=1.0)
+    assert found[3] == pytest.approx(wanted[3])
 
 
 def test_the_same_examples_give_the_same_weights() -> None:
     examples = planted(3, (0.5, 0.8), 200)
-    one, other = (fit(examples, np.zeros((3, 2)), Knobs()) for _ in range(2))
+    one, other = (fit_apart(examples, np.zeros((3, 2)), Knobs(), signals_at=1) for _ in range(2))
     assert np.array_equal(one, other)
+
+
+def test_meaning_and_signals_do_not_lean_on_each_other() -> None:
+    examples = planted(6, (0.5, 0.8), 300)
+    twice = examples._replace(rows=np.hstack([examples.rows[:, :1], examples.rows]))
+    knobs = Knobs(pull=1e-3, meaning_pull=1e-3, meaning_weight=2.0, seed_weight=1.0)
+    both = fit_apart(twice, np.zeros((4, 2)), knobs, signals_at=1)
+    signals = fit(examples, np.zeros((3, 2)), pull=1e-3, seed_weight=1.0)
+    assert both[1:3] == pytest.approx(signals[:2])
+    assert both[0, 1] - both[0, 0] > 1.5 * (signals[0, 1] - signals[0, 0])
 
 
 @pytest.mark.parametrize("wanted", [0.5, 1.0, 3.0])
@@ -74,6 +85,7 @@ def heads(taxonomy: str = VERSION) -> Heads:
     return Heads(
         LinearHead(TOPICS, prior.topic_prior(), 1.5),
         LinearHead(TAGS, prior.tag_prior(), 2.0),
+        np.full(len(TOPICS), 1 / len(TOPICS), dtype=np.float32),
         0.5,
         {"taxonomy": taxonomy, "version": "test"},
     )
@@ -87,6 +99,7 @@ def test_heads_are_read_as_they_were_written_and_written_alike(tmp_path: Path) -
     read = head.load(tmp_path / "a")
     assert np.allclose(read.topics.weights, prior.topic_prior())
     assert (read.topics.temperature, read.tags.temperature) == (1.5, 2.0)
+    assert np.array_equal(read.usual, heads().usual)
     for name in (head.WEIGHTS, head.CARD):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 

@@ -16,7 +16,7 @@ from glasslipper.classify.features import features
 from glasslipper.classify.habits import Habits
 from glasslipper.classify.language import language
 from glasslipper.classify.structure import nudges
-from glasslipper.classify.taxonomy import TAGS, TOPICS
+from glasslipper.classify.taxonomy import TAGS
 from glasslipper.classify.turns import cut, users_words
 from glasslipper.kernel.record import Topic
 
@@ -60,7 +60,7 @@ class Classifier:
         self._embed = embed
         self._heads = head.load(folder)
         self.name = f"classify:{self._heads.card['version']}"
-        self._habits = Habits(len(TOPICS), self._heads.trust)
+        self._habits = Habits(self._heads.usual, self._heads.trust)
 
     def label(self, request: Request, workload: str | None = None) -> Topic:
         """Label what the user says in a request and what its shape tells.
@@ -68,11 +68,11 @@ class Classifier:
         With a `workload` the request counts as one of many that resemble each other (`habits`).
         """
         words = users_words(request.messages)
-        return self._told(self.look(words, nudged=nudges(request), workload=workload))
+        return self._told(*self._weighed(words, nudges(request), workload))
 
     def label_text(self, text: str) -> Topic:
         """Label a text as if a user had said it."""
-        return self._told(self.look(text))
+        return self._told(*self._weighed(text, None, None))
 
     def look(
         self,
@@ -82,6 +82,18 @@ class Classifier:
         workload: str | None = None,
     ) -> Seen:
         """Return what is seen in a text; `nudged` raises tags by what else is known."""
+        text, topics, tags = self._weighed(text, nudged, workload)
+        return Seen(
+            _ranked(self._heads.topics, topics),
+            _ranked(self._heads.tags, tags),
+            language(text),
+            code_language(text),
+        )
+
+    def _weighed(
+        self, text: str, nudged: Mapping[str, float] | None, workload: str | None
+    ) -> tuple[str, NDArray[np.float32], NDArray[np.float32]]:
+        """Return what was looked at, and the probability of each topic and of each tag."""
         import numpy as np
 
         text = cut(text)
@@ -92,21 +104,17 @@ class Classifier:
         topics = self._heads.topics.probabilities(rows)[0]
         if workload is not None and text:
             topics = self._habits.apply(workload, topics)
-        return Seen(
-            _ranked(self._heads.topics, topics),
-            _ranked(self._heads.tags, self._heads.tags.probabilities(rows, extra)[0]),
-            language(text),
-            code_language(text),
-        )
+        return text, topics, self._heads.tags.probabilities(rows, extra)[0]
 
-    def _told(self, seen: Seen) -> Topic:
-        topic, tag = seen.topics[0], seen.tags[0]
+    def _told(self, text: str, topics: NDArray[np.float32], tags: NDArray[np.float32]) -> Topic:
+        topic, tag = int(topics.argmax()), int(tags.argmax())
+        confidence = float(topics[topic])
         return Topic(
-            task=topic.label if topic.probability >= SURE else None,
-            tag=tag.label if tag.probability >= SURE else None,
-            language=seen.language,
-            code_language=seen.code_language,
-            confidence=round(topic.probability, 3),
+            task=self._heads.topics.labels[topic] if confidence >= SURE else None,
+            tag=self._heads.tags.labels[tag] if float(tags[tag]) >= SURE else None,
+            language=language(text),
+            code_language=code_language(text),
+            confidence=round(confidence, 3),
             classifier=self.name,
         )
 

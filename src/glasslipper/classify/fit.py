@@ -1,12 +1,14 @@
 """Trains a linear head that is meant for sources that it has never seen.
 
-Multinomial logistic regression with three twists against learning the habits of its corpora:
+Multinomial logistic regression with four twists against learning the habits of its corpora:
 
 - every corpus gets an intercept of its own for each label, which is thrown away afterwards, so
   that the mixture of labels in a corpus does not look like knowledge about words;
 - weights are pulled towards a prior (`prior`), not towards zero;
 - what a corpus says about a label weighs by the root of the number of its prompts, so that a
-  large corpus does not drown the others.
+  large corpus does not drown the others;
+- the columns of the words' meaning and those of the signals are fitted apart and added up
+  (`fit_apart`), so that neither leans on how the other behaves in these corpora.
 
 The same data gives the same weights. Knows arrays only: no text, no file.
 """
@@ -31,10 +33,16 @@ _LEAST_STEP = 1e-6
 
 
 class Knobs(NamedTuple):
-    """What inner validation chooses: the pull of the prior, its size, the weight of our seeds."""
+    """What inner validation chooses.
 
-    pull: float = 0.01
-    prior_scale: float = 1.0
+    `pull` is that of the prior on the signals, `meaning_pull` that of zero on the meaning,
+    `meaning_weight` how much the meaning counts beside the signals, `seed_weight` how much one of
+    our own seeds counts beside another corpus's prompt.
+    """
+
+    pull: float = 0.003
+    meaning_pull: float = 0.001
+    meaning_weight: float = 1.5
     seed_weight: float = 10.0
 
 
@@ -53,19 +61,50 @@ class Examples(NamedTuple):
         return Examples(self.rows[mask], self.labels[mask], self.corpora[mask])
 
 
-def fit(examples: Examples, prior: Floats, knobs: Knobs) -> Floats:
-    """Return weights of the prior's shape (width, labels)."""
+def fit_apart(examples: Examples, prior: Floats, knobs: Knobs, *, signals_at: int) -> Floats:
+    """Return weights of the prior's shape; columns before `signals_at` are of meaning."""
+    meaning = fit_meaning(examples, prior, knobs, signals_at=signals_at)
+    return joined(meaning, fit_signals(examples, prior, knobs, signals_at=signals_at), knobs)
+
+
+def fit_meaning(examples: Examples, prior: Floats, knobs: Knobs, *, signals_at: int) -> Floats:
+    """Return weights of the columns before `signals_at`, and of a one after them."""
+    import numpy as np
+
+    one = examples.rows[:, -1:]
+    shown = examples._replace(rows=np.hstack([examples.rows[:, :signals_at], one]))
+    centre = np.zeros((signals_at + 1, prior.shape[1]), dtype=np.float64)
+    return fit(shown, centre, pull=knobs.meaning_pull, seed_weight=knobs.seed_weight)
+
+
+def fit_signals(examples: Examples, prior: Floats, knobs: Knobs, *, signals_at: int) -> Floats:
+    """Return weights of the columns from `signals_at` on, the last of which is a one."""
+    shown = examples._replace(rows=examples.rows[:, signals_at:])
+    return fit(shown, prior[signals_at:], pull=knobs.pull, seed_weight=knobs.seed_weight)
+
+
+def joined(meaning: Floats, signals: Floats, knobs: Knobs) -> Floats:
+    """Return one head whose scores are the sum of both."""
+    import numpy as np
+
+    weights = np.vstack([knobs.meaning_weight * meaning[:-1], signals])
+    weights[-1] += knobs.meaning_weight * meaning[-1]
+    return weights
+
+
+def fit(examples: Examples, prior: Floats, *, pull: float, seed_weight: float) -> Floats:
+    """Return weights of the prior's shape (width, labels), pulled towards it."""
     import numpy as np
 
     width, labels = prior.shape
-    weights = _example_weights(examples, labels, knobs.seed_weight)
+    weights = _example_weights(examples, labels, seed_weight)
     others = int(examples.corpora.max(initial=0))
     own = np.zeros((len(examples.labels), others), dtype=np.float64)
     from_others = examples.corpora > 0
     own[from_others, examples.corpora[from_others] - 1] = _FREEDOM
     rows = np.hstack([examples.rows, own])
     centre = np.zeros((width + others, labels), dtype=np.float64)
-    centre[:width] = prior * knobs.prior_scale
+    centre[:width] = prior
     wanted = np.zeros((len(examples.labels), labels), dtype=np.float64)
     wanted[np.arange(len(examples.labels)), examples.labels] = 1.0
 
@@ -76,8 +115,8 @@ def fit(examples: Examples, prior: Floats, knobs: Knobs) -> Floats:
         chances /= chances.sum(axis=1, keepdims=True)
         away = at - centre
         told = np.log((chances * wanted).sum(axis=1) + 1e-12)
-        value = -(weights * told).sum() + 0.5 * knobs.pull * float((away * away).sum())
-        return float(value), rows.T @ ((chances - wanted) * weights[:, None]) + knobs.pull * away
+        value = -(weights * told).sum() + 0.5 * pull * float((away * away).sum())
+        return float(value), rows.T @ ((chances - wanted) * weights[:, None]) + pull * away
 
     return _descend(loss, centre)[:width]
 

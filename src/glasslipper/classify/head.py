@@ -51,10 +51,14 @@ class LinearHead(NamedTuple):
 
 
 class Heads(NamedTuple):
-    """Both heads, how far habits are trusted, and the card that tells where they come from."""
+    """Both heads, what is known of habits, and the card that tells where all of it comes from.
+
+    `usual` is the mixture of topics that the head expects, `trust` how far habits are trusted.
+    """
 
     topics: LinearHead
     tags: LinearHead
+    usual: NDArray[np.float32]
     trust: float
     card: dict[str, object]
 
@@ -74,12 +78,14 @@ def load(folder: Path | None = None) -> Heads:
             topics = arrays["topics"].astype(np.float32)
             tags = arrays["tags"].astype(np.float32)
             temperatures = arrays["temperatures"]
+            usual = arrays["usual"].astype(np.float32)
             trust = float(arrays["trust"])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SetupMissing(
             f"The classifier's head cannot be read: {error}.", hint="Run `make train-classify`."
         ) from error
-    fits = topics.shape == (WIDTH, len(TOPICS)) and tags.shape == (WIDTH, len(TAGS))
+    shapes = [(WIDTH, len(TOPICS)), (WIDTH, len(TAGS)), (len(TOPICS),)]
+    fits = [one.shape for one in (topics, tags, usual)] == shapes
     if card.get("taxonomy") != VERSION or not fits:
         raise SetupMissing(
             "The classifier's head was trained for other labels.", hint="Run `make train-classify`."
@@ -87,6 +93,7 @@ def load(folder: Path | None = None) -> Heads:
     return Heads(
         LinearHead(TOPICS, topics, float(temperatures[0])),
         LinearHead(TAGS, tags, float(temperatures[1])),
+        usual,
         trust,
         card,
     )
@@ -102,6 +109,7 @@ def save(folder: Path, heads: Heads) -> None:
             topics=heads.topics.weights.astype(np.float16),
             tags=heads.tags.weights.astype(np.float16),
             temperatures=np.array([heads.topics.temperature, heads.tags.temperature], np.float64),
+            usual=heads.usual,
             trust=np.float64(heads.trust),
         )
     text = json.dumps(heads.card, indent=2, ensure_ascii=False)

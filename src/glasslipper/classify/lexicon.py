@@ -8,6 +8,7 @@ words joined by a hyphen are also found where a space is between them. Knows not
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from importlib import resources
 from itertools import pairwise
 from typing import NamedTuple
@@ -34,6 +35,7 @@ class Lexicon(NamedTuple):
     topics: WordLists
     tasks: WordLists
     pieces: Mapping[str, tuple[str, ...]]
+    first_of_pairs: AbstractSet[str]
 
 
 def load() -> Lexicon:
@@ -43,12 +45,16 @@ def load() -> Lexicon:
     for line in table.read_text(encoding="utf-8").splitlines():
         kind, name, words = line.split("\t")
         kinds[kind][name] = tuple(words.split())
-    return Lexicon(_lists(kinds["topic"]), _lists(kinds["task"]), kinds["piece"])
+    listed = (word for words in kinds["topic"].values() for word in words)
+    firsts = frozenset(word[:at] for word in listed for at, one in enumerate(word) if one == "-")
+    return Lexicon(_lists(kinds["topic"]), _lists(kinds["task"]), kinds["piece"], firsts)
 
 
-def with_pairs(words: list[str]) -> set[str]:
-    """Return the distinct words, and each two neighbours joined by a hyphen."""
-    return {*words, *(f"{one}-{other}" for one, other in pairwise(words))}
+def with_pairs(words: list[str], distinct: set[str], firsts: AbstractSet[str]) -> set[str]:
+    """Return the distinct words, and two neighbours joined by a hyphen where the first may be."""
+    if distinct.isdisjoint(firsts):
+        return distinct
+    return distinct | {f"{one}-{other}" for one, other in pairwise(words) if one in firsts}
 
 
 def _lists(words: Mapping[str, tuple[str, ...]]) -> WordLists:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 _LEVEL, _SHARE, _PIECE = 3.0, 8.0, 3.0
 
 TOPIC_HINTS: Mapping[str, str] = {
-    "programming": "lines_of_code:3 fence:2 names_code:2 wants_code:3 error:1 path:2 "
-    "marks_of_code:1 task:sql:1 task:shell:1 task:frontend:1 task:devops:1",
+    "programming": "lines_of_code:3 fence:2 names_code:2 makes_code:3 mends_code:2 error:1 path:2 "
+    "marks_of_code:1 task:sql:1 task:shell:1 task:frontend:1 task:devops:1 many_names:1 calls:1 "
+    "trace:2 shell:1 files:1 tags:1 query:2 assignments:1 languages:2",
     "math": "latex:3 formula:2 task:solve:1 digits:1",
     "roleplay": "stage:3 persona:2 fiction:4 task:pretend:1",
     "translation": "task:translate:5 last:translate:2",
@@ -35,8 +36,8 @@ TOPIC_HINTS: Mapping[str, str] = {
 """By topic: signals and by how much each raises the topic's score."""
 
 TAG_HINTS: Mapping[str, str] = {
-    "code.general_impl": "wants_code:3 lines_of_code:1 names_code:1 fence:1",
-    "code.debugging": "task:fix:3 error:3 last:fix:1 lines_of_code:1",
+    "code.general_impl": "makes_code:3 lines_of_code:1 names_code:1 fence:1",
+    "code.debugging": "task:fix:3 error:3 last:fix:1 lines_of_code:1 trace:2",
     "code.review_security": "task:review:3 last:review:1",
     "code.repo_scan": "task:repo:3",
     "code.file_read_write": "task:files:2 path:3",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import re
 
+from glasslipper.classify.codesigns import NAMES as CODE_SIGNS
+from glasslipper.classify.codesigns import code_signs
 from glasslipper.classify.lexicon import load, with_pairs
 
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W\d_]+)*")
@@ -24,15 +26,11 @@ _CODE_NAMES = frozenset(
     "kubernetes linux git regex vba matlab haskell scala lua".split()
 )
 _CODE_SPELLINGS = ("c++", "c#", ".net", "node.js")
-_CODE_WISH = re.compile(
-    r"\b(?:write|create|implement|build|make|fix|debug|refactor|optimi[sz]e|convert|add|generate|"
-    r"develop|improve|explain|review)\b[^.\n]{0,60}\b(?:code|function|script|program|class|method|"
-    r"api|app|application|query|component|algorithm|regex|bot|website|test|tests|command)\b",
-    re.IGNORECASE,
-)
 _LATEX = re.compile(
-    r"\\(?:frac|sqrt|sum|int|begin|left|mathbb|cdot|times|leq|geq|alpha)\b|\$[^$]+\$"
+    r"\\(?:frac|sqrt|sum|int|begin|left|mathbb|cdot|times|leq|geq|alpha)\b|"
+    r"\$(?=\S)[^$\n]{1,200}(?<=\S)\$(?!\w)"
 )
+"""Formulas between dollars touch both of them; variables of a shell or of PHP do not."""
 _FORMULA = re.compile(r"\b[a-zA-Z]\s*(?:\^|=|\+|<=|>=)\s*-?[a-zA-Z0-9]|\d\s*[+*/^=]\s*\d")
 _STAGE = re.compile(r"(?<!\*)\*[^*\n]{3,200}\*(?!\*)")
 _PERSONAS = (
@@ -41,15 +39,16 @@ _PERSONAS = (
 )  # fmt: skip
 _FICTION = re.compile(
     r"\b(?:write|create|continue|compose|tell)\b[^.\n]{0,60}\b(?:story|poem|scene|song|lyrics|"
-    r"novel|chapter|script|screenplay|dialogue|haiku|limerick|tale|episode|fanfic|fan fiction)\b",
-    re.IGNORECASE,
+    r"novel|chapter|script|screenplay|dialogue|haiku|limerick|tale|episode|fanfic|fan fiction)\b"
 )
 _ERRORS = ("error", "exception", "traceback", "errno", "segfault", "undefined")
 _PATH = re.compile(
     r"(?:^|\s)[\w./~-]+\.(?:py|js|ts|tsx|rs|go|java|c|cpp|h|md|json|ya?ml|toml|sh)\b"
 )
+_EXTENSION = re.compile(r"\.(?:py|js|ts|tsx|rs|go|java|c|cpp|h|md|json|ya?ml|toml|sh)\b")
 _MONEY = re.compile(r"[$€£¥]\s?\d|\b\d[\d,.]*\s?(?:usd|eur|gbp|dollars|euros)\b", re.IGNORECASE)
-_CITATION = re.compile(r"\bet al\b|\(\d{4}\)|\bv\.|\bdoi\b", re.IGNORECASE)
+_CITATION = re.compile(r"\bet al\b|\(\d{4}\)|\bv\.|\bdoi\b")
+_CITATION_WORDS = ("et al", "(1", "(2", "v.", "doi")
 
 _LEXICON = load()
 _EDGE_WORDS = 12
@@ -70,7 +69,6 @@ NAMES: tuple[str, ...] = (
     "capitals",
     "lines_of_code",
     "fence",
-    "wants_code",
     "latex",
     "formula",
     "stage",
@@ -86,6 +84,7 @@ NAMES: tuple[str, ...] = (
     "few_words",
     "first_person",
     "first_person_singular_start",
+    *CODE_SIGNS,
 )
 """What each column says."""
 
@@ -97,7 +96,7 @@ def signals(text: str) -> list[float]:
     distinct = set(words)
     length = max(len(text), 1)
     total = max(len(words), 1)
-    topics = _LEXICON.topics.counts(with_pairs(words))
+    topics = _LEXICON.topics.counts(with_pairs(words, distinct, _LEXICON.first_of_pairs))
     hits = sum(topics) + _SHRINK
     first = _LEXICON.tasks.counts(words[:_EDGE_WORDS])
     last = _LEXICON.tasks.counts(words[-_EDGE_WORDS:])
@@ -110,37 +109,38 @@ def signals(text: str) -> list[float]:
         *(float(count > 0) for count in first),
         *(float(count > 0) for count in last),
         *hints,
-        *_shape(text, length),
+        *_shape(text, lower, length),
         float(not _CODE_NAMES.isdisjoint(distinct) or _has(lower, _CODE_SPELLINGS)),
         float(_has(lower, _PERSONAS)),
         float(_has(lower, _ERRORS)),
         float(total < 6),
         min(sum(word in {"i", "my", "me", "i'm", "i've"} for word in words) / total * 10, 1.0),
         float(bool(words) and words[0] in {"i", "my", "i'm"}),
+        *code_signs(text, lower, distinct),
     ]
 
 
-def _shape(text: str, length: int) -> list[float]:
+def _shape(text: str, lower: str, length: int) -> list[float]:
     has_latex = _LATEX.search(text) is not None
     code_lines = 0 if has_latex else len(_CODE_LINE.findall(text))
     raw = text.encode("utf-8", "surrogatepass")
+    digits = _count(raw, b"0123456789")
     code_marks = 0 if has_latex else _count(raw, b"{}()[];=<>_")
     return [
         math.log1p(length) / 10,
         math.log1p(text.count("\n")) / 5,
-        min(_count(raw, b"0123456789") / length * 5, 1.0),
+        min(digits / length * 5, 1.0),
         min(code_marks / length * 10, 1.0),
         min(_count(raw, _CAPITALS) / length * 5, 1.0),
         min(code_lines / 10, 1.0),
         float("```" in text),
-        float(_CODE_WISH.search(text) is not None),
         float(has_latex),
-        min(len(_FORMULA.findall(text)) / 3, 1.0),
-        float(_STAGE.search(text) is not None),
-        float(_FICTION.search(text) is not None),
-        float(_PATH.search(text) is not None),
-        float(_MONEY.search(text) is not None),
-        float(_CITATION.search(text) is not None),
+        min(len(_FORMULA.findall(text)) / 3, 1.0) if _count(raw, b"^=+<>*/") else 0.0,
+        float("*" in text and _STAGE.search(text) is not None),
+        float(_FICTION.search(lower) is not None),
+        float(_EXTENSION.search(text) is not None and _PATH.search(text) is not None),
+        float(digits > 0 and _MONEY.search(text) is not None),
+        float(_has(lower, _CITATION_WORDS) and _CITATION.search(lower) is not None),
         float(text.rstrip().endswith(("?", "\uff1f"))),
         float("____" in text or "[blank]" in text),
     ]
