@@ -119,7 +119,7 @@ def imports(*, source: str, files: tuple[Path, ...], as_json: bool) -> None:
     from glasslipper.ledger.imports import FORMATS as READERS
     from glasslipper.ledger.write.importing import take_over
 
-    read = added = facts = 0
+    read = added = facts = unfinished = 0
     for file in files:
         if not file.exists():
             raise InvalidRequest(f"{file} is not there.", hint="Check the path of the file.")
@@ -131,9 +131,17 @@ def imports(*, source: str, files: tuple[Path, ...], as_json: bool) -> None:
                 error.hint = _MEND.format(source=source)
             raise
         read, added, facts = read + done.read, added + done.added, facts + done.facts_added
+        unfinished += done.unfinished
     if as_json:
-        print_json({"read": read, "added": added, "late_facts_added": facts})
+        print_json(
+            {"read": read, "added": added, "late_facts_added": facts, "unfinished": unfinished}
+        )
         return
+    if unfinished:
+        mention(
+            f"Left out because it was not over when the file was written: {unfinished:,} hours or"
+            " days. Export and import them again later."
+        )
     mention(f"{read:,} records read, {added:,} generations and {facts:,} late facts added.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time as clock
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
@@ -166,8 +168,29 @@ def studio(*, wanted: bool = True) -> Generator[Studio | None]:
     if not wanted:
         yield None
         return
-    with Studio() as opened:
+    with _in_utc(), Studio() as opened:
         yield opened
+
+
+@contextmanager
+def _in_utc() -> Generator[None]:
+    """Live in UTC meanwhile: axes of time are drawn in the zone of the process that draws them."""
+    own = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    _take_zone()
+    try:
+        yield
+    finally:
+        if own is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = own
+        _take_zone()
+
+
+def _take_zone() -> None:
+    if hasattr(clock, "tzset"):  # Windows has none
+        clock.tzset()
 
 
 def highlights(found: Report) -> list[str]:

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from glasslipper.kernel.record import Generation, LateFact
 from glasslipper.ledger.imports import anthropic, langfuse, litellm, openai, openrouter, own
+from glasslipper.ledger.imports.bucket import Unfinished
 from glasslipper.ledger.imports.rows import Priced
 
-Reader = Callable[[Path, Priced], Iterator[Generation | LateFact]]
+Reader = Callable[[Path, Priced], Iterator[Generation | LateFact | Unfinished]]
 
 FORMATS: dict[str, Reader] = {
     "glasslipper": own.read,
