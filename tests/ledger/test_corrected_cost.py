@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from recording import fact, make_key, note, plain, record
 
+from glasslipper.ledger.imports import FORMATS
 from glasslipper.ledger.read.scan import Lake
 from glasslipper.ledger.read.verify import verify
 from glasslipper.ledger.write import Ledger, seal
+from glasslipper.ledger.write.importing import take_over
 
 SUMS = (
     "SELECT sum(billed_nanousd), sum(charged_nanousd), count(*), sum(usage_reported_nanousd)"
@@ -53,3 +56,17 @@ def test_a_corrected_cost_counts_once_wherever_it_lies(
                 " GROUP BY task HAVING sum(requests) > 0 ORDER BY task NULLS FIRST"
             ) == [(None, 107), ("legal", 7)]
     assert verify(tmp_path).holds
+
+
+def test_a_list_of_costs_is_imported_once_and_the_later_one_counts(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", tmp_path / "costs.csv"
+    with Ledger(home) as ledger:
+        made = [plain(make_key(ledger), cost=7) for _ in range(2)]
+        record(ledger, *made)
+        for at_s, cost, added in ((1, "0.5", 1), (1, "0.5", 0), (2, "$1,000.25", 1)):
+            text = f'generation_id,cost_usd\n{made[0].id},"{cost}"\n'
+            path.write_text(text, encoding="utf-8")
+            os.utime(path, (at_s, at_s))
+            done = take_over(home, "costs", FORMATS["costs"](path, lambda *_: None))
+            assert done.facts_added == added
+        assert sums(home)[0][:2] == (1_000_250_000_000 + 7, 12)

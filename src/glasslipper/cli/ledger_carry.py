@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from glasslipper.kernel.money import Price
     from glasslipper.ledger.read.export import Exported, Span
 
-FORMATS = ("glasslipper", "openrouter", "litellm", "langfuse", "openai", "anthropic")
+FORMATS = ("glasslipper", "openrouter", "litellm", "langfuse", "openai", "anthropic", "costs")
 
 _MEND = (
     "Check that the file is what `{source}` means (glasslipper ledger import --help), mend it and "
@@ -113,6 +113,7 @@ def imports(*, source: str, files: tuple[Path, ...], as_json: bool) -> None:
     langfuse     observations: JSON, JSON lines or CSV
     openai       usage of completions: JSON of the API, or CSV
     anthropic    usage of messages: JSON of the API, or CSV
+    costs        what calls of this ledger really cost: generation_id, cost_usd
 
     Importing the same calls twice adds nothing. Budgets do not change.
     """  # noqa: D301 - \b keeps click from joining the lines
