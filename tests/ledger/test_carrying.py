@@ -96,10 +96,14 @@ def test_parquet_files_hold_what_studies_see(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with Ledger(home) as ledger:
         account = make_key(ledger)
-        record(ledger, plain(account), rescued(account))
+        about = plain(account)
+        record(ledger, about, rescued(account))
+        said = {"generation_id": None, "session_id": "ses-1"}
+        note(ledger, fact(about, "feedback", {"reward": 1.0}, **said))
         seal.seal(home, seal.NOW)
         record(ledger, bare(account))
-    assert write_parquet(home, tmp_path / "out", Span()).generations == 3
+    done = write_parquet(home, tmp_path / "out", Span())
+    assert (done.generations, done.late_facts) == (3, 1)
     with Duck(threads=1) as duck:
         for table, rows in (("generations", 3), ("attempts", 3), ("candidates", 4)):
             path = tmp_path / "out" / f"{table}.parquet"

@@ -20,7 +20,7 @@ def bill(tmp_path: Path, text: str) -> list[tuple[date, str, int]]:
     [
         'date,model,cost\n2026-01-02,m,"1,234.50"\n2026-01-02,n,$2\n',
         'date,model,cost\n2026-01-02,m,"1.234,50"\n2026-01-02,n,2\n',
-        "\n\ufeffdate;model;cost\r\n2026-01-02;m;1234,50\r\n2026-01-02;n;2,000\r\n;;\r\n",
+        "\ufeff\ndate;model;cost\r\n2026-01-02;m;1234,50\r\n2026-01-02;n;2,000\r\n;;\r\n",
         "start_time\tmodel\tamount_value\tamount_currency\n"
         "1767312000\tm, input\t1000\tusd\n1767312000\tm, output\t234.5\tusd\n1767312000\tn\t2\tusd",
     ],

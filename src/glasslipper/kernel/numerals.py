@@ -14,7 +14,7 @@ BLANK = frozenset({"", "-", "n/a", "na", "nan", "null", "none", "\\n"})
 
 _SIGNED = re.compile(r"^(?:US)?\$|(?:US\$|\$|USD)$", re.IGNORECASE)
 _SPACES = str.maketrans("", "", " \u00a0\u202f'\u2019")
-_COMMAS_GROUP = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d*)?")
+_COMMAS_GROUP = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
 _POINTS_GROUP = re.compile(r"\d{1,3}(?:\.\d{3})+,\d*|\d{1,3}(?:\.\d{3}){2,}")
 _ONE_COMMA = re.compile(r"\d*,\d+")
 _POINTS_ALONE = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+")

@@ -77,7 +77,7 @@ def read(path: Path) -> Bill:
                 chain([heading], file), delimiter=max(_SEPARATORS, key=heading.count)
             )
             names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-            found = [row for row in reader if any((cell or "").strip() for cell in _cells(row))]
+            found = [row for row in reader if any(map(_says_something, row.values()))]
         lines = _lines(path, names, found)
     except (OSError, ValueError, csv.Error) as error:
         raise InvalidRequest(
@@ -89,8 +89,8 @@ def read(path: Path) -> Bill:
     return Bill(name=path.name, lines=lines)
 
 
-def _cells(row: dict[str, str | None]) -> list[str | None]:
-    return [cell for name, cell in row.items() if isinstance(name, str)]
+def _says_something(cell: object) -> bool:
+    return isinstance(cell, str) and bool(cell.strip())
 
 
 def _lines(path: Path, names: dict[str, str], found: Sequence[dict[str, str]]) -> list[Line]:
@@ -122,7 +122,7 @@ def _lines(path: Path, names: dict[str, str], found: Sequence[dict[str, str]]) -
 def _says_point(text: str) -> bool:
     """Tell whether an amount can only be read with a point before its cents."""
     before, point, cents = text.strip().rpartition(".")
-    return bool(point) and (len(cents.rstrip(" )")) != 3 or "," in before)
+    return bool(point) and "," not in cents and (len(cents.rstrip(" )")) != 3 or "," in before)
 
 
 def _nanousd(text: str, *, comma_is_point: bool) -> int:

@@ -80,7 +80,7 @@ def _opened(path: Path) -> IO[str]:
 
 def _first_line(file: IO[str]) -> str:
     """Return the first line that is not blank."""
-    return next((line.strip() for line in file if line.strip()), "")
+    return next((line.strip("\ufeff \t\r\n") for line in file if line.strip()), "")
 
 
 def _is_json(line: str) -> bool:
@@ -98,7 +98,7 @@ def _csv(path: Path, file: IO[str]) -> Iterator[Row]:
     rows = csv.DictReader(chain([heading], file), delimiter=separator)
     if not rows.fieldnames or len(rows.fieldnames) < 2:
         raise InvalidRequest(f"{path} is neither CSV with a heading nor JSON.")
-    rows.fieldnames = [name.strip() for name in rows.fieldnames]
+    rows.fieldnames = [name.strip("\ufeff \t") for name in rows.fieldnames]
     for row in rows:
         # Programs put semicolons between cells where a comma stands before a fraction.
         yield {name: _pointed(cell) for name, cell in row.items()} if separator == ";" else row
