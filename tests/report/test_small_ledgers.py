@@ -10,7 +10,8 @@ from glasslipper.cli import studying
 from glasslipper.ledger.read.scan import Lake
 from glasslipper.ledger.write.bulk import Bulk
 from glasslipper.report import Options, Report, order_of, tallies, words
-from glasslipper.report.section import Missing, Result
+from glasslipper.report.page import cells
+from glasslipper.report.section import Missing, Result, Table
 from glasslipper.report.sections.homes import pooled
 
 MONTHS_MS = (1_767_225_600_000, 1_769_904_000_000, 1_772_323_200_000)  # of January to March 2026
@@ -69,7 +70,7 @@ def test_a_change_that_few_made_is_in_no_claim(tmp_path: Path) -> None:
     for least, told in ((5, False), (1, True)):
         found = section(studied(home, least=least), "switches")
         assert isinstance(found, Result)
-        assert ("m0" in found.claim) is told
+        assert ("1 time" in found.claim) is told
 
 
 def test_what_is_missing_is_what_is_missing(tmp_path: Path) -> None:
@@ -85,6 +86,20 @@ def test_what_is_missing_is_what_is_missing(tmp_path: Path) -> None:
 def test_a_millionth_of_a_dollar_is_written_out() -> None:
     assert words.usd(4_000) == "$0.000004"
     assert words.usd(-12_340_000) == "\u2212$0.012"
+
+
+def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
+    table = Table(headings=("Model", "Spent$"), rows=[["=1+1", -5], ["-x", 2], ["a/m", 3]])
+    assert cells.as_csv(table).splitlines() == [
+        "Model,Spent (USD)", "'=1+1,-5e-09", "'-x,2e-09", "a/m,3e-09",
+    ]  # fmt: skip
+
+
+def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_the_report(tmp_path: Path) -> None:
+    far_ms = 4_070_908_800_000  # in 2099
+    rows = [(f"g{n}", at, "key-1", "a/m") for n, at in enumerate((*MONTHS_MS, far_ms))]
+    report = studied(filled(tmp_path, rows))
+    assert report.requests == len(rows)
 
 
 def test_a_label_that_came_after_sealing_is_held_against_the_judge(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ _OF_ONE = ("id", "request_id", "start_time", "start_time_iso", "starting_at")
 
 _EPOCHS = ((10**17, 1_000_000), (10**14, 1_000), (10**11, 1))
 """A number of at least so much counts so many parts of a millisecond since 1970; else seconds."""
-_LAST_MS = 253_402_300_799_999  # of the year 9999
+_LAST_MS = 4_102_444_799_999  # of the year 2099
 _MOST = 10**15
 """No number of tokens, and no amount of dollars times a million, is so great."""
 
@@ -232,7 +232,7 @@ def flag(row: Row, *names: str) -> bool:
 def moment_ms(row: Row, *names: str) -> int | None:
     """Return the first member that is a moment, in Unix milliseconds; without a zone it is UTC.
 
-    Years from 1970 to 9999 are moments, as are seconds, milliseconds, micro- or nanoseconds since
+    Years from 1970 to 2099 are moments, as are seconds, milliseconds, micro- or nanoseconds since
     1970.
     """
     value = (text(row, *names) or "").strip()
