@@ -52,11 +52,12 @@ def read(path: Path) -> Iterator[Row]:
     """
     try:
         with _opened(path) as file:
-            first = _first_line(file)
+            first = _next_line(file)
+            is_all = not _next_line(file)
             file.seek(0)
             if not first.startswith(("{", "[")):
                 yield from _csv(path, file)
-            elif first.startswith("{") and _is_json(first):
+            elif first.startswith("{") and (is_all or _is_json(first)):
                 yield from _lines(path, file)
             else:
                 yield from _json(path, file)
@@ -78,8 +79,8 @@ def _opened(path: Path) -> IO[str]:
         raise
 
 
-def _first_line(file: IO[str]) -> str:
-    """Return the first line that is not blank."""
+def _next_line(file: IO[str]) -> str:
+    """Return the next line that is not blank; nothing at the end."""
     return next((line.strip("\ufeff \t\r\n") for line in file if line.strip()), "")
 
 
@@ -123,7 +124,7 @@ def _lines(path: Path, file: IO[str]) -> Iterator[Row]:
 
 
 def _json(path: Path, file: IO[str]) -> Iterator[Row]:
-    yield from _rows_in(path, _value(path, file.read(), "as a whole"))
+    yield from _rows_in(path, _value(path, file.read(), "which is not whole JSON"))
 
 
 def _value(path: Path, text: str, where: str) -> object:
@@ -133,7 +134,7 @@ def _value(path: Path, text: str, where: str) -> object:
             whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
             value = json.loads(whole)
     except ValueError as error:
-        raise InvalidRequest(f"{path} is not JSON, {where}: {error}.") from error
+        raise InvalidRequest(f"{path}, {where}: {error}.") from error
     except RecursionError as error:
         raise InvalidRequest(f"{path} is nested too deeply to be an export.") from error
     return value
