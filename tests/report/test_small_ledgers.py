@@ -73,6 +73,19 @@ def test_a_change_that_few_made_is_in_no_claim(tmp_path: Path) -> None:
         assert ("1 time" in found.claim) is told
 
 
+def test_a_week_that_is_not_over_is_not_held_against_whole_ones(tmp_path: Path) -> None:
+    monday_ms, day_ms = 1_767_571_200_000, 86_400_000  # 2026-01-05
+    rows = [(f"g{n}", monday_ms + n * day_ms, "key-1", "a/m") for n in range(5 * 7 + 1)]
+    with Bulk(tmp_path) as bulk:
+        values = ", ".join(f"('{name}', {at}, '{key}', '{m}', 100)" for name, at, key, m in rows)
+        named = "id, created_ms, key_id, model, usage_input"
+        bulk.seal("test", "one", generations=f"SELECT * FROM (VALUES {values}) AS r ({named})")
+    found = section(studied(tmp_path), "weekly-tokens")
+    assert isinstance(found, Result)
+    assert found.claim == "Weekly tokens held at 700"
+    assert found.table.rows[-1][-1] == 100
+
+
 def test_what_is_missing_is_what_is_missing(tmp_path: Path) -> None:
     home = filled(tmp_path, [("g1", MONTHS_MS[0], "key-1", "a/m")], plain=False)
     report = studied(home)

@@ -79,9 +79,14 @@ def report(
     if context.invoked_subcommand is not None:
         return
     from glasslipper.cli import studying
+    from glasslipper.kernel.errors import InvalidRequest
     from glasslipper.report.study import Options
 
     wish = Options(first=_day(first), last=_day(last), unit=unit, least=least, seed=seed)
+    if first is not None and last is not None and last < first:
+        raise InvalidRequest(
+            f"{_day(last)} is before {_day(first)}.", hint="Put the earlier day behind --from."
+        )
     page = out or (None if as_json else PAGE)
     given = studying.Given(options=wish, models=models, rankings=rankings, invoice=invoice)
     with (
