@@ -1,6 +1,7 @@
 """Ledgers of few rows: nobody is told apart in small cells, and what is missing is said rightly."""
 
 import os
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,30 @@ def test_what_is_missing_is_what_is_missing(tmp_path: Path) -> None:
 def test_a_millionth_of_a_dollar_is_written_out() -> None:
     assert words.usd(4_000) == "$0.000004"
     assert words.usd(-12_340_000) == "\u2212$0.012"
+
+
+def test_a_bill_that_dates_its_models_is_held_against_the_same_ones(tmp_path: Path) -> None:
+    models = ("openai/gpt-5", "gpt-5", "openai/o9-20260101", "z/unbilled")
+    rows = [(f"g{n}", MONTHS_MS[0], "key-1", model) for n, model in enumerate(models)]
+    bill = tmp_path / "bill.csv"
+    bill.write_text(
+        "date,model,cost\n2026-01-01,gpt-5-2026-08-06,0.000003\n2026-01-01,gpt-5-20260101,0.000005"
+        "\n2026-01-01,o9,0.000004\n2026-01-01,nobody,0.5\n",
+        encoding="utf-8",
+    )
+    home = filled(tmp_path / "home", rows)
+    report = studying.study(studying.Given(home=home, invoice=bill), nobody_watches)
+    found = section(report, "invoice")
+    assert isinstance(found, Result)
+    assert found.table.rows == [
+        ["gpt-5", 8_000, 8_000, 0],
+        ["nobody", 0, 500_000_000, -500_000_000],
+        ["o9", 4_000, 4_000, 0],
+    ]
+    assert "The ledger has nothing called nobody." in found.notes
+    later = Options(first=date(2026, 1, 2))
+    given = studying.Given(home=home, invoice=bill, options=later)
+    assert isinstance(section(studying.study(given, nobody_watches), "invoice"), Missing)
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
