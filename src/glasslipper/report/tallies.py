@@ -101,13 +101,12 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     more = segment.file("attempts")
     beside = f"read_parquet({text(more)})" if more else f"({columns.empty(columns.ATTEMPTS)})"
     lake.run(f"CREATE OR REPLACE TEMP TABLE one_facts AS {lake.facts_about(segment)}")
-    about = f"({corrected('one_stored')})"  # labels and costs may be late facts too
+    # Labels and costs may be late facts too.
+    about = corrected(f"(SELECT * FROM {source} WHERE id IN (SELECT generation_id FROM one_facts))")
     lake.run(
         f"CREATE OR REPLACE TEMP VIEW one_generations AS {views.generations(source)};"
-        "CREATE OR REPLACE TEMP TABLE one_stored AS"
-        f" SELECT * FROM {source} WHERE id IN (SELECT generation_id FROM one_facts);"
         f"CREATE OR REPLACE TEMP TABLE one_about AS SELECT {ABOUT} FROM"
-        f" ({views.generations(about)});"
+        f" ({views.generations(f'({about})')});"
         f"CREATE OR REPLACE TEMP VIEW one_attempts AS {views.attempts(source, beside)};"
         f"CREATE OR REPLACE TEMP VIEW one_feedback AS {views.feedback('one_facts')};"
         f"CREATE OR REPLACE TEMP VIEW one_topics AS {views.topics('one_facts')};"
