@@ -108,8 +108,9 @@ def full_weeks(found: Iterable[str]) -> list[str]:
 def share_table(weeks: Weeks, what: str = "Tokens") -> Table:
     """Return shares by week, with the total."""
     shares = {name: weeks.share(name) for name in weeks.names}
+    totals = weeks.totals
     rows: list[list[Cell]] = [
-        [week, *(round(shares[name][i], 4) for name in weeks.names), round(weeks.totals[i])]
+        [week, *(round(shares[name][i], 4) for name in weeks.names), round(totals[i])]
         for i, week in enumerate(weeks.weeks)
     ]
     return Table(headings=("Week", *(f"{name}%" for name in weeks.names), f"{what}#"), rows=rows)
