@@ -34,6 +34,7 @@ def test_calls_are_imported_once_shown_and_exported_again(cli: Any, tmp_path: Pa
         "read": 2,
         "added": 2,
         "late_facts_added": 0,
+        "unfinished": 0,
     }
     assert cli.json("ledger", "import", "openrouter", str(file))["added"] == 0
     spent = cli.json("spend", "--by", "model")["data"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ from glasslipper.ledger.write import Ledger, seal
 from glasslipper.ledger.write.importing import take_over
 from glasslipper.store.duck import Duck
 
+LATER_S = 1_830_297_600
+"""When the files were written, in Unix seconds: after all that is in them."""
 TOPIC = {"task": "legal", "language": "de", "confidence": 0.5, "classifier": "c/1"}
 PRICES = {"gpt-5": Price(input=1_000_000, output=2_000_000, cache_read=500_000)}
 
@@ -33,6 +37,7 @@ def bring(home: Path, source: str, content: str | bytes, name: str = "export") -
     """Import a file with this content; return how many rows were read and how many added."""
     path = home.parent / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.utime(path, (LATER_S, LATER_S))
     done = take_over(home, source, FORMATS[source](path, priced))
     return done.read, done.added
 
@@ -91,10 +96,14 @@ def test_parquet_files_hold_what_studies_see(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with Ledger(home) as ledger:
         account = make_key(ledger)
-        record(ledger, plain(account), rescued(account))
+        about = plain(account)
+        record(ledger, about, rescued(account))
+        said = {"generation_id": None, "session_id": "ses-1"}
+        note(ledger, fact(about, "feedback", {"reward": 1.0}, **said))
         seal.seal(home, seal.NOW)
         record(ledger, bare(account))
-    assert write_parquet(home, tmp_path / "out", Span()).generations == 3
+    done = write_parquet(home, tmp_path / "out", Span())
+    assert (done.generations, done.late_facts) == (3, 1)
     with Duck(threads=1) as duck:
         for table, rows in (("generations", 3), ("attempts", 3), ("candidates", 4)):
             path = tmp_path / "out" / f"{table}.parquet"
@@ -310,6 +319,35 @@ def test_an_anthropic_usage_export_is_read_as_csv_and_as_json(tmp_path: Path) ->
     assert found[0][0][1:] == (
         "anthropic/ci", "anthropic/claude-sonnet-4-5", 100, 20, 10, 40, 7, 2, True,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["openai", "anthropic"])
+def test_a_day_that_is_not_over_is_taken_over_when_it_is(tmp_path: Path, source: str) -> None:
+    home, path = tmp_path / "home", tmp_path / "usage.json"
+
+    def day(number: int, tokens: int) -> dict[str, object]:
+        began = f"2026-11-{number:02d}T00:00:00Z"
+        return {
+            "start_time_iso": began, "end_time_iso": f"2026-11-{number + 1:02d}T00:00:00Z",
+            "starting_at": began, "ending_at": f"2026-11-{number + 1:02d}T00:00:00Z",
+            "results": [{
+                "model": "m", "num_model_requests": tokens // 10, "input_tokens": tokens,
+                "uncached_input_tokens": tokens,
+            }],
+        }  # fmt: skip
+
+    def brought(written: str, *days: dict[str, object]) -> tuple[int, list[tuple[object, ...]]]:
+        path.write_text(json.dumps({"data": days}), encoding="utf-8")
+        at_s = datetime.fromisoformat(written).timestamp()
+        os.utime(path, (at_s, at_s))
+        left = take_over(home, source, FORMATS[source](path, priced)).unfinished
+        return left, asked(home, "SELECT day, sum(usage_input) FROM generations GROUP BY day")
+
+    noon = brought("2026-11-21T12:00:00+00:00", day(20, 100), day(21, 30))
+    assert noon == (1, [(date(2026, 11, 20), 100)])
+    left, sums = brought("2026-11-22T00:00:00+00:00", day(20, 100), day(21, 70))
+    assert left == 0
+    assert sorted(sums, key=str) == [(date(2026, 11, 20), 100), (date(2026, 11, 21), 70)]
 
 
 def test_imported_calls_change_no_budget_and_are_no_difference(tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
-from recording import NOON_MS, bare, make_key, plain, record, rescued
+import pytest
+from recording import NOON_MS, bare, fact, make_key, note, plain, record, rescued
 
 from glasslipper.kernel.clock import day_of
+from glasslipper.kernel.errors import StoreFailed
 from glasslipper.ledger.read.verify import Sums, verify
 from glasslipper.ledger.write import Ledger, seal
 from glasslipper.store.database import Database
@@ -89,6 +93,52 @@ def test_a_generation_that_is_there_twice_is_named(tmp_path: Path) -> None:
         seal.seal(tmp_path, seal.NOW)
         record(ledger, twice)  # its row is sealed and gone, so the table takes it again
     assert verify(tmp_path).repeated == [twice.id]
+
+
+def test_a_copy_of_a_segment_is_named_with_its_generations_and_late_facts(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        about = plain(make_key(ledger))
+        said = fact(about, "feedback", {"reward": 1.0})
+        record(ledger, about)
+        note(ledger, said)
+        seal.seal(tmp_path, seal.NOW)
+    (sealed,) = tmp_path.glob("lake/w-*/*")
+    shutil.copytree(sealed, sealed.with_name("000000000009"))
+    verdict = verify(tmp_path)
+    assert verdict.repeated == sorted([about.id, said.id])
+    (damage,) = verdict.damages
+    assert damage.segment.endswith("/000000000009")
+    assert "a copy" in damage.why
+
+
+@pytest.mark.parametrize("files", [True, False])
+def test_a_manifest_that_is_gone_or_hides_rows_is_named(tmp_path: Path, *, files: bool) -> None:
+    filled(tmp_path)
+    (manifest,) = tmp_path.glob("lake/*/*/manifest.json")
+    said = json.loads(manifest.read_bytes())
+    said["files"]["attempts"]["rows"] = 0
+    manifest.write_text(json.dumps(said), encoding="utf-8")
+    (damage,) = verify(tmp_path, files=files).damages
+    assert damage.file == "attempts.parquet"
+    assert "rows" in damage.why
+    manifest.unlink()
+    (damage,) = verify(tmp_path, files=files).damages
+    assert (damage.file, damage.why) == ("manifest.json", "is missing")
+
+
+def test_a_damaged_manifest_is_refused_by_name(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (manifest,) = tmp_path.glob("lake/*/*/manifest.json")
+    manifest.write_bytes(manifest.read_bytes()[:40])
+    with pytest.raises(StoreFailed, match="is damaged"):
+        verify(tmp_path)
+
+
+def test_a_missing_file_is_named_although_only_counters_are_wanted(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (rows,) = tmp_path.glob("lake/*/*/generations.parquet")
+    rows.unlink()
+    assert [one.file for one in verify(tmp_path, files=False).damages] == [rows.name]
 
 
 def test_what_is_not_counted_yet_is_no_difference(tmp_path: Path) -> None:

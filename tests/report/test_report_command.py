@@ -60,3 +60,11 @@ def test_a_bill_that_cannot_be_read_is_told_with_its_columns(
     bill.write_text("when,what\n1,2\n", encoding="utf-8")
     assert run(["report", "--json", "--invoice", str(bill)]) == 1
     assert "no column named date" in capsys.readouterr().err
+
+
+def test_a_span_that_ends_before_it_begins_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GLASSLIPPER_HOME", str(tmp_path))
+    assert run(["report", "--json", "--from", "2026-03-02", "--to", "2026-03-01"]) == 1
+    assert "2026-03-01 is before 2026-03-02" in capsys.readouterr().err

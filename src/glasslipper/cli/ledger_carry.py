@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from glasslipper.kernel.money import Price
     from glasslipper.ledger.read.export import Exported, Span
 
-FORMATS = ("glasslipper", "openrouter", "litellm", "langfuse", "openai", "anthropic")
+FORMATS = ("glasslipper", "openrouter", "litellm", "langfuse", "openai", "anthropic", "costs")
 
 _MEND = (
     "Check that the file is what `{source}` means (glasslipper ledger import --help), mend it and "
@@ -113,13 +113,14 @@ def imports(*, source: str, files: tuple[Path, ...], as_json: bool) -> None:
     langfuse     observations: JSON, JSON lines or CSV
     openai       usage of completions: JSON of the API, or CSV
     anthropic    usage of messages: JSON of the API, or CSV
+    costs        what calls of this ledger really cost: generation_id, cost_usd
 
     Importing the same calls twice adds nothing. Budgets do not change.
     """  # noqa: D301 - \b keeps click from joining the lines
     from glasslipper.ledger.imports import FORMATS as READERS
     from glasslipper.ledger.write.importing import take_over
 
-    read = added = facts = 0
+    read = added = facts = unfinished = 0
     for file in files:
         if not file.exists():
             raise InvalidRequest(f"{file} is not there.", hint="Check the path of the file.")
@@ -131,9 +132,17 @@ def imports(*, source: str, files: tuple[Path, ...], as_json: bool) -> None:
                 error.hint = _MEND.format(source=source)
             raise
         read, added, facts = read + done.read, added + done.added, facts + done.facts_added
+        unfinished += done.unfinished
     if as_json:
-        print_json({"read": read, "added": added, "late_facts_added": facts})
+        print_json(
+            {"read": read, "added": added, "late_facts_added": facts, "unfinished": unfinished}
+        )
         return
+    if unfinished:
+        mention(
+            f"Left out because it was not over when the file was written: {unfinished:,} hours or"
+            " days. Export and import them again later."
+        )
     mention(f"{read:,} records read, {added:,} generations and {facts:,} late facts added.")
 
 

@@ -79,7 +79,12 @@ def report(
     if context.invoked_subcommand is not None:
         return
     from glasslipper.cli.drawing import studio
+    from glasslipper.kernel.errors import InvalidRequest
 
+    if first is not None and last is not None and last < first:
+        raise InvalidRequest(
+            f"{_day(last)} is before {_day(first)}.", hint="Put the earlier day behind --from."
+        )
     page = out or (None if as_json else PAGE)
     with studio(wanted=page is not None) as opened:
         from glasslipper.cli import studying

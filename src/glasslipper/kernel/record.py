@@ -168,6 +168,9 @@ JUDGED_FACT = "judged"
 """The kind of the late fact whose body is a `Topic` that a language model gave, on a sample."""
 
 
+COST_FACT = "cost"
+"""The kind of a late fact that says what its generation really cost: `billed_nanousd`, `source`."""
+
 COMPARED_FACT = "compared"
 """The kind of the late fact that says how another model's answer to the same prompt compares."""
 

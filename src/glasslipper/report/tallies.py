@@ -19,7 +19,7 @@ from pathlib import Path
 
 from glasslipper.ledger.lake import columns, views
 from glasslipper.ledger.lake.segments import Segment
-from glasslipper.ledger.read.scan import Lake
+from glasslipper.ledger.read.scan import Lake, corrected
 from glasslipper.store.duck import text, texts
 
 FOLDER = Path("report") / "tallies"
@@ -123,9 +123,11 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     )
     parts = {name: paths[name].with_suffix(f".{os.getpid()}.part") for name in wanted}
     made = {name: _made(name, parts[name]) for name in wanted}
+    # Labels and costs may be late facts too.
+    late = corrected(f"(SELECT * FROM {source} WHERE id IN (SELECT generation_id FROM one_facts))")
     about = (
-        f"CREATE OR REPLACE TABLE one_about AS SELECT {ABOUT} FROM one_generations"
-        " WHERE id IN (SELECT generation_id FROM one_facts)"
+        f"CREATE OR REPLACE TABLE one_about AS SELECT {ABOUT} FROM"
+        f" ({views.generations(f'({late})')})"
     )
     alone = [made[name] for name in wanted if name not in WITH_FACTS]
     with_facts = "; ".join([about, *(made[name] for name in wanted if name in WITH_FACTS)])

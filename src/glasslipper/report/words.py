@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from glasslipper.kernel.money import NANO
@@ -58,8 +59,8 @@ def points(value: float) -> str:
 def usd(nanousd: float) -> str:
     """Return an amount of nano-USD as dollars.
 
-    >>> usd(1_234_000_000_000), usd(12_340_000), usd(0)
-    ('$1,234', '$0.012', '$0')
+    >>> usd(1_234_000_000_000), usd(12_340_000), usd(4_000), usd(0)
+    ('$1,234', '$0.012', '$0.000004', '$0')
     """
     value = nanousd / NANO
     if value == 0:
@@ -68,7 +69,7 @@ def usd(nanousd: float) -> str:
         return f"${value:,.0f}".replace("$-", MINUS + "$")
     if abs(value) >= 1:
         return f"${value:,.2f}".replace("$-", MINUS + "$")
-    return f"${value:.2g}".replace("$-", MINUS + "$")
+    return f"${Decimal(f'{value:.2g}'):f}".replace("$-", MINUS + "$")
 
 
 def span(estimate: Estimate, form: str = "%") -> str:

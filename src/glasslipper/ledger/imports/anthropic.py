@@ -13,7 +13,7 @@ from pathlib import Path
 from glasslipper.kernel.record import Generation, LateFact
 from glasslipper.kernel.usage import Usage
 from glasslipper.ledger.imports import rows
-from glasslipper.ledger.imports.bucket import Bucket, spread
+from glasslipper.ledger.imports.bucket import Bucket, Unfinished, had_ended, spread
 from glasslipper.ledger.imports.rows import Priced, Row
 
 WHAT = "Anthropic's usage export"
@@ -22,11 +22,14 @@ _DAY_MS = 86_400_000
 _LABELS = ("workspace", "workspace_id", "service_tier", "usage_type", "context_window")
 
 
-def read(path: Path, priced: Priced) -> Iterator[Generation | LateFact]:
+def read(path: Path, priced: Priced) -> Iterator[Generation | LateFact | Unfinished]:
     """Yield one generation for each bucket of a usage export."""
     for row in rows.read(path):
         began = rows.moment(row, WHAT, "starting_at", "usage_date_utc")
         ended = rows.moment_ms(row, "ending_at") or began + _DAY_MS
+        if not had_ended(ended, path):
+            yield Unfinished(ended_ms=ended)
+            continue
         for one in rows.inside(row, "results"):
             yield from spread(_bucket(one, began, ended), priced)
 

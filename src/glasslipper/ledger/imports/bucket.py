@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -25,6 +26,20 @@ class Bucket(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str]
     requests: int
     usage: Usage
+
+
+class Unfinished(Struct, frozen=True, kw_only=True):
+    """A bucket that had not ended when its file was written: more will be in it.
+
+    It is left out, for a part of it could not be told from the whole when that is imported.
+    """
+
+    ended_ms: int
+
+
+def had_ended(ended_ms: int, path: Path) -> bool:
+    """Tell whether a bucket had ended when its file was written."""
+    return ended_ms <= path.stat().st_mtime * 1000
 
 
 def spread(bucket: Bucket, priced: Priced) -> Iterator[Generation]:

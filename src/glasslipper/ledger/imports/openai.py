@@ -14,17 +14,20 @@ from pathlib import Path
 from glasslipper.kernel.record import Generation, LateFact
 from glasslipper.kernel.usage import Usage
 from glasslipper.ledger.imports import rows
-from glasslipper.ledger.imports.bucket import Bucket, spread
+from glasslipper.ledger.imports.bucket import Bucket, Unfinished, had_ended, spread
 from glasslipper.ledger.imports.rows import Priced, Row
 
 WHAT = "OpenAI's usage export"
 
 
-def read(path: Path, priced: Priced) -> Iterator[Generation | LateFact]:
+def read(path: Path, priced: Priced) -> Iterator[Generation | LateFact | Unfinished]:
     """Yield the generations that a usage export counts."""
     for row in rows.read(path):
         began = rows.moment(row, WHAT, "start_time", "start_time_iso")
         ended = rows.moment_ms(row, "end_time", "end_time_iso") or began + 86_400_000
+        if not had_ended(ended, path):
+            yield Unfinished(ended_ms=ended)
+            continue
         for one in rows.inside(row, "results"):
             yield from spread(_bucket(one, began, ended), priced)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from glasslipper.kernel.errors import StoreNewer
+from glasslipper.kernel.errors import StoreFailed, StoreNewer
 
 LAKE = "lake"
 MANIFEST = "manifest.json"
@@ -116,8 +116,19 @@ def number_name(first: int) -> str:
 
 
 def read(folder: Path) -> Segment:
-    """Return the segment in a folder."""
-    manifest = _manifests.decode((folder / MANIFEST).read_bytes())
+    """Return the segment in a folder.
+
+    Raises:
+        StoreNewer: A newer program wrote it.
+        StoreFailed: Its manifest is damaged.
+    """
+    try:
+        manifest = _manifests.decode((folder / MANIFEST).read_bytes())
+    except msgspec.MsgspecError as error:
+        raise StoreFailed(
+            f"{folder / MANIFEST} is damaged: {error}.",
+            hint="Bring the folder back from a backup, or move it out of the lake.",
+        ) from error
     if manifest.format > FORMAT:
         raise StoreNewer(
             f"{folder} has format {manifest.format}; this version of Glasslipper knows {FORMAT}."

@@ -7,7 +7,7 @@ What a study may rely on is written in `ledger.read.scan`.
 from __future__ import annotations
 
 from glasslipper.kernel.money import INPUT_CLASSES, OUTPUT_CLASSES, USAGE_CLASSES
-from glasslipper.kernel.record import COMPARED_FACT
+from glasslipper.kernel.record import COMPARED_FACT, COST_FACT
 from glasslipper.ledger.lake.columns import DERIVED_ATTEMPT_ID, TOPIC
 
 _AT = "make_timestamp({ms} * 1000)"
@@ -45,6 +45,20 @@ def relabelled(stored: str, topics: str) -> str:
         for name in TOPIC.values()
     )
     return f"SELECT g.* REPLACE ({said}) FROM {stored} AS g LEFT JOIN {topics} AS t ON g.id = t.id"
+
+
+def recosted(stored: str, costs: str) -> str:
+    """Return stored generations, billed as the table `costs` says where it does.
+
+    What was charged, and what the provider said at the time, stays.
+    """
+    more = "coalesce(c.really_nanousd - g.billed_nanousd, 0)"
+    return f"""
+        SELECT g.* REPLACE (
+            g.billed_nanousd + {more} AS billed_nanousd,
+            g.unpaid_nanousd + {more} AS unpaid_nanousd,
+            g.reported_over_nanousd - {more} AS reported_over_nanousd)
+        FROM {stored} AS g LEFT JOIN {costs} AS c ON g.id = c.id"""
 
 
 def attempts(stored: str, beside: str) -> str:
@@ -96,6 +110,6 @@ def corrections(facts: str) -> str:
     """Return what generations really cost, from the late facts of kind `cost`."""
     return f"""
         SELECT id, noted_ms, key_id, generation_id,
-            CAST(json_extract_string(body, '$.billed_nanousd') AS BIGINT) AS billed_nanousd,
+            TRY_CAST(json_extract_string(body, '$.billed_nanousd') AS BIGINT) AS billed_nanousd,
             json_extract_string(body, '$.source') AS source
-        FROM {facts} WHERE kind = 'cost'"""
+        FROM {facts} WHERE kind = '{COST_FACT}'"""

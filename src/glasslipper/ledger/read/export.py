@@ -125,7 +125,9 @@ def write_parquet(home: Path, folder: Path, span: Span) -> Exported:
         "generations": f"SELECT * FROM generations WHERE {within} ORDER BY created_ms, id",
         "attempts": f"SELECT * FROM attempts WHERE generation_id IN ({chosen})",
         "candidates": f"SELECT * FROM candidates WHERE generation_id IN ({chosen})",
-        "late_facts": f"SELECT * FROM late_facts WHERE generation_id IN ({chosen})",
+        "late_facts": f"SELECT * FROM late_facts WHERE generation_id IN ({chosen}) OR"
+        " (generation_id IS NULL"
+        f" AND noted_ms >= {span.since_ms} AND noted_ms < {span.until_ms}) ORDER BY id",
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -215,7 +215,8 @@ def _where(question: Question) -> tuple[str, list[object]]:
     values: list[object] = [question.since_ms, question.until_ms]
     for one in question.filters:
         _known(one.field, DIMENSIONS, "dimensions")
-        column = f"CAST({DIMENSIONS[one.field][0]} AS VARCHAR)"
+        # What is unknown differs from every value, and is the same as no text.
+        column = f"coalesce(CAST({DIMENSIONS[one.field][0]} AS VARCHAR), '')"
         is_list = isinstance(one.value, list)
         if is_list != (one.operator in {"in", "not_in"}):
             raise InvalidRequest(

@@ -40,7 +40,8 @@ why.
                  `generations` only; one that came later is in both, the last one said counts
     comparisons  id, noted_ms, key_id, generation_id, other (a model that was asked the same),
                  better ('this', 'other', 'neither'), judged_by
-    corrections  id, noted_ms, key_id, generation_id, billed_nanousd (what it really cost), source
+    corrections  id, noted_ms, key_id, generation_id, billed_nanousd (what it really cost), source;
+                 the last of them is what `generations` and the rollups say was billed
 
 Rollups, already summed for each segment. Sum them again: a key may have several rows.
 
@@ -141,15 +142,16 @@ class Lake:
         lines.unlink()
         for table, kept in STORED.items():
             self._unite(table, kept)
-        has_late_topics = self._find_late_topics()
-        if has_late_topics:
+        has_late_topics, has_costs = self._find_late_topics(), self._find_costs()
+        is_corrected = has_late_topics or has_costs
+        if is_corrected:
             self._duck.run(
                 "CREATE OR REPLACE VIEW stored_generations AS SELECT * FROM"
-                f" ({views.relabelled('sealed_generations', 'late_topics')})"
+                f" ({corrected('sealed_generations')})"
                 " UNION ALL SELECT * FROM hot_generations"
             )
         self._make_views()
-        if has_late_topics:
+        if is_corrected:
             self._correct_rollups()
         statefile.load(self._duck, self.home)
 
@@ -192,6 +194,10 @@ class Lake:
         )
         likely = self._files_with(self._duck.row(_ENDS) or (None, None))
         if not likely:
+            said = ", ".join(columns.TOPIC.values())
+            self._duck.run(
+                f"CREATE TABLE late_topics AS SELECT id, {said} FROM sealed_generations LIMIT 0"
+            )
             return False
         said = ", ".join(
             f"arg_max(topic.{name}, (noted_ms, id)) AS {column}"
@@ -206,6 +212,26 @@ class Lake:
         )
         found = self._duck.row("SELECT count(*) FROM late_topics")
         return bool(found and found[0])
+
+    def _find_costs(self) -> bool:
+        """Make a table of what generations really cost; tell whether any are sealed.
+
+        Those that are not are corrected where they are.
+        """
+        self._duck.run(
+            "CREATE TABLE late_costs AS"
+            " SELECT generation_id AS id, arg_max(billed_nanousd, (noted_ms, id)) AS really_nanousd"
+            f" FROM ({views.corrections('stored_late_facts')})"
+            " WHERE billed_nanousd >= 0 AND generation_id IS NOT NULL GROUP BY generation_id"
+        )
+        found = self._duck.row("SELECT count(*) FROM late_costs")
+        if not (found and found[0]):
+            return False
+        self._duck.run(
+            "CREATE OR REPLACE TABLE hot_generations AS"
+            f" {views.recosted('hot_generations', 'late_costs')}"
+        )
+        return True
 
     def facts_about(self, segment: Segment) -> str:
         """Return a query for all late facts about the generations of a segment.
@@ -241,14 +267,15 @@ class Lake:
         ]
 
     def _correct_rollups(self) -> None:
-        """Take back what the rollups say of relabelled generations, and add it as it is now."""
+        """Take back what the rollups say of corrected generations, and add them as they are now."""
         run = self._duck.run
         run(
             "CREATE TABLE was_stored AS"
-            " SELECT * FROM sealed_generations SEMI JOIN late_topics USING (id)"
+            " SELECT * FROM sealed_generations SEMI JOIN"
+            " (SELECT id FROM late_topics UNION SELECT id FROM late_costs) AS late USING (id)"
         )
         run(f"CREATE VIEW was_generations AS {views.generations('was_stored')}")
-        now = views.relabelled("was_stored", "late_topics")
+        now = corrected("was_stored")
         run(f"CREATE VIEW now_generations AS {views.generations(f'({now})')}")
         for name in rollups.KEYS:
             sql = rollups.ROLLUPS[name]
@@ -332,6 +359,14 @@ class Lake:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def corrected(stored: str) -> str:
+    """Return stored generations with the topics and costs that became known later.
+
+    It is SQL for a connection on which a `Lake` was opened.
+    """
+    return views.recosted(f"({views.relabelled(stored, 'late_topics')})", "late_costs")
 
 
 def _with_segment(files: Sequence[Path]) -> str:

@@ -79,15 +79,17 @@ def verify(home: Path, *, files: bool = True, memory_bytes: int = 1 << 30) -> Ve
     """
     counted, reached = _state(home / STATE_FILE)
     with Duck(memory_bytes=memory_bytes) as duck, hot.held(home) as moment:
-        damages = list(_damages(moment.segments)) if files else []
+        damages = list(_damages(moment.segments, every_byte=files))
         broken = {damage.segment for damage in damages}
         whole = [one for one in moment.segments if one.path not in broken]
+        damages += _misplaced(home, moment.segments)
         recorded = defaultdict[tuple[str, int], Sums](Sums)
         own = [path for one in whole if one.manifest.last and (path := one.file("generations"))]
         _add(recorded, _of_segments(duck, own))
         for one in moment.hot:
             _add(recorded, _of_table(one, reached.get(one.folder.name, 0)))
         damages += _unlike_their_sums(duck, whole)
+        damages += _unlike_their_manifests(duck, whole)
         repeated = _repeated(duck, whole, moment.hot)
         rows = sum(_rows(one) for one in whole) + sum(_hot_rows(one) for one in moment.hot)
     return Verdict(
@@ -175,18 +177,47 @@ def _differences(counted: Counters, recorded: Counters) -> Iterator[Difference]:
             )
 
 
-def _damages(found: Iterable[Segment]) -> Iterator[Damage]:
+def _damages(found: Iterable[Segment], *, every_byte: bool) -> Iterator[Damage]:
     """Yield the files that are gone, or whose bytes are not those that were sealed."""
     for segment in found:
         for name, file in segment.manifest.files.items():
             path = segment.folder / f"{name}.parquet"
             if not path.exists():
                 why = "is missing"
-            elif segments.checksum(path) != file.sha256:
+            elif path.stat().st_size != file.size_bytes or (
+                every_byte and segments.checksum(path) != file.sha256
+            ):
                 why = "has other bytes than were sealed"
             else:
                 continue
             yield Damage(segment=segment.path, file=path.name, why=why)
+
+
+def _misplaced(home: Path, found: Iterable[Segment]) -> Iterator[Damage]:
+    """Yield the segments that lie under another name than theirs, and those without a manifest."""
+    lake = home / segments.LAKE
+    for segment in found:
+        where = segment.folder.relative_to(lake).as_posix()
+        if where != segment.path:
+            yield Damage(
+                segment=where, file=segments.MANIFEST, why=f"is that of {segment.path}: a copy"
+            )
+    for folder in sorted(lake.glob("*/*/")):
+        is_made = folder.parent.name == segments.STAGING
+        if folder.is_dir() and not is_made and not (folder / segments.MANIFEST).exists():
+            where = folder.relative_to(lake).as_posix()
+            yield Damage(segment=where, file=segments.MANIFEST, why="is missing")
+
+
+def _unlike_their_manifests(duck: Duck, found: Iterable[Segment]) -> Iterator[Damage]:
+    """Yield the files that have another number of rows than is said of them."""
+    for segment in found:
+        for name, file in segment.manifest.files.items():
+            path = segment.folder / f"{name}.parquet"
+            row = duck.row(f"SELECT count(*) FROM read_parquet({text(path)})")
+            if row is None or row[0] != file.rows:
+                why = f"has {row[0] if row else 0} rows, and {segments.MANIFEST} says {file.rows}"
+                yield Damage(segment=segment.path, file=path.name, why=why)
 
 
 def _unlike_their_sums(duck: Duck, found: Iterable[Segment]) -> Iterator[Damage]:
@@ -205,7 +236,10 @@ def _unlike_their_sums(duck: Duck, found: Iterable[Segment]) -> Iterator[Damage]
 
 
 def _repeated(duck: Duck, found: Iterable[Segment], fresh: Iterable[hot.Hot]) -> list[str]:
-    """Return ids that more than one generation has, as many as one can look at."""
+    """Return ids that more than one generation or late fact has, as many as one can look at.
+
+    A late fact that is sealed may be among the hot ones for a while.
+    """
     import numpy as np
 
     hot_ids = [
@@ -215,6 +249,7 @@ def _repeated(duck: Duck, found: Iterable[Segment], fresh: Iterable[hot.Hot]) ->
     ]
     duck.load("hot_ids", {"id": np.array([*hot_ids, ""], dtype=object)})
     files = [path for one in found if (path := one.file("generations"))]
+    files += [path for one in found if (path := one.file("late_facts"))]
     sealed = f"UNION ALL SELECT id FROM read_parquet({texts(files)})" if files else ""
     rows = duck.rows(
         f"""SELECT id FROM (SELECT id FROM hot_ids WHERE id <> '' {sealed})

@@ -10,18 +10,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from glasslipper.kernel.clock import Clock, SystemClock
 from glasslipper.kernel.errors import StoreBusy
 from glasslipper.kernel.record import Generation, LateFact
 from glasslipper.ledger import tables
+from glasslipper.ledger.imports.bucket import Unfinished
 from glasslipper.ledger.lake import columns
 from glasslipper.ledger.read.scan import Lake
 from glasslipper.ledger.write import segment
@@ -44,12 +45,14 @@ class Imported(Struct, frozen=True, kw_only=True):
     read: int = 0
     added: int = 0
     facts_added: int = 0
+    unfinished: int = 0
+    """Buckets that were left out because they had not ended."""
 
 
 def take_over(
     home: Path,
     source: str,
-    records: Iterable[Generation | LateFact],
+    records: Iterable[Generation | LateFact | Unfinished],
     *,
     clock: Clock | None = None,
     progress: Callable[[int], None] | None = None,
@@ -67,7 +70,8 @@ def take_over(
     with contextlib.closing(Database(home / STATE_FILE)) as state:
         migrate(state, tables.STATE)
         with _alone(state, clock) as renew:
-            waiting = iter(records)
+            left: list[Unfinished] = []
+            waiting = _finished(records, left)
             while chunk := list(islice(waiting, ROWS_IN_A_SEGMENT)):
                 renew()
                 added, facts = _seal_new(home, source, chunk, clock.now_ms())
@@ -78,7 +82,18 @@ def take_over(
                 )
                 if progress is not None:
                     progress(done.read)
-    return done
+    return structs.replace(done, unfinished=len(left))
+
+
+def _finished(
+    records: Iterable[Generation | LateFact | Unfinished], left: list[Unfinished]
+) -> Iterator[Generation | LateFact]:
+    """Yield what is whole, and put aside what is not."""
+    for one in records:
+        if isinstance(one, Unfinished):
+            left.append(one)
+        else:
+            yield one
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ is not drawn is drawn here: the page is the same either way.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -92,6 +93,7 @@ class Studio:
                     [sys.executable, "-c", _SERVE],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
+                    env=os.environ | {"TZ": "UTC"},  # axes of time are drawn in its zone
                 )
             except OSError:
                 return

@@ -70,8 +70,18 @@ def _side(mark: str) -> str:
     return ' class="n"' if mark else ""
 
 
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _harmless(cell: Cell) -> Cell:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
+
+
 def as_csv(table: Table) -> str:
-    """Return a table as CSV: shares as fractions, dollars as dollars, exact to the nano-dollar."""
+    """Return a table as CSV: shares as fractions, dollars as dollars, exact to the nano-dollar.
+
+    A text that a spreadsheet would take for a formula is kept from being one by an apostrophe.
+    """
     marks = [text[-1:] if text[-1:] in _MARKS else "" for text in table.headings]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -84,7 +94,7 @@ def as_csv(table: Table) -> str:
     for row in table.rows:
         writer.writerow(
             [
-                cell / NANO if mark == "$" and isinstance(cell, int | float) else cell
+                cell / NANO if mark == "$" and isinstance(cell, int | float) else _harmless(cell)
                 for cell, mark in zip(row, marks, strict=True)
             ]
         )

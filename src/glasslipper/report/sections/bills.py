@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
+
 from glasslipper.kernel.money import NANO
 from glasslipper.report import forecast, words
 from glasslipper.report.charts import bars, lines
 from glasslipper.report.section import Missing, Result, Section, Table
 from glasslipper.report.study import Study
+
+_DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
+"""How providers date a version of a model on their bills."""
 
 
 def spend_forecast(study: Study) -> Result | Missing:
@@ -61,19 +67,29 @@ def reconciliation(study: Study) -> Result | Missing:
                 "amount in USD."
             ),
         )
-    lines_of = study.bill.lines
+    since, until = study.options.first or date.min, study.options.last or date.max
+    lines_of = [line for line in study.bill.lines if since <= line.day <= until]
+    if not lines_of:
+        return Missing(
+            what=f"No line of {study.bill.name} is of this span of time.",
+            how="Choose another with `--from` and `--to`, or leave them out.",
+        )
     providers = {line.provider for line in lines_of if line.provider}
     first, last = min(line.day for line in lines_of), max(line.day for line in lines_of)
     mine: dict[str, float] = {}
     theirs: dict[str, float] = {}
-    models = {line.model for line in lines_of}
+    mine_rows = [
+        row
+        for row in study.ask("ledger_lines")
+        if first.isoformat() <= row["day"] <= last.isoformat()
+    ]
+    known = {name for row in mine_rows for name in _names(row["model"])[:2]}
     for line in lines_of:
-        theirs[line.model] = theirs.get(line.model, 0.0) + line.nanousd
-    for row in study.ask("ledger_lines"):
-        day = row["day"]
-        if not first.isoformat() <= day <= last.isoformat():
-            continue
-        name = row["model"] if row["model"] in models else words.short(row["model"])
+        name = next((one for one in _names(line.model)[::2] if one in known), line.model)
+        theirs[name] = theirs.get(name, 0.0) + line.nanousd
+    models = set(theirs)
+    for row in mine_rows:
+        name = next((one for one in _names(row["model"]) if one in models), row["model"])
         if (row["provider"] in providers) if providers else name in models:
             mine[name] = mine.get(name, 0.0) + float(row["c"])
     names = sorted(mine.keys() | theirs.keys())
@@ -107,8 +123,21 @@ def reconciliation(study: Study) -> Result | Missing:
             ],
         ),
         findings={"difference_nanousd": total, f"difference/{worst}": gaps[worst]},
-        notes=(f"{first} to {last}, as far as the bill goes.",),
+        notes=(
+            f"{first} to {last}, as far as the bill goes.",
+            *(f"The ledger has nothing called {one}." for one in names if one not in mine),
+        ),
     )
+
+
+def _names(model: str) -> tuple[str, str, str]:
+    """Return what a model may be called: as it is, without its author, and without its date.
+
+    >>> _names("openai/gpt-5-2026-08-06")
+    ('openai/gpt-5-2026-08-06', 'gpt-5-2026-08-06', 'gpt-5')
+    """
+    short = words.short(model)
+    return model, short, _DATED.sub("", short)
 
 
 SECTIONS = (
@@ -128,7 +157,10 @@ SECTIONS = (
         id="invoice",
         name="The bill",
         sql="ledger_lines",
-        method=("What the ledger billed against a provider's CSV, by model, over the bill's days."),
+        method=(
+            "What the ledger billed against a provider's CSV, by model, over the bill's days. "
+            "Models are the same by name; an author before it or a date behind it does not matter."
+        ),
         study=reconciliation,
     ),
 )

@@ -25,7 +25,7 @@ NO_COHORTS = Missing(
 )
 UNITS = (
     "Units are workloads (key, app and fingerprint of the system prompt) unless `--group-by` "
-    "says otherwise."
+    "says otherwise; their weeks count as a whole."
 )
 
 

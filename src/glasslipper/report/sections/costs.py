@@ -40,7 +40,8 @@ def task_quadrants(study: Study) -> Result | Missing:
     """Place tasks by their price and their use."""
     rows = [row for row in study.ask("task_costs") if row["c"]]
     if not rows:
-        return NO_COST if study.ask("task_labels") else forms.NO_TASKS
+        labelled = any(row["task"] for row in study.ask("task_labels"))
+        return NO_COST if labelled else forms.NO_TASKS
     prices = {row["task"]: usd_per_million(row) for row in rows}
     use = {row["task"]: float(row["t"]) for row in rows}
     middle = (float(np.median(list(prices.values()))), float(np.median(list(use.values()))))

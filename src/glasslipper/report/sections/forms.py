@@ -6,7 +6,7 @@ Each turns rows of SQL into what a section shows. Knows no section.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from msgspec import Struct
 
@@ -108,8 +108,9 @@ def full_weeks(found: Iterable[str]) -> list[str]:
 def share_table(weeks: Weeks, what: str = "Tokens") -> Table:
     """Return shares by week, with the total."""
     shares = {name: weeks.share(name) for name in weeks.names}
+    totals = weeks.totals
     rows: list[list[Cell]] = [
-        [week, *(round(shares[name][i], 4) for name in weeks.names), round(weeks.totals[i])]
+        [week, *(round(shares[name][i], 4) for name in weeks.names), round(totals[i])]
         for i, week in enumerate(weeks.weeks)
     ]
     return Table(headings=("Week", *(f"{name}%" for name in weeks.names), f"{what}#"), rows=rows)
@@ -142,6 +143,18 @@ def ratio_moved(before: float, after: float, show: Callable[[float], str] = word
     verb = "grew" if after > before else "fell"
     factor = f" (\u00d7{after / before:.1f})" if after / before >= 1.5 else ""
     return f"{verb} from {show(before)} to {show(after)}{factor}"
+
+
+def whole_weeks(weeks: Sequence[str], first: date, last: date) -> list[int]:
+    """Return the places of the weeks that are in a span with all their days.
+
+    What is counted in a part of a week says nothing beside what is counted in a whole one.
+
+    >>> whole_weeks(["2026-01-05", "2026-01-12", "2026-01-19"], date(2026, 1, 6), date(2026, 1, 25))
+    [1, 2]
+    """
+    begun = [date.fromisoformat(week) for week in weeks]
+    return [i for i, day in enumerate(begun) if first <= day and day + timedelta(days=6) <= last]
 
 
 def first_and_last(values: Sequence[float | None]) -> tuple[float, float]:

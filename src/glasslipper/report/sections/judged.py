@@ -47,6 +47,15 @@ class Known(Struct, frozen=True, kw_only=True):
     high: float
     unlabelled: float
 
+    @property
+    def value(self) -> float:
+        """The best that is known of the share."""
+        return self.told if self.corrected is None else self.corrected.value
+
+    def of_labels(self) -> str:
+        """Return words for a number beside this share that is not corrected as this one is."""
+        return "" if self.corrected is None else " by the classifier's labels"
+
     def text(self) -> str:
         """Return the share in words, with its interval if it has one."""
         if self.corrected is None:

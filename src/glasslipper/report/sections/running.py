@@ -326,7 +326,11 @@ PART = Part(
             id="latency",
             name="Speed",
             sql="latency",
-            method="Answers that ended well.",
+            method=(
+                "Answers that ended well, by histograms of eight buckets to a factor of two: a"
+                " median is known to within its bucket, 9 % wide, which is its interval among the"
+                " findings. Drawn are the 5th to the 95th percentile."
+            ),
             study=latency,
         ),
         Section(

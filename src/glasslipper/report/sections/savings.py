@@ -96,11 +96,17 @@ def what_if(study: Study) -> Result | Missing:
     )
 
 
+NO_ATTEMPTS = Missing(
+    what="Nothing in this span says how often providers were called: it was all imported.",
+    how="Requests that go through `glasslipper up` are recorded with every call that they took.",
+)
+
+
 def failures(study: Study) -> Result | Missing:
     """Add up what failed and retried calls cost."""
     rows = study.ask("attempts")
     if not rows:
-        return forms.NO_ROWS
+        return NO_ATTEMPTS if study.rows("SELECT model FROM days LIMIT 1") else forms.NO_ROWS
     providers: dict[str, list[float]] = {}
     for row in rows:
         line = providers.setdefault(row["provider"] or "unknown", [0.0, 0.0, 0.0, 0.0])

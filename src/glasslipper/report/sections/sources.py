@@ -62,21 +62,26 @@ def open_share(study: Study) -> Result | Missing:
     )
 
 
+def _days(study: Study) -> str:
+    return words.plural((study.last - study.first).days + 1, "day")
+
+
 def weekly_tokens(study: Study) -> Result | Missing:
     """Show how many tokens there were in each week."""
     weeks = forms.by_week(study.ask("source_weeks"), "source", order=ORDER)
     if not weeks.weeks:
         return forms.NO_ROWS
     totals = weeks.totals
-    before, after = forms.first_and_last(totals)
+    whole = forms.whole_weeks(weeks.weeks, study.first, study.last)
+    before, after = forms.first_and_last([totals[i] for i in whole])
     rows = [
         [week, *(round(weeks.amounts[name][i]) for name in weeks.names), round(totals[i])]
         for i, week in enumerate(weeks.weeks)
     ]
     return Result(
         claim=f"Weekly tokens {forms.ratio_moved(before, after)}"
-        if len(weeks.weeks) > 1
-        else f"{words.count(sum(totals))} tokens in a single week",
+        if len(whole) > 1
+        else f"{words.count(sum(totals))} tokens in {_days(study)}",
         chart=areas.stacks(
             weeks.weeks,
             weeks.names,
@@ -226,7 +231,9 @@ def models_per_size(study: Study) -> Result | Missing:
     weeks = forms.by_week(study.ask("size_weeks"), "size", "n", order=SIZES)
     if not weeks.weeks:
         return forms.NO_OPEN
-    before, after = weeks.totals[0], weeks.totals[-1]
+    whole = forms.whole_weeks(weeks.weeks, study.first, study.last)
+    ends = (whole[0], whole[-1]) if len(whole) > 1 else (0, -1)
+    before, after = (weeks.totals[i] for i in ends)
     return Result(
         claim=f"Open models in use in a week: {before:.0f} at first, {after:.0f} at last"
         if len(weeks.weeks) > 1
@@ -308,7 +315,10 @@ PART = Part(
             id="weekly-tokens",
             name="Tokens a week",
             sql="source_weeks",
-            method="The same groups as amounts.",
+            method=(
+                "The same groups as amounts; the claim holds the first whole weeks against the last"
+                " ones, four of each or fewer."
+            ),
             study=weekly_tokens,
         ),
         Section(
@@ -348,7 +358,7 @@ PART = Part(
             id="models-per-size",
             name="How many open models of each size",
             sql="size_weeks",
-            method="Models with at least one request in the week.",
+            method="Models with at least one request in the week; the claim is of whole weeks.",
             study=models_per_size,
         ),
         Section(

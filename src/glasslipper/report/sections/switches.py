@@ -36,7 +36,8 @@ def switches(study: Study) -> Result | Missing:
         texts.append(
             [str(n) if n else "·" if one else "" for n, one in zip(counts, row, strict=True)]
         )
-    claim, findings = _launch_claim(found, moves)
+    shown = [row for row in moves if int(row["units_moved"]) >= small]
+    claim, findings = _launch_claim(found, shown)
     return Result(
         claim=claim,
         chart=matrix.tinted(
@@ -142,6 +143,8 @@ def _launch_claim(
             f" its launch {words.percent(most.share.value)} had moved {words.span(most.share)}",
             findings,
         )
+    if not moves:
+        return "No launch drew users away, and no change is common enough to be shown", findings
     top = max(moves, key=lambda row: (int(str(row["n"])), str(row["came_from"])))
     return (
         f"No launch drew users away; the commonest change was from"

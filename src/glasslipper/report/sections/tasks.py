@@ -33,13 +33,12 @@ def _mix(study: Study, rows: Sequence[Row], whose: str, source: str) -> Result |
             how=f"{forms.NO_TASKS.how} Whose weights are open, `--models FILE` can tell.",
         )
     named = [name for name in weeks.names if name != "Other"]
-    ranked = sorted(named, key=lambda name: -weeks.overall(name))
     tasks = {words.title(row["task"]): row["task"] for row in rows}
     judged, whole = Judged(study), Members(source=source)
     known = {
-        tasks[name]: judged.share(Members(task=tasks[name], source=source), whole)
-        for name in ranked
+        tasks[name]: judged.share(Members(task=tasks[name], source=source), whole) for name in named
     }
+    ranked = sorted(named, key=lambda name: -known[tasks[name]].value)
     second = f", {ranked[1].lower()} {known[tasks[ranked[1]]].text()}" if ranked[1:] else ""
     first = known[tasks[ranked[0]]]
     return Result(
@@ -67,13 +66,14 @@ def _sources_of(study: Study, task: str) -> Result | Missing:
     weeks = forms.by_week(rows, "source", order=ORDER)
     if not weeks.weeks:
         return Missing(what=f"No generation is labelled {task}.", how=forms.NO_TASKS.how)
-    name = max(weeks.names, key=weeks.overall)
-    before, after = forms.ends(weeks, name)
     judged, whole = Judged(study), Members(task=task)
     known = {one: judged.share(Members(task=task, source=one), whole) for one in weeks.names}
+    name = max(weeks.names, key=lambda one: known[one].value)
+    before, after = forms.ends(weeks, name)
+    part = "most" if known[name].value > 0.5 else "the largest part"
     return Result(
-        claim=f"{name} models serve most of {task}, {known[name].text()}: their share"
-        f" {forms.moved(before, after)}",
+        claim=f"{name} models serve {part} of {task}, {known[name].text()}: their share"
+        f" {forms.moved(before, after)}{known[name].of_labels()}",
         chart=areas.shares(
             weeks.weeks,
             weeks.names,
@@ -106,8 +106,8 @@ def programming_share(study: Study) -> Result | Missing:
     before, after = forms.ends(everything, "programming")
     known = Judged(study).share(Members(task="programming"), Members())
     return Result(
-        claim=f"Programming {forms.moved(before, after)} of all classified tokens; over the whole"
-        f" span it is {known.text()}",
+        claim=f"Programming {forms.moved(before, after)} of all classified tokens"
+        f"{known.of_labels()}; over the whole span it is {known.text()}",
         chart=lines.over_weeks(
             everything.weeks,
             {"Programming": shares},
@@ -134,15 +134,16 @@ def programming_authors(study: Study) -> Result | Missing:
     weeks, everyone = forms.by_week(rows, "author"), forms.by_week(rows, "author", most=400)
     if not weeks.weeks:
         return Missing(what="No generation is labelled programming.", how=forms.NO_TASKS.how)
-    name = max((one for one in weeks.names if one != "Other"), key=weeks.overall)
-    before, after = forms.ends(weeks, name)
     judged, whole = Judged(study), Members(task="programming")
     known = {
         one: judged.share(Members(task="programming", author=one), whole) for one in everyone.names
     }
+    named = [one for one in weeks.names if one != "Other"]
+    name = max(named, key=lambda one: known[one].value)
+    before, after = forms.ends(weeks, name)
     return Result(
-        claim=f"{words.title(name)} {forms.moved(before, after)} of programming; over the whole"
-        f" span it is {known[name].text()}",
+        claim=f"{words.title(name)} {forms.moved(before, after)} of programming"
+        f"{known[name].of_labels()}; over the whole span it is {known[name].text()}",
         chart=areas.shares(
             weeks.weeks,
             weeks.names,
