@@ -105,6 +105,20 @@ def test_a_millionth_of_a_dollar_is_written_out() -> None:
     assert words.usd(-12_340_000) == "\u2212$0.012"
 
 
+def test_calls_without_any_token_do_not_stop_the_report(tmp_path: Path) -> None:
+    models = ("openai/gpt-5", "mine/open")
+    home = filled(
+        tmp_path / "home", [(f"g{n}", MONTHS_MS[0], "key-1", m) for n, m in enumerate(models)]
+    )
+    facts = tmp_path / "models.json"
+    facts.write_text(
+        '[{"id":"mine/open","open_weights":true,"country":"DE","reasoning":true}]', encoding="utf-8"
+    )
+    report = studying.study(studying.Given(home=home, models=facts), nobody_watches)
+    for name in ("reasoning-models", "open-authors", "open-models"):
+        assert isinstance(section(report, name), Missing)
+
+
 def test_a_bill_that_dates_its_models_is_held_against_the_same_ones(tmp_path: Path) -> None:
     models = ("openai/gpt-5", "gpt-5", "openai/o9-20260101", "z/unbilled")
     rows = [(f"g{n}", MONTHS_MS[0], "key-1", model) for n, model in enumerate(models)]

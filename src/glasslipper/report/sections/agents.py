@@ -45,9 +45,9 @@ def reasoning_share(study: Study) -> Result | Missing:
 def reasoning_models(study: Study) -> Result | Missing:
     """Rank the reasoning models."""
     rows = study.ask("reasoning_models")
-    if not rows:
-        return NO_REASONING
     total = sum(float(row["t"]) for row in rows)
+    if not total:  # calls that all failed have no tokens
+        return NO_REASONING
     values = [float(row["t"]) / total for row in rows]
     names = [words.short(row["model"]) for row in rows]
     return Result(

@@ -76,7 +76,8 @@ def by_week(
         key = label(_text(row[name]))
         sums[key] = sums.get(key, 0.0) + float(row[value])
     if order:
-        kept = [one for one in order if sums.get(one)]
+        there = [one for one in order if one in sums]
+        kept = [one for one in there if sums[one]] or there
     else:
         ranked = sorted(sums, key=lambda key: (-sums[key], key))
         kept = ranked if len(ranked) <= most + 1 else ranked[:most]

@@ -147,9 +147,9 @@ def _market_weeks(study: Study, weeks: Sequence[str], source: str) -> dict[str, 
 def open_authors(study: Study) -> Result | Missing:
     """Rank the authors of open models."""
     rows = study.ask("open_authors")
-    if not rows:
-        return forms.NO_OPEN
     total = sum(float(row["t"]) for row in rows)
+    if not total:
+        return forms.NO_OPEN
     names = [str(row["author"]) for row in rows]
     values = [float(row["t"]) for row in rows]
     return Result(
@@ -183,6 +183,8 @@ def open_models(study: Study) -> Result | Missing:
     for row in rows:
         sums[row["model"]] = sums.get(row["model"], 0.0) + float(row["t"])
     total = sum(sums.values())
+    if not total:
+        return forms.NO_OPEN
     top, most = forms.largest(sums)[0]
     index = sum((value / total) ** 2 for value in sums.values())
     above = sum(value / total > 0.05 for value in sums.values())

@@ -263,10 +263,10 @@ def author_tasks(study: Study) -> Result | Missing:
         for row in mine:
             tasks[row["task"]] = tasks.get(row["task"], 0.0) + float(row["t"])
         for task, value in forms.largest(tasks):
-            findings[f"share/{author}/{task}"] = value / sums[author]
-            table.append([author, task, round(value), round(value / sums[author], 4)])
+            findings[f"share/{author}/{task}"] = value / (sums[author] or 1.0)
+            table.append([author, task, round(value), round(value / (sums[author] or 1.0), 4)])
         task, value = forms.largest(tasks)[0]
-        best.append((value / sums[author], author, task))
+        best.append((value / (sums[author] or 1.0), author, task))
         part = Members(task=task, author=author)
         known[f"{author}/{task}"] = judged.share(part, Members(author=author))
     _, author, task = max(best)
