@@ -102,8 +102,8 @@ def test_tools_that_hang_take_no_more_than_the_time_there_is(gateway: Served) ->
         gateway, "toolish", Puppet(model="good/cheap", pattern="tool"), Puppet(model="good/dear")
     )
     began_s = time.monotonic()
-    answer = ask(gateway, allow=["good/*"], max_latency_ms=3000)
-    assert time.monotonic() - began_s < 6
+    answer = ask(gateway, allow=["good/*"], max_latency_ms=20_000)
+    assert time.monotonic() - began_s < 30
     assert answer.choices[0].message.content == "7"
 
 
