@@ -477,7 +477,8 @@ def _over(scene: _Scene, *, streamed: bool) -> str:
     """Return why nobody is asked any more; nothing if the policy is to say."""
     if streamed or scene.final is not None:
         return "the last call was answered"
-    return "the time is up" if isinstance(scene.failure, UpstreamTimeout) else ""
+    is_late = isinstance(scene.failure, UpstreamTimeout) and scene.stage.is_late
+    return "the time is up" if is_late else ""
 
 
 def _ends_s(asked: Asked) -> float | None:

@@ -37,6 +37,7 @@ PROGRAM_LIMITS = Limits(wall_s=5, cpu_s=4, memory_bytes=256 << 20, output_bytes=
 
 _CHARS_PER_TOKEN = 4
 _EXPECTED_OUTPUT = 256
+_CLOCK_S = 0.05
 _TIME_IS_UP = "The time that the request allows is up."
 
 
@@ -84,6 +85,11 @@ class Stage:
         if self._max_nanousd is None:
             return None
         return max(self._max_nanousd - self.charged_nanousd, 0)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is up, but for what a clock may be off."""
+        return self._ends_s is not None and time.monotonic() > self._ends_s - _CLOCK_S
 
     @property
     def charged_nanousd(self) -> int:
