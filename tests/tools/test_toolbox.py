@@ -260,12 +260,13 @@ def test_an_address_that_answers_in_drops_is_given_up(tmp_path: Path) -> None:
     def drip(server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             connection, _ = server.accept()
-            connection.recv(65_536)
-            head = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: 9999\r\n\r\n"
-            connection.sendall(head.format("application/json").encode())
-            while True:
-                connection.sendall(b" ")
-                time.sleep(0.1)
+            with connection:
+                connection.recv(65_536)
+                head = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: 9999\r\n\r\n"
+                connection.sendall(head.format("application/json").encode())
+                while True:
+                    connection.sendall(b" ")
+                    time.sleep(0.1)
 
     async def job(tools: Toolbox) -> None:
         with pytest.raises(UpstreamTimeout):
