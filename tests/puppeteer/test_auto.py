@@ -337,6 +337,17 @@ def test_a_model_that_fails_is_made_up_for_by_another(gateway: Served) -> None:
     assert [step["status"] for step in steps] == ["provider_refused", "ok"]
 
 
+def test_a_model_that_stalls_is_made_up_for_while_there_is_time(gateway: Served) -> None:
+    answer = client(gateway).chat.completions.create(
+        model="glasslipper/auto",
+        messages=ASK,  # type: ignore[arg-type]
+        extra_body={"auto": {"allow": ["stall/b", "good/dear"], "dial": 3}},
+    )
+    assert answer.model == "good/dear"
+    steps = answer.model_extra["glasslipper"]["steps"]  # type: ignore[index]
+    assert [step["status"] for step in steps] == ["timeout", "ok"]
+
+
 def test_a_budget_of_the_key_holds_too(gateway: Served) -> None:
     key = gateway.make_key("poor", limit=0.0)
     with pytest.raises(openai.APIStatusError) as error:

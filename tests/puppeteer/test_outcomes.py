@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outcome_folders import MODELS, answers, letters
+from outcome_folders import MODELS, OPTIONS, answers, letters
 
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.puppeteer.answers import sense
@@ -84,6 +85,61 @@ def test_a_question_without_options_is_judged_by_its_letter(tmp_path: Path) -> N
     assert np.array_equal(again.said < 0, plain.said < 0)
     same = plain.said[:, 0] == plain.said[:, 1]
     assert np.array_equal(again.said[:, 0] == again.said[:, 1], same)
+
+
+@pytest.mark.parametrize("written", ["{letter}", "({small})", "{words}", " {small}."])
+def test_options_may_be_named_by_letter_or_words_in_either_layout(
+    tmp_path: Path, written: str
+) -> None:
+    plain = read(letters(tmp_path, 20, seed=4))
+    asked = (tmp_path / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    gold = {str(one["question_id"]): one["answer"] for one in map(json.loads, asked)}
+    lines = ["task,id,model,correct,output_chars,extracted_answer"]
+    with (tmp_path / "pred_letter.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            key = row["question_id"]
+            for model in MODELS:
+                letter = row[model]
+                words = "" if letter == "-" else OPTIONS["ABCD".index(letter)].upper()
+                said = written.format(letter=letter, small=letter.lower(), words=words.lower())
+                lines.append(f",{key},{model},{int(letter == gold[key])},100,{said}")
+    (tmp_path / "outcomes.csv").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "pred_letter.csv").unlink()
+    again = read(tmp_path)
+    assert np.array_equal(again.said, plain.said)
+    assert np.array_equal(again.right, plain.right)
+
+
+def test_the_right_option_may_be_told_by_its_words_but_not_by_a_number(tmp_path: Path) -> None:
+    plain = read(letters(tmp_path, 20, seed=4))
+    path = tmp_path / "questions.jsonl"
+    asked = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    def write(answer: Callable[[str], str | int]) -> None:
+        told = [json.dumps({**one, "answer": answer(one["answer"])}) for one in asked]
+        path.write_text("\n".join(told), encoding="utf-8")
+
+    write(lambda letter: OPTIONS["ABCD".index(letter)])
+    assert np.array_equal(read(tmp_path).right, plain.right)
+    write("ABCD".index)
+    with pytest.raises(InvalidRequest, match="not the letter of an option"):
+        read(tmp_path)
+
+
+def test_a_model_that_is_priced_twice_is_refused(tmp_path: Path) -> None:
+    path = letters(tmp_path, 20, seed=4) / "prices.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines, lines[1]]), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="made/sage is there twice"):
+        read(tmp_path)
+
+
+def test_an_answer_may_be_long(tmp_path: Path) -> None:
+    path = answers(tmp_path, 20, seed=4) / "outcomes.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[1] = lines[1].rsplit(",", 1)[0] + "," + "long " * 40_000
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert len(read(tmp_path)) == 20
 
 
 def test_gaps_are_counted_by_model(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from msgspec import structs
+from outcome_folders import letters
 
+from glasslipper.cli import run as run_command
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.kernel.ports import Opening
 from glasslipper.puppeteer import learning, versions
@@ -17,10 +21,12 @@ from glasslipper.puppeteer.bandit import Bandit, Way
 from glasslipper.puppeteer.drift import Alarm
 from glasslipper.puppeteer.guide import LADDER
 from glasslipper.puppeteer.learned import Learned
+from glasslipper.puppeteer.linear import FEATURES, Card, Linear
 from glasslipper.puppeteer.metrics import Judged as Scored
 from glasslipper.puppeteer.metrics import Score, Table, hull_area, interval, saving_on
 from glasslipper.puppeteer.offpolicy import Logs, doubly_robust, gain, ips, reward_model, snips
 from glasslipper.puppeteer.pictures import front
+from glasslipper.puppeteer.repertoire import Repertoire
 from glasslipper.puppeteer.traffic import Judged
 
 
@@ -112,6 +118,81 @@ def test_one_switch_brings_back_what_ran_before(tmp_path: Path) -> None:
     (folder / "versions.json").write_text("{", encoding="utf-8")
     with pytest.raises(InvalidRequest, match="damaged"):
         versions.read(folder)
+
+
+def test_versions_of_a_newer_program_are_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / versions.FILE).write_text('{"format": 99, "running": "x"}', encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="newer version"):
+        versions.promote(tmp_path, "first.npz")
+    (tmp_path / versions.FILE).unlink()
+    (tmp_path / versions.FILE).mkdir()
+    with pytest.raises(InvalidRequest, match="damaged"):
+        versions.read(tmp_path)
+
+
+def test_who_promotes_and_watches_at_once_loses_nothing(tmp_path: Path) -> None:
+    names = [f"{number}.npz" for number in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: versions.promote(tmp_path, name), names))
+    now = versions.read(tmp_path)
+    assert sorted([*now.history, now.running]) == sorted(["", *names])
+    assert versions.promote(tmp_path, "late.npz", over="somebody.npz").running == now.running
+    assert versions.read(tmp_path).shadow == "late.npz"
+
+
+def test_two_that_learn_at_once_learn_two_policies(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        rows = [judged(better=0.35, seed=seed) for seed in (21, 22)]
+        lessons = list(pool.map(lambda some: learning.learn(some, tmp_path), rows))
+    assert {one.version for one in lessons} == {"learned-1.json", "learned-2.json"}
+    first = next(one for one in lessons if one.version == "learned-1.json")
+    second = next(one for one in lessons if one.version == "learned-2.json")
+    assert "ladder.1" in first.why
+    assert "learned-1" in second.why
+
+
+def test_a_policy_is_not_learned_over_one_that_decides_every_step(
+    tmp_path: Path, outcomes_policy: Path
+) -> None:
+    versions.promote(tmp_path, outcomes_policy.name)
+    (tmp_path / outcomes_policy.name).write_bytes(outcomes_policy.read_bytes())
+    lesson = learning.learn(judged(better=0.35), tmp_path)
+    assert not lesson.promoted
+    assert "cannot be compared" in lesson.why
+
+
+@pytest.fixture
+def outcomes_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that was trained on an outcome folder, by the command that does so."""
+    folder = tmp_path_factory.mktemp("outcomes")
+    path = folder / "policy.npz"
+    line = ["puppeteer", "train", str(letters(folder / "train", 150, seed=3)), "--quick"]
+    assert run_command([*line, "--to", str(path), "--json"]) == 0
+    return path
+
+
+def test_a_policy_promoted_under_a_name_that_is_taken_leaves_the_other_to_go_back_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GLASSLIPPER_HOME", str(tmp_path / "home"))
+    path = tmp_path / "policy.json"
+
+    def promoted(version: str) -> str:
+        card = Card(policy=version)
+        Linear([], np.zeros((1, len(FEATURES))), card=card).save(path)
+        assert run_command(["puppeteer", "promote", str(path), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)["running"]
+
+    def running() -> str:
+        found = Repertoire(tmp_path / "home" / "puppeteer")
+        found.refresh()
+        return found.running.version
+
+    assert promoted("one@1") == promoted("one@1") == "policy.json"
+    assert promoted("two@1") == "policy-2.json"
+    assert running() == "two@1"
+    assert run_command(["puppeteer", "back"]) == 0
+    assert running() == "one@1"
 
 
 def test_the_hull_forgives_no_dip_and_the_saving_is_that_of_the_cheapest() -> None:

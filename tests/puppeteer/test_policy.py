@@ -257,6 +257,32 @@ def test_a_pool_of_one_and_a_model_that_is_not_there_are_refused(
     assert "made/clerk" in capsys.readouterr().err
 
 
+def test_a_pool_whose_best_model_is_its_cheapest_has_a_vote_too(train: Outcomes) -> None:
+    clerk = train.models.index("made/clerk")
+    right = train.right.copy()
+    right[:, clerk] = True
+    for count in range(100, 160):  # the sum's last binary digit depends on how many there are
+        some = replace(train, right=right).rows(np.arange(count))
+        peers = Peers.fit(some, vectors(range(count)), seed=1)
+        assert peers.best == clerk
+        assert peers.voters == (clerk,)
+
+
+@pytest.mark.parametrize("answered", [0, 3])
+def test_a_training_part_that_nobody_answered_is_refused_and_one_hardly_answered_is_not(
+    train: Outcomes, answered: int
+) -> None:
+    said = np.full_like(train.said, -1)
+    said[:answered] = train.said[:answered]
+    some = replace(train, said=said, right=train.right & (said >= 0)).rows(np.arange(200))
+    if answered:
+        made = Policy.train(some, seen(some), seed=1, plan=QUICK, tell=silent)
+        assert np.isfinite([dial.usd for dial in made.dials]).all()
+        return
+    with pytest.raises(InvalidRequest, match="can be read"):
+        Policy.train(some, seen(some), seed=1, plan=QUICK, tell=silent)
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_what_is_smoothed_never_falls_and_keeps_its_mean(values: list[float]) -> None:
     told = rising(values)

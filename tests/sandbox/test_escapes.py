@@ -173,6 +173,68 @@ except OSError:
     assert outcome.stdout == b"True\n"
 
 
+def test_no_file_that_is_open_here_is_open_there(tmp_path: Path) -> None:
+    with (tmp_path / "secret").open("w+", encoding="utf-8") as file:
+        os.set_inheritable(file.fileno(), True)
+        job = Job(
+            argv=("python3", "given.py"),
+            files={
+                "given.py": b"import os\n"
+                b"for name in sorted(os.listdir('/proc/self/fd')):\n"
+                b"    try: print(name, os.readlink('/proc/self/fd/' + name).split(':')[0])\n"
+                b"    except OSError: pass\n"
+            },
+            limits=SMALL,
+        )
+        outcome = run(job)
+    assert outcome.ok, outcome
+    assert outcome.stdout.split(b"\n")[:3] == [b"0 pipe", b"1 pipe", b"2 pipe"]
+    assert outcome.stdout.count(b"\n") == 3
+
+
+def test_settings_and_switches_of_the_kernel_cannot_be_touched() -> None:
+    outcome = python(
+        """
+names = ("sys/kernel/core_pattern", "sys/kernel/hostname", "sys/vm/drop_caches", "sysrq-trigger",
+         "1/mem", "kcore")
+for name in names:
+    for mode in ("r+b", "wb", "ab"):
+        try:
+            with open("/proc/" + name, mode, buffering=0) as file:
+                file.write(b"1")
+            print("WROTE", name)
+        except OSError:
+            pass
+print("done")
+"""
+    )
+    assert outcome.stdout == b"done\n"
+
+
+def test_memory_shared_by_key_or_by_name_is_its_own(tmp_path: Path) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    key = 0x61000000 | os.getpid()
+    ours = libc.shmget(key, 4096, 0o1666)
+    if ours < 0:
+        pytest.skip("this machine has no System V memory")
+    name = Path("/dev/shm", f"glasslipper-{os.getpid()}")
+    try:
+        name.write_text("secret", encoding="utf-8")
+        name.chmod(0o666)
+        outcome = python(
+            f"""
+import ctypes, os
+print(ctypes.CDLL(None).shmget({key}, 4096, 0), os.path.exists({str(name)!r}))
+"""
+        )
+    finally:
+        libc.shmctl(ours, 0, None)
+        name.unlink(missing_ok=True)
+    assert outcome.stdout == b"-1 False\n"
+
+
 def test_a_fork_bomb_is_held_and_the_machine_lives() -> None:
     outcome = python(
         """

@@ -1,10 +1,12 @@
 """Tools of real servers, written with the official SDK and run as processes of their own."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from glasslipper.kernel.errors import (
+    GlasslipperError,
     InvalidRequest,
     NotFound,
     NotPermitted,
@@ -209,6 +212,72 @@ def test_a_huge_result_is_cut(tmp_path: Path) -> None:
         assert len(result.text.encode()) <= 1 << 20
 
     use(box(tmp_path, stdio()), job)
+
+
+ANSWERS = """
+import json, sys
+def say(text):
+    sys.stdout.write(text + chr(10)); sys.stdout.flush()
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    start = '{"jsonrpc":"2.0","id":%d,"result":' % asked["id"]
+    if asked["method"] == "initialize":
+        say(start + '{"protocolVersion":"2025-06-18","capabilities":{}}}')
+    else:
+        EVIL
+"""
+HOSTILE = {
+    "never reads": "import time; time.sleep(60)",
+    "never greets": "import sys; sys.stdin.read()",
+    "says a hundred megabytes": ANSWERS.replace("EVIL", "say(start + '\"' + 'x' * 100_000_000)"),
+    "nests without end": ANSWERS.replace("EVIL", "say(start + '[' * 1_000_000)"),
+    "has pages without end": ANSWERS.replace(
+        "EVIL", "say(start + json.dumps({'tools': [], 'nextCursor': 'more'}) + '}')"
+    ),
+}
+
+
+@pytest.mark.parametrize("script", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_server_fails_in_time_and_keeps_no_other_from_its_work(
+    tmp_path: Path, script: str
+) -> None:
+    bad = StdioServer(argv=(sys.executable, "-c", script), timeout_s=4)
+    tools = Toolbox({"bad": bad, "it": stdio()}, pins=Pins(tmp_path / "pins.json"))
+
+    async def job(tools: Toolbox) -> None:
+        listing = asyncio.create_task(tools.list())
+        assert (await tools.call("it.add", {"a": 1, "b": 2})).text == "3"
+        assert {one.name.partition(".")[0] for one in await listing} == {"it"}
+        with pytest.raises(GlasslipperError):
+            await tools.call("bad.any", {"long": "x" * 1_000_000})
+
+    use(tools, job)
+
+
+def test_an_address_that_answers_in_drops_is_given_up(tmp_path: Path) -> None:
+    def drip(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                head = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: 9999\r\n\r\n"
+                connection.sendall(head.format("application/json").encode())
+                while True:
+                    connection.sendall(b" ")
+                    time.sleep(0.1)
+
+    async def job(tools: Toolbox) -> None:
+        with pytest.raises(UpstreamTimeout):
+            await tools.list()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/mcp"
+        use(box(tmp_path, WebServer(url=url, timeout_s=1)), job)
+    thread.join(20)
 
 
 def test_what_is_no_server_is_a_clear_error(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,13 +157,25 @@ def _taken_in(policy: Path) -> str:
         listed.refresh()
         policy = folder / listed.files.get(str(policy), str(policy))
     repertoire.read(policy, vectors=puppeteering.vectors)
-    own = folder / policy.name
-    if policy.resolve() != own.resolve():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = own.with_suffix(".tmp")
-        temporary.write_bytes(policy.read_bytes())
+    if policy.resolve().parent == folder.resolve():
+        return policy.name
+    folder.mkdir(parents=True, exist_ok=True)
+    return _copied(policy, folder)
+
+
+def _copied(policy: Path, folder: Path) -> str:
+    """Copy a policy to a name of its own: what ran under its name must stay to go back to."""
+    content = policy.read_bytes()
+    every = (f"{policy.stem}-{number}{policy.suffix}" for number in count(2))
+    for name in chain([policy.name], every):
+        own = folder / name
+        if own.exists() and own.read_bytes() != content:
+            continue
+        temporary = folder / f".{name}.{os.getpid()}"
+        temporary.write_bytes(content)
         temporary.replace(own)
-    return policy.name
+        return name
+    raise AssertionError
 
 
 def _show(now: Versions, *, as_json: bool) -> None:

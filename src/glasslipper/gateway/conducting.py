@@ -177,6 +177,7 @@ class AccountCaller:
         self._conductor = conductor
         self._caller = caller
         self._caption = caption
+        self._shortened: Request | None = None
 
     @property
     def owner(self) -> str:
@@ -219,7 +220,8 @@ class AccountCaller:
             )
         tokens = min(tokens, DEFAULT_OUTPUT_TOKENS)
         sampling = structs.replace(request.sampling, max_tokens=tokens)
-        return structs.replace(request, sampling=sampling), nanousd
+        self._shortened = structs.replace(request, sampling=sampling)
+        return self._shortened, nanousd
 
     async def call(
         self,
@@ -240,6 +242,8 @@ class AccountCaller:
             caption=self._caption,
         )
         exchange.most_nanousd = ceiling_nanousd
+        if request is self._shortened:
+            exchange.may_shrink()
         receipt.generation_id = exchange.id
         try:
             async with exchange:
@@ -278,6 +282,10 @@ class _Capped(Exchange):
 
     most_nanousd: int | None = None
     paid: Outcome | None = None
+
+    def may_shrink(self) -> None:
+        """Shrink the answer to what a budget has left: its length is no wish of the client's."""
+        self._may_shrink = True
 
     def _cost(self, status: Status) -> Outcome:
         outcome = super()._cost(status)

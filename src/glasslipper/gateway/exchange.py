@@ -67,6 +67,7 @@ class Exchange:
         self.created_ms = desk.clock.now_ms()
         self.request = with_thinking(request)
         self.shrunk_to: int | None = None
+        self._may_shrink = False
         self._desk = desk
         self._caller = caller
         self._caption = caption
@@ -200,7 +201,7 @@ class Exchange:
         ceiling = None if self._is_held else self._most_nanousd()
         if ceiling is None:
             return
-        open_ended = self.request.sampling.max_tokens is None
+        open_ended = self._may_shrink or self.request.sampling.max_tokens is None
         least = min(ceiling, self._terms.least_nanousd(self._route.order)) if open_ended else None
         self._hold = await self._desk.ledger.purse.hold(
             self._caller.account, ceiling, least_nanousd=least

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -24,6 +25,9 @@ from glasslipper.puppeteer.shelf import get, get_values, put, put_values
 
 FORMAT = 1
 """The version of the format."""
+
+MOST_BYTES = 1 << 30
+"""A file that would unpack to more than this is not read."""
 
 _Plain = ("models", "kinds", "unit_usd")
 
@@ -64,6 +68,9 @@ def load(path: Path) -> tuple[Policy, dict[str, object]]:
         InvalidRequest: The file is no policy, or of a newer version.
     """
     try:
+        with zipfile.ZipFile(path) as packed:
+            if sum(one.file_size for one in packed.infolist()) > MOST_BYTES:
+                raise InvalidRequest(f"{path} unpacks to more than a policy has.")
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
         about = cast("dict[str, object]", json.loads(str(arrays.pop("about"))))
@@ -77,10 +84,13 @@ def load(path: Path) -> tuple[Policy, dict[str, object]]:
         OSError,
         EOFError,
         AttributeError,
-        KeyError,
+        LookupError,
         ValueError,
         TypeError,
+        MemoryError,
+        RuntimeError,  # encrypted, packed in a way that is not known, nested without end
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         raise InvalidRequest(
             f"{path} is not a policy: {error}.",

@@ -125,6 +125,7 @@ def _voters(outcomes: Outcomes, weights: NDArray[np.float64], limit: float) -> t
     some = outcomes.rows(np.arange(min(len(outcomes), _VOTING_ROWS)))
     usd = outcomes.usd.mean(0)
     able = [int(m) for m in (-weights).argsort() if usd[m] <= limit][:_VOTING_MODELS]
+    able = able or [int(usd.argmin())]  # the best is the cheapest, but for the last binary digit
     found, top = (able[0],), -1.0
     for size in range(1, _MOST_VOTERS + 1):
         for group in itertools.combinations(able, size):

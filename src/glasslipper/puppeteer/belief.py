@@ -140,6 +140,8 @@ class Ensemble:
 
 def _trust(looks: Floats, is_right: Bools, draw: np.random.Generator) -> Parameters:
     own = dense((looks.shape[1], _TRUST_HIDDEN, 1), draw)
+    if len(looks) == 0:
+        looks, is_right = np.zeros((1, looks.shape[1]), np.float32), np.zeros(1, np.bool_)
     own["mean"], own["spread"] = looks.mean(0), looks.std(0) + np.float32(0.1)
     learned = {name: array for name, array in own.items() if name[0] in "Wb"}
     adam = AdamW(learned, decay=_TRUST_DECAY)

@@ -18,9 +18,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from msgspec import Struct, structs
 
 from glasslipper.kernel.errors import (
+    BudgetExhausted,
     GlasslipperError,
     ModelUnknown,
     NoEndpointLeft,
+    PriceUnknown,
     UpstreamTimeout,
 )
 from glasslipper.kernel.events import Event, TextDelta
@@ -41,11 +43,17 @@ from glasslipper.puppeteer.guide import Guide
 from glasslipper.puppeteer.opening import opening_of
 from glasslipper.puppeteer.repertoire import Repertoire
 from glasslipper.puppeteer.stage import Props, Stage
-from glasslipper.puppeteer.turns import PLAIN, Decision, Puppet, Turn, View, leading
+from glasslipper.puppeteer.turns import PLAIN, Bid, Decision, Puppet, Turn, View, leading
 from glasslipper.puppeteer.wishes import FAMILY, Asked
 from glasslipper.tools import Toolbox
 
 MOST_SESSIONS = 10_000
+WHOLE_TOKENS = 64
+"""An answer that may have so many tokens counts as whole when money is short."""
+
+TOOLS_WAIT_S = 5.0
+"""How long an episode waits to hear what tools there are."""
+
 _MOST_REPLACED = 4
 _log = logging.getLogger(__name__)
 
@@ -69,8 +77,10 @@ class _Scene(Struct, kw_only=True):
     owner: str = ""
     failed: frozenset[str] = frozenset()
     failure: GlasslipperError | None = None
+    unpaid: GlasslipperError | None = None
     stopped: str = ""
     answered: int = 0
+    final: int | None = None
     luck: float = 0.5
     opening: Opening | None = None
     lead: Puppet | None = None
@@ -132,7 +142,7 @@ class Puppeteer:
         view = self._look(scene)
         decision = self._decide(scene, view)
         if decision.puppet is None:
-            raise NoEndpointLeft(f"There is nobody to ask: {decision.why}.")
+            raise scene.unpaid or NoEndpointLeft(f"There is nobody to ask: {decision.why}.")
         script = scene.stage.script(decision.puppet)
         _, ceiling = caller.within(script, scene.stage.left_nanousd)
         costs = {bid.puppet.name: bid.expected_nanousd for bid in view.bids}
@@ -151,14 +161,16 @@ class Puppeteer:
         self, request: Request, caller: Caller
     ) -> AsyncIterator[Event | Step | Voice | Played]:
         """Play the episode."""
-        scene = await self._begin(wishing.asked(request), caller)
+        asked = wishing.asked(request)
+        scene = await self._begin(asked, caller, _ends_s(asked))
         streamed = False
         while True:
             decision = self._step(scene)
             if decision.puppet is None:
                 scene.stopped, scene.lead = decision.why, decision.lead
                 break
-            if decision.is_last and decision.puppet.pattern == PLAIN:
+            is_aloud = decision.is_last and decision.puppet.pattern == PLAIN
+            if is_aloud and request.stream:
                 async for event in self._aloud(scene, decision):
                     if not streamed:
                         yield _voice(scene.stage.receipts[-1])
@@ -167,12 +179,10 @@ class Puppeteer:
                 scene.answered = len(scene.stage.receipts) - 1
             else:
                 await self._quietly(scene, decision)
+                scene.final = _last_call(scene) if is_aloud else None
             yield scene.steps[-1]
-            if streamed:
-                scene.stopped = "the last call was answered"
-                break
-            if isinstance(scene.failure, UpstreamTimeout):
-                scene.stopped = "the time is up"
+            scene.stopped = _over(scene, streamed=streamed)
+            if scene.stopped:
                 break
         if not streamed:
             events = self._say(scene)
@@ -184,13 +194,13 @@ class Puppeteer:
 
     # open
 
-    async def _begin(self, asked: Asked, caller: Caller) -> _Scene:
+    async def _begin(self, asked: Asked, caller: Caller, ends_s: float | None) -> _Scene:
         if self._policies.is_stale:
             await asyncio.to_thread(self._policies.refresh)
-        await self._lay_out_tools(asked)
-        return self._open(asked, caller)
+        await self._lay_out_tools(asked, ends_s)
+        return self._open(asked, caller, ends_s)
 
-    def _open(self, asked: Asked, caller: Caller) -> _Scene:
+    def _open(self, asked: Asked, caller: Caller, ends_s: float | None = None) -> _Scene:
         allowed = [one.model for one in caller.models() if asked.wishes.allows(one.model)]
         if not allowed:
             raise ModelUnknown(
@@ -200,7 +210,6 @@ class Puppeteer:
         session = self._session(asked, caller.owner)
         if session is not None and session.pinned and session.model in allowed:
             allowed = [session.model]
-        latency_ms = asked.wishes.max_latency_ms
         chosen = self._named(asked)
         stage = Stage(
             asked.request,
@@ -208,7 +217,7 @@ class Puppeteer:
             props=self._props_for(chosen),
             labels={"conductor": FAMILY},
             max_nanousd=asked.wishes.max_nanousd,
-            ends_s=None if latency_ms is None else time.monotonic() + latency_ms / 1000,
+            ends_s=ends_s,
         )
         single = _needs_one_voice(asked.request)
         puppets = [Puppet(model=model) for model in allowed]
@@ -226,19 +235,21 @@ class Puppeteer:
             owner=caller.owner,
             luck=(random.random() if seed is None else random.Random(seed).random()),  # noqa: S311
         )
-        if not chosen.fits(self._look(scene)):
+        if not self._fits(scene):
             scene.guide = self._policies.rule
         return scene
 
-    async def _lay_out_tools(self, asked: Asked) -> None:
+    async def _lay_out_tools(self, asked: Asked, ends_s: float | None) -> None:
         """Ask for the tools, where the policy has a pattern that calls any."""
         toolbox = self._toolbox
         if toolbox is None or all(p.pattern != "tool" for p in self._named(asked).puppets):
             return
+        half_s = TOOLS_WAIT_S if ends_s is None else (ends_s - time.monotonic()) / 2
         try:
-            lines = [one.line for one in await toolbox.list() if one.usable]
-        except GlasslipperError:
-            _log.exception("the tools cannot be listed")
+            async with asyncio.timeout(min(half_s, TOOLS_WAIT_S)):
+                lines = [one.line for one in await toolbox.list() if one.usable]
+        except (GlasslipperError, TimeoutError) as error:
+            _log.warning("the tools cannot be listed: %r", error)
             lines = []
         self._props = structs.replace(self._props, tool_names=tuple(lines))
 
@@ -261,11 +272,13 @@ class Puppeteer:
 
     # look, decide
 
-    def _look(self, scene: _Scene) -> View:
+    def _look(self, scene: _Scene, *, payable: bool = True) -> View:
         stage = scene.stage
         usable = [puppet for puppet in scene.puppets if puppet.model not in scene.failed]
         left = stage.left_nanousd
         bids = stage.bids(usable, warm=scene.warm)
+        if left is not None and payable:
+            bids = self._payable(scene, bids, left)
         return View(
             request=stage.request,
             task=stage.task,
@@ -278,6 +291,24 @@ class Puppeteer:
             warm=scene.warm,
             luck=scene.luck,
         )
+
+    @staticmethod
+    def _payable(scene: _Scene, bids: Sequence[Bid], left_nanousd: int) -> list[Bid]:
+        """Return the bids that what is left pays for; whole answers rather than cut ones."""
+        whole: list[Bid] = []
+        cut: list[Bid] = []
+        scene.unpaid = None
+        for bid in bids:
+            script = scene.stage.script(bid.puppet)
+            try:
+                request, _ = scene.stage.within(script, left_nanousd)
+            except (BudgetExhausted, PriceUnknown) as error:
+                scene.unpaid = scene.unpaid or error
+                continue
+            wanted = min(script.sampling.max_tokens or WHOLE_TOKENS, WHOLE_TOKENS)
+            room = request.sampling.max_tokens
+            (whole if room is None or room >= wanted else cut).append(bid)
+        return whole or cut
 
     def _step(self, scene: _Scene) -> Decision:
         """Look and decide; the first choice is kept for the record."""
@@ -296,12 +327,31 @@ class Puppeteer:
 
     def _decide(self, scene: _Scene, view: View) -> Decision:
         if view.calls_left < 1 and not self._may_replace(scene, view):
-            lead = scene.guide.decide(view).lead if view.turns else None
+            lead = self._guided(scene, view).lead if view.turns else None
             return Decision(puppet=None, why="the calls are used up", lead=lead)
-        decision = scene.guide.decide(view)
+        decision = self._guided(scene, view)
         if decision.puppet is not None and view.calls_left <= 1 and not view.turns:
             return structs.replace(decision, is_last=True)
         return decision
+
+    def _guided(self, scene: _Scene, view: View) -> Decision:
+        """Ask the policy; one that fails must not cost anybody an answer."""
+        if scene.guide is not self._policies.rule:
+            try:
+                decision = scene.guide.decide(view)
+                if decision.puppet is not None or view.turns or not view.bids:
+                    return decision
+            except Exception:  # noqa: BLE001 - said above
+                _log.warning("%s failed: the rule goes on", scene.guide.version, exc_info=True)
+            scene.guide = self._policies.rule
+        return scene.guide.decide(view)
+
+    def _fits(self, scene: _Scene) -> bool:
+        try:
+            return scene.guide.fits(self._look(scene, payable=False))
+        except Exception:  # noqa: BLE001 - a policy must not cost anybody an answer
+            _log.warning("%s failed: the rule serves", scene.guide.version, exc_info=True)
+            return False
 
     @staticmethod
     def _may_replace(scene: _Scene, view: View) -> bool:
@@ -337,7 +387,7 @@ class Puppeteer:
             status = error.slug
             scene.failed = scene.failed | {puppet.model}
             scene.failure = error
-            if is_said and decision.is_last:
+            if is_said and decision.is_last and scene.asked.request.stream:
                 raise
         receipt = stage.receipts[-1]
         scene.steps.append(
@@ -362,11 +412,18 @@ class Puppeteer:
 
     def _say(self, scene: _Scene) -> list[Event]:
         """Return the events of the answer that leads."""
+        if scene.final is not None:
+            scene.answered = scene.final
+            return scene.stage.heard(scene.final)
         turns = scene.stage.turns
         chosen = (turn for turn in turns if turn.answer and turn.puppet == scene.lead)
         lead = next(chosen, None) or leading(turns)
         if lead is None:
-            raise scene.failure or NoEndpointLeft(f"There is no answer: {scene.stopped}.")
+            raise (
+                scene.failure
+                or scene.unpaid
+                or NoEndpointLeft(f"There is no answer: {scene.stopped}.")
+            )
         scene.answered = scene.stage.call_of(lead)
         events = scene.stage.events_of(lead)
         if scene.stage.request.sampling.logprobs:
@@ -409,6 +466,24 @@ class Puppeteer:
         self._sessions[key] = _Session(model=model, pinned=pinned)
         while len(self._sessions) > MOST_SESSIONS:
             self._sessions.popitem(last=False)
+
+
+def _last_call(scene: _Scene) -> int | None:
+    """Return the last call, unless it failed."""
+    return len(scene.stage.receipts) - 1 if scene.steps[-1].status == "ok" else None
+
+
+def _over(scene: _Scene, *, streamed: bool) -> str:
+    """Return why nobody is asked any more; nothing if the policy is to say."""
+    if streamed or scene.final is not None:
+        return "the last call was answered"
+    is_late = isinstance(scene.failure, UpstreamTimeout) and scene.stage.is_late
+    return "the time is up" if is_late else ""
+
+
+def _ends_s(asked: Asked) -> float | None:
+    latency_ms = asked.wishes.max_latency_ms
+    return None if latency_ms is None else time.monotonic() + latency_ms / 1000
 
 
 def _voice(receipt: Receipt) -> Voice:

@@ -15,7 +15,7 @@ import json
 import string
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +32,7 @@ CHARS_PER_TOKEN = 4
 
 _T = TypeVar("_T")
 _UNREAD = "-"
+_LONGEST_FIELD = 64 << 20
 _LAYOUT = "See `glasslipper puppeteer bench --help` for the files of an outcome folder."
 
 
@@ -151,21 +152,42 @@ def _task(question: _Question) -> Task:
 
 
 def _truth_of(question: _Question) -> int:
-    place = string.ascii_uppercase.find(_gold(question) or "?")
-    return place if place < len(question.offers) else -1
+    return _place(str(question.answer), question.offers)
 
 
-def _gold(question: _Question) -> str:
-    return str(question.answer).strip().upper()
+def _place(said: str, offers: Sequence[str]) -> int:
+    """Return which option is meant, by its letter or its words; -1 if it is none."""
+    letter = said.strip(" \t().:").upper()
+    if len(letter) == 1 and letter in string.ascii_uppercase:
+        place = string.ascii_uppercase.index(letter)
+        return place if place < len(offers) else -1
+    meant = sense(said)
+    return next((place for place, one in enumerate(offers) if meant and sense(one) == meant), -1)
+
+
+def _gold(folder: Path, question: _Question) -> str:
+    """Return the letter that is right.
+
+    Raises:
+        InvalidRequest: The question does not say.
+    """
+    letter = str(question.answer).strip().upper()
+    if question.offers:
+        place = _place(str(question.answer), question.offers)
+        letter = string.ascii_uppercase[place] if 0 <= place < len(string.ascii_uppercase) else ""
+    if len(letter) != 1 or letter not in string.ascii_uppercase:
+        raise _wrong(
+            f"{folder}: the answer to question {question.key[1]} is {question.answer!r}, which is "
+            "not the letter of an option."
+        )
+    return letter
 
 
 def _candidates(question: _Question, row: list[_Cell]) -> tuple[tuple[str, ...], list[int]]:
     """Return the candidates of a task and which of them each model named."""
     if question.offers:
-        places = {letter: place for place, letter in enumerate(string.ascii_uppercase)}
-        count = len(question.offers)
-        said = [places.get(cell.said or "", -1) for cell in row]
-        return tuple(question.offers), [place if place < count else -1 for place in said]
+        said = [_place(cell.said or "", question.offers) for cell in row]
+        return tuple(question.offers), said
     texts: dict[str, str] = {}
     senses = [None if cell.said is None else sense(cell.said) for cell in row]
     for meant, cell in zip(senses, row, strict=True):
@@ -181,13 +203,13 @@ def _letters(folder: Path, prices: _Prices) -> _Cells:
 
     def cell(question: _Question, model: str) -> _Cell | None:
         name = question.key[1]
-        letter = letters.get(name, {}).get(model, "").strip().upper()
+        letter = letters.get(name, {}).get(model, "").strip(" \t().:").upper()
         if not letter:
             return None
         length = lengths.get(name, {}).get(model, "")
         chars = _count(length or "0", f"{folder}: output_chars of question {name}, {model}")
         said = None if letter == _UNREAD else letter
-        return _Cell(said=said, chars=chars, right=letter == _gold(question))
+        return _Cell(said=said, chars=chars, right=letter == _gold(folder, question))
 
     return cell
 
@@ -242,6 +264,8 @@ def _prices(folder: Path) -> dict[str, tuple[float, float]]:
             raise _wrong(f"{path}, line {line}: a price is a number from 0 up.")
         if not row.get("model"):
             raise _wrong(f"{path}, line {line}: there is no model.")
+        if row["model"] in prices:
+            raise _wrong(f"{path}, line {line}: {row['model']} is there twice.")
         prices[row["model"]] = price
     return prices
 
@@ -286,6 +310,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _csv(path: Path) -> Iterator[dict[str, str]]:
+    csv.field_size_limit(_LONGEST_FIELD)
     try:
         yield from csv.DictReader(_lines(path))
     except csv.Error as error:

@@ -31,6 +31,7 @@ from glasslipper.puppeteer.offpolicy import (
     reward_model,
     snips,
 )
+from glasslipper.puppeteer.outcomes import Floats
 from glasslipper.puppeteer.traffic import Judged
 
 LEAST = 200
@@ -90,7 +91,12 @@ def learn(
             f"takes {LEAST}.",
             hint="Post rewards to /api/v1/generation/feedback, by replay id or session id.",
         )
-    price = _price(rows) if price is None else price
+    with versions.alone(folder, "learn"):  # of two at once the second holds itself to the first
+        return _learn(rows, folder, _price(rows) if price is None else price, way)
+
+
+def _learn(rows: Sequence[Judged], folder: Path, price: float, way: Way) -> Lesson:
+    over = versions.read(folder).running
     models = tuple(sorted({name for one in rows for name in one.opening.chances}))
     scale = Scale.fit([one.opening.seen for one in rows])
     data = _Data(rows, models, scale, price)
@@ -120,7 +126,10 @@ def learn(
     )
     Learned(bandit, models, scale, card=card).save(folder / name)
     is_better = verdict.gain is not None and verdict.gain.low > 0
-    (versions.promote if is_better else versions.watch)(folder, name)
+    if is_better:
+        is_better = versions.promote(folder, name, over=over).running == name
+    else:
+        versions.watch(folder, name)
     _tidy(folder)
     return Lesson(
         judged=len(rows),
@@ -246,9 +255,14 @@ def _words(found: Estimate, over: str) -> str:
 
 
 def _running(folder: Path) -> repertoire.Guide:
-    policies = repertoire.Repertoire(folder)
+    policies = repertoire.Repertoire(folder, vectors=lambda: _unread)
     policies.refresh()
     return policies.running
+
+
+def _unread(texts: Sequence[str]) -> Floats:
+    """Stand for vectors: a policy that reads texts is only asked here how it goes on."""
+    return np.zeros((len(texts), 1), np.float32)
 
 
 def _is_open(one: Judged) -> bool:

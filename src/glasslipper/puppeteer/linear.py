@@ -174,13 +174,16 @@ class Linear:
         """
         try:
             file = msgspec.json.decode(path.read_bytes(), type=_File)
-        except msgspec.DecodeError as error:
+            weights = np.array(file.weights, dtype=np.float64)
+        except (msgspec.DecodeError, ValueError) as error:
             raise InvalidRequest(f"{path} is not a policy: {error}.") from None
         if file.v != VERSION or tuple(file.features) != FEATURES:
             raise InvalidRequest(f"{path} was made by another version.", hint="Train it anew.")
+        if weights.shape != (len(file.puppets) + 1, len(FEATURES)):
+            raise InvalidRequest(f"{path} is not a policy: its weights do not fit its puppets.")
         return cls(
             [Puppet.of(name) for name in file.puppets],
-            np.array(file.weights, dtype=np.float64),
+            weights,
             card=file.card,
             most_turns=file.most_turns,
         )

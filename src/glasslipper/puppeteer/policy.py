@@ -111,13 +111,18 @@ class Policy:
         """Learn from outcomes; with `stages`, go on where the same training was stopped.
 
         Raises:
-            InvalidRequest: There is only one model.
+            InvalidRequest: There is only one model, or no answer that can be read.
         """
         plan, stages = plan or Plan.for_tasks(len(outcomes)), stages or Stages()
         if len(outcomes.models) < _FEWEST_MODELS:
             raise InvalidRequest(
                 f"There is only {outcomes.models[0]} to ask: nothing can be learned.",
                 hint=f"Give prices and answers of at least {_FEWEST_MODELS} models.",
+            )
+        if (outcomes.said < 0).all():
+            raise InvalidRequest(
+                "None of the answers to learn from can be read.",
+                hint="Look at the answers in pred_letter.csv or outcomes.csv.",
             )
         skill = outcomes.right.mean(0)
         best = outcomes.best

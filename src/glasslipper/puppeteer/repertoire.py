@@ -89,14 +89,15 @@ class Repertoire:
         return sorted(path for path in every if path.name != versions.FILE)
 
     def _load(self, path: Path) -> Guide | None:
+        mark = 0
         try:
             mark = path.stat().st_mtime_ns
             known = self._known.get(path)
             if known is None or known[0] != mark:
                 self._known[path] = known = (mark, read(path, vectors=self._vectors))
-        except (GlasslipperError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - no file may cost anybody an answer
             _log.warning("A policy is passed over: %s", error)
-            self._known[path] = known = (0, None)
+            self._known[path] = known = (mark, None)
         return known[1]
 
 
@@ -114,7 +115,7 @@ def read(path: Path, *, vectors: Callable[[], Vectors] | None = None) -> Guide:
         return _believing(path, vectors)
     try:
         kind = msgspec.json.decode(path.read_bytes(), type=_Kind).kind
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"{path} is not a policy: {error}.") from error
     if kind == "learned":
         from glasslipper.puppeteer.learned import Learned  # brings numpy: a start can do without

@@ -37,6 +37,8 @@ PROGRAM_LIMITS = Limits(wall_s=5, cpu_s=4, memory_bytes=256 << 20, output_bytes=
 
 _CHARS_PER_TOKEN = 4
 _EXPECTED_OUTPUT = 256
+_CLOCK_S = 0.05
+_TIME_IS_UP = "The time that the request allows is up."
 
 
 class Props(Struct, frozen=True, kw_only=True):
@@ -85,6 +87,11 @@ class Stage:
         return max(self._max_nanousd - self.charged_nanousd, 0)
 
     @property
+    def is_late(self) -> bool:
+        """Whether the time is up, but for what a clock may be off."""
+        return self._ends_s is not None and time.monotonic() > self._ends_s - _CLOCK_S
+
+    @property
     def charged_nanousd(self) -> int:
         """What has been charged."""
         return sum(receipt.charged_nanousd for receipt in self.receipts)
@@ -92,6 +99,14 @@ class Stage:
     def call_of(self, turn: Turn) -> int:
         """Return which call brought a turn, counted from 0."""
         return self._call_of[id(turn)]
+
+    def within(self, script: Request, nanousd: int) -> tuple[Request, int]:
+        """Return a script as an amount can pay for it; see `kernel.ports.Caller`."""
+        return self._caller.within(script, nanousd)
+
+    def heard(self, call: int) -> list[Event]:
+        """Return all that a call brought, as it came."""
+        return self._heard[call]
 
     def events_of(self, turn: Turn) -> list[Event]:
         """Return a turn's answer as the client is to hear it."""
@@ -170,11 +185,20 @@ class Stage:
             yield event
 
     async def take_in(self, puppet: Puppet) -> Turn:
-        """Read what a puppet said into a turn, and remember it."""
+        """Read what a puppet said into a turn, and remember it.
+
+        Raises:
+            UpstreamTimeout: The time was up before a tool or a program was done.
+        """
         folder = Folder()
         for event in self._heard[-1]:
             folder.add(event)
-        turn = await self._turn(puppet, folder.answer())
+        left_s = None if self._ends_s is None else self._ends_s - time.monotonic()
+        try:
+            async with asyncio.timeout(left_s):
+                turn = await self._turn(puppet, folder.answer())
+        except TimeoutError:
+            raise UpstreamTimeout(_TIME_IS_UP) from None
         self._call_of[id(turn)] = len(self._heard) - 1
         self.turns += [turn, *self._shown]
         self._shown.clear()
@@ -296,7 +320,7 @@ async def within_time(events: AsyncIterator[Event], ends_s: float | None) -> Asy
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                raise UpstreamTimeout("The time that the request allows is up.") from None
+                raise UpstreamTimeout(_TIME_IS_UP) from None
             yield event
     finally:
         close = getattr(events, "aclose", None)

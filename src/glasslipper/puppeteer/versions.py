@@ -6,7 +6,10 @@ replaced as a whole, so a crash leaves the old one or the new one.
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,6 +17,7 @@ import msgspec
 from glasslipper.kernel.errors import InvalidRequest
 
 FILE = "versions.json"
+FORMAT = 1
 MOST_REMEMBERED = 20
 
 
@@ -26,52 +30,79 @@ class Versions(msgspec.Struct, kw_only=True):
     running: str = ""
     shadow: str = ""
     history: list[str] = []
-    format: int = 1
+    format: int = FORMAT
 
 
 def read(folder: Path) -> Versions:
     """Read a folder's versions; an empty folder has none.
 
     Raises:
-        InvalidRequest: The file is damaged.
+        InvalidRequest: The file is damaged, or from a newer version.
     """
     path = folder / FILE
     if not path.exists():
         return Versions()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Versions)
-    except msgspec.DecodeError as error:
+        found = msgspec.json.decode(path.read_bytes(), type=Versions)
+    except (OSError, msgspec.DecodeError) as error:
         raise InvalidRequest(
             f"{path} is damaged: {error}.", hint="Move it away and train or promote again."
         ) from error
+    if found.format > FORMAT:
+        raise InvalidRequest(
+            f"{path} was written by a newer version (format {found.format}).",
+            hint="Update Glasslipper.",
+        )
+    return found
 
 
-def promote(folder: Path, name: str) -> Versions:
-    """Let a policy run; what ran before is remembered."""
-    now = read(folder)
-    if now.running != name:
-        now.history = [*now.history, now.running][-MOST_REMEMBERED:]
-    now.running = name
-    now.shadow = "" if now.shadow == name else now.shadow
-    return _write(folder, now)
+def promote(folder: Path, name: str, *, over: str | None = None) -> Versions:
+    """Let a policy run; what ran before is remembered.
+
+    With `over`, it is only watched if what runs is no longer what it was held against.
+    """
+    with _locked(folder):
+        now = read(folder)
+        if over is not None and now.running != over:
+            now.shadow = name
+            return _write(folder, now)
+        if now.running != name:
+            now.history = [*now.history, now.running][-MOST_REMEMBERED:]
+        now.running = name
+        now.shadow = "" if now.shadow == name else now.shadow
+        return _write(folder, now)
 
 
 def watch(folder: Path, name: str) -> Versions:
     """Let a policy decide in the shadow of the running one: noted, never followed."""
-    now = read(folder)
-    now.shadow = name
-    return _write(folder, now)
+    with _locked(folder):
+        now = read(folder)
+        now.shadow = name
+        return _write(folder, now)
 
 
 def switch_back(folder: Path) -> Versions:
     """Let what ran before run again, or the rule that needs no training."""
-    now = read(folder)
-    now.running = now.history.pop() if now.history else ""
-    return _write(folder, now)
+    with _locked(folder):
+        now = read(folder)
+        now.running = now.history.pop() if now.history else ""
+        return _write(folder, now)
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Generator[None]:
+    """Wait until nobody else does what `name` says with this folder; a crash lets go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{name}.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _locked(folder: Path) -> AbstractContextManager[None]:
+    return alone(folder, FILE)
 
 
 def _write(folder: Path, versions: Versions) -> Versions:
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{FILE}.{os.getpid()}"
     with temporary.open("wb") as file:
         file.write(msgspec.json.encode(versions))

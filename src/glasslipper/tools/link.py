@@ -108,7 +108,7 @@ async def tools_of(link: Link) -> list[Described]:
     """
     found: dict[str, Described] = {}
     cursor: str | None = None
-    while True:
+    for _ in range(MOST_TOOLS):
         page = _read(await link.ask("tools/list", {"cursor": cursor} if cursor else {}), _Page)
         for tool in page.tools:
             if tool.name in found or len(found) >= MOST_TOOLS:
@@ -117,6 +117,7 @@ async def tools_of(link: Link) -> list[Described]:
         cursor = page.next
         if not cursor:
             return list(found.values())
+    raise UpstreamFailed("The tool server's list of tools has no end.")
 
 
 async def call(link: Link, name: str, arguments: Mapping[str, object]) -> ToolResult:
@@ -137,5 +138,5 @@ def _words(part: _Content) -> str:
 def _read(raw: Raw, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UpstreamFailed(f"The tool server's reply makes no sense: {error}.") from None

@@ -68,7 +68,7 @@ def decode(line: bytes) -> Incoming:
     """
     try:
         return _decoder.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UpstreamFailed(f"The tool server does not speak MCP: {error}.") from None
 
 

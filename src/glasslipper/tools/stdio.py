@@ -101,7 +101,11 @@ class StdioLink:
             asyncio.create_task(self._read(self._process)),
             asyncio.create_task(self._hear_complaints(self._process)),
         ]
-        await greet(self._ask, self.tell)
+        try:
+            await greet(self._ask, self.tell)
+        except BaseException:
+            self._ended = True  # it has not been greeted: the next request starts it anew
+            raise
 
     async def _ask(self, method: str, params: Mapping[str, object] | None) -> Raw:
         self._number += 1
@@ -109,8 +113,8 @@ class StdioLink:
         coming: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
         self._waiting[number] = coming
         try:
-            await self._write(rpc.request(number, method, params))
             async with asyncio.timeout(self._server.timeout_s):
+                await self._write(rpc.request(number, method, params))
                 return await coming
         except TimeoutError:
             raise UpstreamTimeout(

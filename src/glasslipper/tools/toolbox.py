@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import cast
@@ -14,6 +15,8 @@ from glasslipper.kernel.ports import ToolResult
 from glasslipper.tools import link as links
 from glasslipper.tools.link import Described, Link, Server
 from glasslipper.tools.pins import Pins, State
+
+_log = logging.getLogger(__name__)
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -74,13 +77,24 @@ class Toolbox:
         self._known: dict[str, dict[str, Described]] = {}
         self._pins = pins
         self._rules = rules or Rules()
-        self._looking = asyncio.Lock()
+        self._looking = {name: asyncio.Lock() for name in servers}
 
     async def list(self) -> list[Listed]:
-        """Ask every server for its tools."""
+        """Ask every server for its tools, all at once; one that fails keeps no other's away.
+
+        Raises:
+            GlasslipperError: None of them could say; the error of the first.
+        """
+        told = await asyncio.gather(*map(self._look, self._links), return_exceptions=True)
+        failures = [one for one in told if isinstance(one, BaseException)]
+        if failures and len(failures) == len(told):
+            raise failures[0]
         found: list[Listed] = []
-        for server in self._links:
-            for tool in (await self._look(server)).values():
+        for server, tools in zip(self._links, told, strict=True):
+            if isinstance(tools, BaseException):
+                _log.warning("the tool server %s has no tools to tell of: %s", server, tools)
+                continue
+            for tool in tools.values():
                 name = f"{server}.{tool.name}"
                 found.append(
                     Listed(
@@ -136,7 +150,7 @@ class Toolbox:
         return server, tool
 
     async def _look(self, server: str) -> dict[str, Described]:
-        async with self._looking:
+        async with self._looking[server]:
             tools = await links.tools_of(self._links[server])
             self._pins.meet(server, tools)
             self._known[server] = {tool.name: tool for tool in tools}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from glasslipper.tools import rpc
 from glasslipper.tools.link import greet
 
 MOST_BODY_BYTES = 16 << 20
+_CHUNK = 65_536
 
 
 class WebServer(Struct, frozen=True, kw_only=True):
@@ -94,6 +96,7 @@ class WebLink:
 
     def _post(self, body: bytes, number: int | None) -> rpc.Incoming | None:
         connection = self._connection()
+        ends_s = time.monotonic() + self._server.timeout_s
         try:
             connection.request("POST", self._path, body, self._headers())
             response = connection.getresponse()
@@ -107,7 +110,8 @@ class WebLink:
             if number is None:
                 return None
             kind = response.getheader("content-type", "")
-            return _reply(response, number, streamed=kind.startswith("text/event-stream"))
+            is_stream = kind.startswith("text/event-stream")
+            return _reply(response, number, streamed=is_stream, ends_s=ends_s)
         except TimeoutError:
             raise UpstreamTimeout(
                 f"The tool server did not answer within {self._server.timeout_s:g} s."
@@ -150,9 +154,9 @@ class WebLink:
 
 
 def _reply(
-    response: http.client.HTTPResponse, number: int, *, streamed: bool
+    response: http.client.HTTPResponse, number: int, *, streamed: bool, ends_s: float
 ) -> rpc.Incoming | None:
-    messages = _events(response) if streamed else iter([_whole(response)])
+    messages = _events(response, ends_s) if streamed else iter([_whole(response, ends_s)])
     for body in messages:
         message = rpc.decode(body)
         if message.method is None and message.id == number:
@@ -160,21 +164,29 @@ def _reply(
     return None
 
 
-def _whole(response: http.client.HTTPResponse) -> bytes:
-    body = response.read(MOST_BODY_BYTES + 1)
-    if len(body) > MOST_BODY_BYTES:
+def _whole(response: http.client.HTTPResponse, ends_s: float) -> bytes:
+    body = bytearray()
+    while chunk := response.read1(_CHUNK):
+        body += chunk
+        _check(len(body), ends_s)
+    return bytes(body)
+
+
+def _check(size_bytes: int, ends_s: float) -> None:
+    """Give up on a server that says too much, or says it too slowly."""
+    if size_bytes > MOST_BODY_BYTES:
         raise UpstreamFailed("The tool server's answer is too long.")
-    return body
+    if time.monotonic() > ends_s:
+        raise TimeoutError
 
 
-def _events(response: http.client.HTTPResponse) -> Iterator[bytes]:
+def _events(response: http.client.HTTPResponse, ends_s: float) -> Iterator[bytes]:
     """Yield the data of each server-sent event."""
     data: list[bytes] = []
     seen = 0
     while line := response.readline(MOST_BODY_BYTES):
         seen += len(line)
-        if seen > MOST_BODY_BYTES:
-            raise UpstreamFailed("The tool server's answer is too long.")
+        _check(seen, ends_s)
         text = line.rstrip(b"\r\n")
         if text.startswith(b"data:"):
             data.append(text[5:].removeprefix(b" "))
