@@ -45,7 +45,7 @@ def test_copying_from_memory_gives_the_tables_that_copying_from_files_gives(
                 fresh.add((ends[-1], line, record))
     short = rows.open_rows(home / "w-1")
     for stop in [*sorted(min(one, len(ends) - 1) for one in stops), len(ends) - 1]:
-        assert rows.copy_fresh(short, home / "w-1", fresh, ends[stop])[1] == ends[stop]
+        assert rows.copy_fresh(short, home / "w-1", fresh, ends[stop]) == ends[stop]
     names = ("records", "intents", "copied")
     found = [short.rows(f"SELECT * FROM {name}") for name in names]
     short.change("DELETE FROM records")

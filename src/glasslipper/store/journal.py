@@ -1,8 +1,8 @@
 """An append-only file of lines, written before anything is acknowledged.
 
-A line is in the file (the kernel's page cache, see `store.tail`) when `append` returns, so the end
-of the process at any moment, `kill -9` included, loses nothing that was appended. What the end of
-the *power* may take is decided by the durability:
+A line is in the file (the kernel's page cache) when `append` returns, so the end of the process
+at any moment, `kill -9` included, loses nothing that was appended. What the end of the *power*
+may take is decided by the durability:
 
 - `process`: a thread calls fdatasync within `SYNC_WITHIN_S` of the first unsynced line.
 - `power`: `durable` waits until an fdatasync covers the line; everybody who waits shares one.
@@ -32,7 +32,6 @@ from typing import NamedTuple
 
 from glasslipper.kernel.errors import DiskFull, StoreBusy, StoreFailed
 from glasslipper.store.database import Durability
-from glasslipper.store.tail import Tail, keeps_room
 
 SYNC_WITHIN_S = 0.008
 ALLOCATE_BYTES = 1 << 20
@@ -79,7 +78,6 @@ class Journal:
         self._retired: list[int] = []
         self._syncing = threading.Lock()
         self._file = -1
-        self._tail = Tail(-1, mapped=False)
         with _disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _take_lock(folder)
@@ -101,10 +99,7 @@ class Journal:
             try:
                 size = _end_of_lines(file)
                 os.ftruncate(file, size)
-                allocated = size + self._reserved_bytes + ALLOCATE_BYTES
-                os.posix_fallocate(file, size, allocated - size)
-                tail = Tail(file, mapped=keeps_room(file))
-                tail.make_room(size, allocated)
+                os.posix_fallocate(file, size, self._reserved_bytes + ALLOCATE_BYTES)
                 _sync_folder(self.folder)
             except OSError:
                 os.close(file)
@@ -115,9 +110,7 @@ class Journal:
         # too much.
         self._size, self._file = size, file
         self._base = base
-        self._tail.close()
-        self._tail = tail
-        self._allocated = allocated
+        self._allocated = size + self._reserved_bytes + ALLOCATE_BYTES
 
     @property
     def is_instant(self) -> bool:
@@ -160,12 +153,17 @@ class Journal:
         Raises:
             StoreFailed: The write failed; nothing of the line is kept.
         """
+        data = line + b"\n"
         try:
-            if self._allocated - self._size <= len(line):
-                self._allocate(len(line) + 1 + ALLOCATE_BYTES)
-            self._size = self._tail.write(line, self._size)
+            if self._allocated - self._size < len(data):
+                self._allocate(len(data) + ALLOCATE_BYTES)
+            written = os.pwrite(self._file, data, self._size)
+            if written != len(data):
+                os.pwrite(self._file, bytes(written), self._size)
+                raise OSError(errno.EIO, "short write")
         except OSError as error:
             raise _sentence(self.folder, error) from error
+        self._size += written
         if not self._syncer.is_told:
             self._syncer.soon()
         return self._base + self._size
@@ -195,7 +193,6 @@ class Journal:
         wanted = self._size + more_bytes
         if wanted > self._allocated:
             os.posix_fallocate(self._file, self._allocated, wanted - self._allocated)
-            self._tail.make_room(self._size, wanted)
             self._allocated = wanted
 
     def _next_file(self) -> None:
@@ -244,7 +241,6 @@ class Journal:
         if self._file < 0:
             return
         self._syncer.stop()
-        self._tail.close()
         os.ftruncate(self._file, self._size)
         os.close(self._file)
         os.close(self._lock)

@@ -52,8 +52,10 @@ class Live:
         fresh = [one for one in list(self._settled) if position < one[0] <= until]
         if not fresh:
             return position
-        db.change_many(_ADD, [(*of, *sums) for of, sums in _sums(fresh).items()])
-        db.change_many(_TAKE, [(sum_, self._journal, of) for of, sum_ in _charges(fresh)])
+        for (account, day), sums in _sums(fresh).items():
+            db.change(_ADD, (account, day, *sums))
+        for account, amount in _charges(fresh):
+            db.change(_TAKE, (amount, self._journal, account))
         _set_counted(db, self._journal, fresh[-1][0])
         return fresh[-1][0]
 

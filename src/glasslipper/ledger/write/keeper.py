@@ -1,9 +1,7 @@
 """The thread that keeps the tables up with the journals, and closes what dead neighbours left.
 
-Copying happens within `COPY_WITHIN_S` of a line being appended; under load, when a round moves
-more than `MANY_BYTES`, within `COPY_MANY_WITHIN_S`, so that many rows share a commit. Every
-`SWEEP_EVERY_S` one of the processes of a store (by lease) looks for journals that nobody owns any
-more and recovers them.
+Copying happens within `COPY_WITHIN_S` of a line being appended. Every `SWEEP_EVERY_S` one of the
+processes of a store (by lease) looks for journals that nobody owns any more and recovers them.
 """
 
 from __future__ import annotations
@@ -29,8 +27,6 @@ from glasslipper.store.database import Database, Durability
 from glasslipper.store.journal import Journal, is_free
 
 COPY_WITHIN_S = 0.05
-COPY_MANY_WITHIN_S = 0.25
-MANY_BYTES = 1 << 16
 SWEEP_EVERY_S = 1.0
 
 _CLEAN = "clean"
@@ -79,9 +75,7 @@ class Keeper:
         self._open_state = open_state
         self._clock = clock
         self._durability: Durability = durability
-        self._pause_s = COPY_WITHIN_S
         self._dirty = threading.Event()
-        self._hurry = threading.Event()
         self._is_told = False
         self._stopping = False
         self._asked: list[Future[None]] = []
@@ -98,14 +92,12 @@ class Keeper:
         """Ask for everything appended so far to be copied and counted."""
         future: Future[None] = Future()
         self._asked.append(future)
-        self._hurry.set()
         self._dirty.set()
         return future
 
     def stop(self) -> None:
         """Copy what is there, then stop."""
         self._stopping = True
-        self._hurry.set()
         self._dirty.set()
         self._thread.join()
 
@@ -115,7 +107,8 @@ class Keeper:
         while not self._stopping:
             dirty = self._dirty.wait(SWEEP_EVERY_S)
             if dirty:
-                self._hurry.wait(self._pause_s)
+                if not self._asked:
+                    time.sleep(COPY_WITHIN_S)
                 self._copy(table)
             if time.monotonic() - swept_s >= SWEEP_EVERY_S:
                 self._sweep()
@@ -126,14 +119,11 @@ class Keeper:
     def _copy(self, table: Database) -> None:
         self._dirty.clear()
         self._is_told = False  # only now: whoever has read it as true is copied below
-        self._hurry.clear()
         asked, self._asked = self._asked, []
         failure: Exception | None = None
         try:
             until = self._settled()
-            began, copied = rows.copy_fresh(table, self._folder, self._fresh, until)
-            is_many = copied - began > MANY_BYTES
-            self._pause_s = COPY_MANY_WITHIN_S if is_many else COPY_WITHIN_S
+            copied = rows.copy_fresh(table, self._folder, self._fresh, until)
             counted = self._store.submit(lambda db: self._live.count(db, until)).result()
             self._live.done(counted)
             self._drop_old(table, min(copied, counted))

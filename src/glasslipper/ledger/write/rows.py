@@ -7,7 +7,7 @@ however often copying is interrupted; rows are also keyed by id. Knows nothing o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
 from typing import cast
 
@@ -24,9 +24,6 @@ from glasslipper.store.migrate import migrate
 ROWS_FILE = "rows.sqlite"
 
 _MANY_LINES = 2_000
-_MANY_ROWS = 64
-"""Rows of one statement: each statement looks the tables' ends up anew, and lets others run."""
-
 _PAGE_BYTES = 16_384
 
 
@@ -76,27 +73,20 @@ def copy(db: Database, folder: Path, until: int | None = None) -> int:
     return position
 
 
-def copy_fresh(db: Database, folder: Path, fresh: Fresh, until: int) -> tuple[int, int]:
-    """Copy what the journal has gained, up to `until`, from memory as far as it is there.
-
-    Returns the positions where this began and ended.
-    """
-    began = position = copied_to(db)
+def copy_fresh(db: Database, folder: Path, fresh: Fresh, until: int) -> int:
+    """Copy what the journal has gained, up to `until`, from memory as far as it is there."""
+    position = copied_to(db)
     while taken := fresh.take(position, until):
         position = taken[-1][0]
         with db.transaction():
             _insert_fresh(db, taken)
             db.change("UPDATE copied SET position = ?", (position,))
-    return began, copy(db, folder, until) if position < until else position
+    return copy(db, folder, until) if position < until else position
 
 
 def forget_beyond(db: Database, end: int) -> None:
     """Go back to the end of a journal that has lost lines, as it may when the power fails."""
     db.change("UPDATE copied SET position = min(position, ?)", (end,))
-
-
-_Record = tuple[int, str, str, int, str]
-"""The position after a generation's line, its id, key and time, and its JSON."""
 
 
 class _Row(Struct, gc=False):
@@ -142,7 +132,7 @@ def _insert(db: Database, chunk: list[bytes], start: int) -> None:
 
 def _insert_fresh(db: Database, chunk: list[FreshLine]) -> None:
     """Do the same with lines of which it is known what they say."""
-    ended: list[_Record] = []
+    ended: list[tuple[int, str, str, int, str]] = []
     begun: list[tuple[Begins, bytes]] = []
     facts: list[bytes] = []
     for end, line, record in chunk:
@@ -154,19 +144,11 @@ def _insert_fresh(db: Database, chunk: list[FreshLine]) -> None:
             begun.append((cast("Begins", record), line))
         else:
             facts.append(line)
-    _insert_records(db, ended)
+    db.change_many(_INSERT_RECORDS, ended)
     over = {row[1] for row in ended}
     _keep_open(db, [(one, line[_INTENT_AT:-1]) for one, line in begun], over)
     if facts and (bodies := lines.bodies(facts, lines.FACT)):
         db.change(_INSERT_FACTS, (bodies,))
-
-
-def _insert_records(db: Database, records: list[_Record]) -> None:
-    whole = len(records) - len(records) % _MANY_ROWS
-    for start in range(0, whole, _MANY_ROWS):
-        some = records[start : start + _MANY_ROWS]
-        db.change(_INSERT_MANY_RECORDS, tuple(chain.from_iterable(some)))
-    db.change_many(_INSERT_RECORDS, records[whole:])
 
 
 def _keep_open(db: Database, begun: Sequence[tuple[Begins, bytes]], ended: set[str]) -> None:
@@ -185,13 +167,9 @@ def _field(path: str, source: str = "value") -> str:
     return f"json_extract({source}, '$.{path}')"
 
 
-_RECORD = "(?, ?, ?, ?, ?)"
-
-_INSERT_RECORDS = f"""
+_INSERT_RECORDS = """
     INSERT OR IGNORE INTO records (position, id, key_id, created_ms, body)
-    VALUES {_RECORD}"""  # noqa: S608
-
-_INSERT_MANY_RECORDS = _INSERT_RECORDS + f", {_RECORD}" * (_MANY_ROWS - 1)
+    VALUES (?, ?, ?, ?, ?)"""
 
 _GENERATION_AT, _INTENT_AT = len(lines.GENERATION), len(lines.INTENT)
 
