@@ -1,8 +1,9 @@
-"""Draws charts beside the study: processes of its own take them one after the other as they come.
+"""Draws charts beside the study: a process of its own takes one after the other as they come.
 
 The library that draws holds the interpreter while it works, so a thread would not do. What was
-drawn before is taken from where it is `kept`. Whatever becomes of those processes and files, what
-is not drawn is drawn here: the page is the same either way.
+drawn before is taken from where it is `kept`. Whatever becomes of that process and those files,
+what is not drawn is drawn here: the page is the same, but that the axes of time are then this
+process's zone's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import os
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
@@ -22,23 +22,18 @@ from glasslipper.report.charts import draw
 from glasslipper.report.charts.kept import Kept
 from glasslipper.report.charts.order import Order
 
-DRAWERS = 1
-"""Processes that draw. Loading what draws takes as long as twenty charts."""
-
 _SERVE = f"from {__name__} import serve; serve()"
 
 
 class Studio:
     """Use it as a context; `begin` charts early, and `take` them when they are needed."""
 
-    def __init__(self, kept: Kept | None = None, *, drawers: int = DRAWERS) -> None:
+    def __init__(self, kept: Kept | None = None) -> None:
         self._kept = kept
-        self._drawers = drawers
         self._charts: dict[str, tuple[Order, Future[str]]] = {}
-        self._pool = ThreadPoolExecutor(drawers, thread_name_prefix="studio")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="studio")
         self._open = False
-        self._children: list[subprocess.Popen[bytes]] = []
-        self._free: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
+        self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self._open = True
@@ -53,11 +48,11 @@ class Studio:
         trace: TracebackType | None,
     ) -> None:
         self._open = False
-        if kind is not None:
-            for child in self._children:
-                child.kill()
+        child = self._child
+        if child is not None and kind is not None:
+            child.kill()
         self._pool.shutdown(cancel_futures=True)
-        for child in self._children:
+        if child is not None:
             for pipe in (child.stdin, child.stdout):
                 with contextlib.suppress(OSError):  # it may have left before it was asked
                     if pipe is not None:
@@ -83,51 +78,37 @@ class Studio:
             self.begin(order)
         begun = self._charts.get(order.identity)
         drawn = begun[1].result() if begun is not None and begun[0] == order else ""
-        return drawn or self._keep(order, _drawn(order))
+        return drawn or _drawn(order)  # not kept: it is drawn in this process's zone of time
 
     def _hire(self) -> None:
-        """Start those who draw, if they have not been."""
-        while len(self._children) < self._drawers:
-            try:
-                child = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                    [sys.executable, "-c", _SERVE],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    env=os.environ | {"TZ": "UTC"},  # axes of time are drawn in its zone
-                )
-            except OSError:
-                return
-            self._children.append(child)
-            self._free.put(child)
+        """Start the process that draws, if it has not been."""
+        if self._child is not None:
+            return
+        with contextlib.suppress(OSError):
+            self._child = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                [sys.executable, "-c", _SERVE],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"TZ": "UTC"},  # axes of time are drawn in its zone
+            )
 
     def _ask(self, order: Order) -> str:
-        """Return what another process drew; nothing if it cannot."""
-        if not self._children:
+        """Return what the other process drew; nothing if it cannot."""
+        child = self._child
+        if child is None or child.stdin is None or child.stdout is None:
             return ""
-        child = self._free.get()
         try:
-            line = _asked(child, order)
-        finally:
-            self._free.put(child)
+            child.stdin.write(msgspec.json.encode(order) + b"\n")
+            child.stdin.flush()
+            line = child.stdout.readline()
+        except (OSError, ValueError):
+            return ""
         if not line.endswith(b"\n"):
             return ""
-        return self._keep(order, msgspec.json.decode(line, type=str))
-
-    def _keep(self, order: Order, drawn: str) -> str:
+        drawn = msgspec.json.decode(line, type=str)
         if self._kept is not None:
             self._kept.keep(order, drawn)
         return drawn
-
-
-def _asked(child: subprocess.Popen[bytes], order: Order) -> bytes:
-    if child.stdin is None or child.stdout is None:
-        return b""
-    try:
-        child.stdin.write(msgspec.json.encode(order) + b"\n")
-        child.stdin.flush()
-        return child.stdout.readline()
-    except (OSError, ValueError):
-        return b""
 
 
 def _drawn(order: Order) -> str:
