@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+import sdk_clients
 from glasslipper.local import fetch
 from glasslipper.store import places
 
@@ -44,6 +45,12 @@ def run() -> Callable[[Coroutine[Any, Any, T]], T]:
         return asyncio.run(asyncio.wait_for(work, 60))
 
     return to_the_end
+
+
+@pytest.fixture(autouse=True)
+def _clients_close() -> Iterator[None]:
+    yield
+    sdk_clients.close_all()
 
 
 _MODELS = places.models()

@@ -87,8 +87,8 @@ def _served(
         assert server.stdout is not None
         ready = json.loads(server.stdout.readline())
         assert "local/tiny" in ready["models"]
-        client = OpenAI(base_url=ready["url"], api_key=ready["key"], max_retries=0)
-        yield client, lambda: metrics(ready, env)
+        with OpenAI(base_url=ready["url"], api_key=ready["key"], max_retries=0) as client:
+            yield client, lambda: metrics(ready, env)
     finally:
         server.terminate()
         server.communicate(timeout=60)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import openai
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -17,6 +16,7 @@ from glasslipper.kernel.messages import ToolCall, ToolChoice
 from glasslipper.kernel.usage import Usage
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
+from sdk_clients import openai_client
 
 HEAD = Head(id="gen-01abc", model="maker/model", created_s=1_790_000_000, provider="fake")
 BILL = Bill(usage=Usage(input=3, output=4), cost_nanousd=5)
@@ -215,7 +215,7 @@ def test_a_conversation_with_such_tools_is_continued_by_its_id(
     assert status == 200, first
     (item,) = first["output"]
     assert (item["name"], item["namespace"]) == ("search", "mail")
-    ours = openai.OpenAI(base_url=gateway.url, api_key=gateway.key, max_retries=0)
+    ours = openai_client(gateway)
     raw = ours.responses.with_raw_response.create(model="fake/tool", input="Hi", tools=[WEB])
     assert raw.headers["x-tools-left-out"] == "web_search"
     result = {"type": "function_call_output", "call_id": item["call_id"], "output": "none"}

@@ -15,6 +15,7 @@ import pytest
 
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
+from sdk_clients import openai_client
 
 SAY_HI = [{"role": "user", "content": "hi"}]
 
@@ -47,10 +48,6 @@ def offer(gateway: Served, upstream: FakeUpstream, script: str) -> str:
     return model
 
 
-def client(gateway: Served, key: str | None = None) -> openai.OpenAI:
-    return openai.OpenAI(base_url=gateway.url, api_key=key or gateway.key, max_retries=0)
-
-
 def row(gateway: Served, generation_id: str) -> dict[str, Any]:
     status, answer = gateway.call("GET", f"/api/v1/generation?id={generation_id}")
     assert status == 200, answer
@@ -81,7 +78,7 @@ def lives(gateway: Served) -> bool:
 
 
 def test_an_answer_comes_whole_with_its_cost_and_its_row(gateway: Served) -> None:
-    answer = client(gateway).chat.completions.create(model="fake/plain", messages=SAY_HI)
+    answer = openai_client(gateway).chat.completions.create(model="fake/plain", messages=SAY_HI)
     assert answer.choices[0].message.content == "".join(f"t{n} " for n in range(16))
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage.prompt_tokens == 10
@@ -98,7 +95,7 @@ def test_an_answer_comes_whole_with_its_cost_and_its_row(gateway: Served) -> Non
 
 def test_a_stream_ends_with_usage_and_cost_that_are_already_recorded(gateway: Served) -> None:
     text, usage, identity = "", None, ""
-    for chunk in client(gateway).chat.completions.create(
+    for chunk in openai_client(gateway).chat.completions.create(
         model="fake/plain", messages=SAY_HI, stream=True
     ):
         text += "".join(choice.delta.content or "" for choice in chunk.choices)
@@ -117,7 +114,7 @@ def test_every_path_stands_below_both_prefixes(gateway: Served) -> None:
 
 
 def test_embeddings_are_priced_and_recorded(gateway: Served) -> None:
-    answer = client(gateway).embeddings.create(model="fake/plain", input=["a", "b"])
+    answer = openai_client(gateway).embeddings.create(model="fake/plain", input=["a", "b"])
     assert [len(vector.embedding) for vector in answer.data] == [8, 8]
     assert answer.usage.cost_nanousd == answer.usage.prompt_tokens * 1000 > 0
     kept = row(gateway, answer.id)
@@ -163,7 +160,7 @@ def test_a_key_that_is_missing_unknown_expired_or_disabled_is_refused_by_name(
 ) -> None:
     def code(key: str) -> str:
         with pytest.raises(openai.AuthenticationError) as refused:
-            client(gateway, key).chat.completions.create(model="fake/plain", messages=SAY_HI)
+            openai_client(gateway, key).chat.completions.create(model="fake/plain", messages=SAY_HI)
         return refused.value.code
 
     connection = http.client.HTTPConnection(gateway.host, timeout=10)
@@ -188,7 +185,7 @@ def test_only_a_management_key_manages(gateway: Served) -> None:
 
 
 def test_a_generation_is_shown_only_to_its_key(gateway: Served) -> None:
-    made = client(gateway).chat.completions.create(model="fake/plain", messages=SAY_HI)
+    made = openai_client(gateway).chat.completions.create(model="fake/plain", messages=SAY_HI)
     other = gateway.make_key("other")
     status, answer = gateway.call("GET", f"/v1/generation?id={made.id}", key=other)
     assert (status, answer["error"]["code"]) == (404, "generation_not_found")
@@ -200,7 +197,7 @@ def test_a_short_lived_key_spends_from_the_key_that_made_it(gateway: Served) -> 
         "POST", "/v1/key/sessions", {"ttl_s": 60, "labels": {"run": "7"}}, key=parent
     )
     assert status == 201
-    answer = client(gateway, made["key"]).chat.completions.create(
+    answer = openai_client(gateway, made["key"]).chat.completions.create(
         model="fake/plain", messages=SAY_HI, max_tokens=16
     )
     assert row(gateway, answer.id)["labels"] == {"run": "7"}
@@ -210,7 +207,7 @@ def test_a_short_lived_key_spends_from_the_key_that_made_it(gateway: Served) -> 
 def test_what_the_budget_does_not_cover_is_refused_with_what_is_left(gateway: Served) -> None:
     poor = gateway.make_key("poor", limit_nanousd=50_000)
     with pytest.raises(openai.APIStatusError) as refused:
-        client(gateway, poor).chat.completions.create(
+        openai_client(gateway, poor).chat.completions.create(
             model="fake/plain", messages=SAY_HI, max_tokens=1000
         )
     assert refused.value.status_code == 402
@@ -223,7 +220,7 @@ def test_an_answer_without_max_tokens_shrinks_to_what_the_budget_allows_and_says
 ) -> None:
     poor = gateway.make_key("shrinking", limit_nanousd=100_000)
     before = len(upstream.calls())
-    answer = client(gateway, poor).chat.completions.with_raw_response.create(
+    answer = openai_client(gateway, poor).chat.completions.with_raw_response.create(
         model="fake/plain", messages=SAY_HI
     )
     allowed = int(answer.headers["x-max-tokens-shrunk-to"])
@@ -239,7 +236,9 @@ def test_a_model_without_a_price_is_refused_where_a_budget_applies(
     gateway.add_model("fake/unpriced", upstream.url, upstream_model="fake", price_in=None)
     capped = gateway.make_key("capped", limit_nanousd=1_000_000)
     with pytest.raises(openai.APIStatusError) as refused:
-        client(gateway, capped).chat.completions.create(model="fake/unpriced", messages=SAY_HI)
+        openai_client(gateway, capped).chat.completions.create(
+            model="fake/unpriced", messages=SAY_HI
+        )
     assert (refused.value.status_code, refused.value.code) == (402, "price_unknown")
 
 
@@ -248,7 +247,7 @@ def test_a_cost_above_the_hold_is_charged_up_to_the_hold_and_the_rest_recorded(
 ) -> None:
     model = offer(gateway, upstream, "completion_tokens=5000&tokens=4")
     key = gateway.make_key("held", limit_nanousd=1_000_000)
-    answer = client(gateway, key).chat.completions.create(
+    answer = openai_client(gateway, key).chat.completions.create(
         model=model, messages=SAY_HI, max_tokens=20
     )
     kept = row(gateway, answer.id)
@@ -265,7 +264,7 @@ def test_a_stream_that_breaks_says_so_and_is_recorded_as_truncated(
     identity = ""
     told = ""
     try:
-        for chunk in client(gateway).chat.completions.create(
+        for chunk in openai_client(gateway).chat.completions.create(
             model=model, messages=SAY_HI, stream=True
         ):
             identity = chunk.id
@@ -286,7 +285,7 @@ def test_what_fails_before_the_first_word_is_an_error_with_a_status_and_costs_no
 ) -> None:
     model = offer(gateway, upstream, f"fault={fault}&after=0")
     with pytest.raises(openai.APIStatusError) as failed:
-        client(gateway).chat.completions.create(model=model, messages=SAY_HI, stream=True)
+        openai_client(gateway).chat.completions.create(model=model, messages=SAY_HI, stream=True)
     assert failed.value.status_code in (502, 503, 504)
     assert lives(gateway)
 
@@ -294,7 +293,7 @@ def test_what_fails_before_the_first_word_is_an_error_with_a_status_and_costs_no
 def test_a_rate_limit_is_passed_on_with_its_pause(gateway: Served, upstream: FakeUpstream) -> None:
     model = offer(gateway, upstream, "status=429&retry_after=7")
     with pytest.raises(openai.RateLimitError) as limited:
-        client(gateway).chat.completions.create(model=model, messages=SAY_HI)
+        openai_client(gateway).chat.completions.create(model=model, messages=SAY_HI)
     assert limited.value.response.headers["retry-after"] == "7"
 
 
@@ -303,7 +302,9 @@ def test_leaving_a_stream_cancels_the_upstream_and_settles_what_was_produced(
 ) -> None:
     model = offer(gateway, upstream, "tokens=500&gap_ms=20")
     before = len(upstream.calls())
-    stream = client(gateway).chat.completions.create(model=model, messages=SAY_HI, stream=True)
+    stream = openai_client(gateway).chat.completions.create(
+        model=model, messages=SAY_HI, stream=True
+    )
     identity = next(iter(stream)).id
     stream.close()
     number = eventually(lambda: len(upstream.calls()) > before and upstream.calls()[before]["n"])
@@ -419,7 +420,7 @@ def test_a_model_that_was_added_can_be_taken_away(gateway: Served, upstream: Fak
     model = offer(gateway, upstream, "tokens=1")
     assert gateway.call("DELETE", f"/v1/admin/models/{quote(model, safe='')}")[0] == 200
     with pytest.raises(openai.NotFoundError):
-        client(gateway).chat.completions.create(model=model, messages=SAY_HI)
+        openai_client(gateway).chat.completions.create(model=model, messages=SAY_HI)
 
 
 def test_stopping_lets_running_answers_end_and_refuses_new_ones(
@@ -427,7 +428,9 @@ def test_stopping_lets_running_answers_end_and_refuses_new_ones(
 ) -> None:
     with Served(tmp_path) as served:
         model = offer(served, upstream, "tokens=60&gap_ms=20")
-        stream = client(served).chat.completions.create(model=model, messages=SAY_HI, stream=True)
+        stream = openai_client(served).chat.completions.create(
+            model=model, messages=SAY_HI, stream=True
+        )
         chunks = iter(stream)
         identity = next(chunks).id
         assert served.stop() == 0

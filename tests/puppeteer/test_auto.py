@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anthropic
 import numpy as np
 import openai
 import pytest
@@ -16,6 +15,7 @@ from glasslipper.puppeteer.linear import FEATURES, Card, Linear
 from glasslipper.puppeteer.turns import Puppet
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
+from sdk_clients import anthropic_client, openai_client
 
 ASK = [{"role": "user", "content": "Is it so?"}]
 LIE = "completion_tokens=100000000&prompt_tokens=100000000&usage=always&cost=999"
@@ -58,12 +58,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) ->
         yield served
 
 
-def client(gateway: Served, key: str | None = None) -> openai.OpenAI:
-    return openai.OpenAI(base_url=gateway.url, api_key=key or gateway.key, max_retries=0)
-
-
 def ask(gateway: Served, only: str = "good/*", model: str = "glasslipper/auto", **auto: Any) -> Any:
-    return client(gateway).chat.completions.create(
+    return openai_client(gateway).chat.completions.create(
         model=model,
         messages=ASK,  # type: ignore[arg-type]
         extra_body={"auto": {"allow": [only], **auto}},
@@ -112,7 +108,7 @@ def test_feedback_goes_to_the_replay_id(gateway: Served) -> None:
 
 
 def test_an_explicit_model_always_wins(gateway: Served) -> None:
-    answer = client(gateway).chat.completions.create(
+    answer = openai_client(gateway).chat.completions.create(
         model="good/dear",
         messages=ASK,  # type: ignore[arg-type]
         extra_body={"auto": {"allow": ["good/cheap"]}},
@@ -195,7 +191,7 @@ def test_the_answer_streams_and_steps_come_only_when_asked_for(gateway: Served) 
 def test_tools_pass_through_untouched(gateway: Served) -> None:
     tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
     for stream in (False, True):
-        answer = client(gateway).chat.completions.create(
+        answer = openai_client(gateway).chat.completions.create(
             model="glasslipper/auto",
             messages=ASK,  # type: ignore[arg-type]
             tools=[tool],  # type: ignore[list-item]
@@ -218,9 +214,7 @@ def test_tools_pass_through_untouched(gateway: Served) -> None:
 
 
 def test_other_dialects_reach_it_too(gateway: Served) -> None:
-    claude = anthropic.Anthropic(
-        base_url=gateway.url.removesuffix("/v1"), api_key=gateway.key, max_retries=0
-    )
+    claude = anthropic_client(gateway)
     message = claude.messages.create(
         model="glasslipper/auto",
         max_tokens=64,
@@ -235,7 +229,7 @@ def test_other_dialects_reach_it_too(gateway: Served) -> None:
         extra_body={"auto": {"allow": ["good/*"]}},
     ) as stream:
         assert stream.get_final_text() == "yes it is"
-    response = client(gateway).responses.create(
+    response = openai_client(gateway).responses.create(
         model="glasslipper/auto", input="Is it so?", extra_body={"auto": {"allow": ["good/*"]}}
     )
     assert response.output_text == "yes it is"
@@ -244,7 +238,7 @@ def test_other_dialects_reach_it_too(gateway: Served) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_response_of_auto_may_be_continued(gateway: Served, stream: bool) -> None:
     def say(words: str, **more: Any) -> Any:
-        answer = client(gateway).responses.create(
+        answer = openai_client(gateway).responses.create(
             model="glasslipper/auto",
             input=words,
             stream=stream,
@@ -256,13 +250,13 @@ def test_a_response_of_auto_may_be_continued(gateway: Served, stream: bool) -> N
     first = say("Is it so?")
     second = say("Why?", previous_response_id=first.id)
     assert second.output_text == "yes it is"
-    assert client(gateway).responses.retrieve(second.id).id == second.id
+    assert openai_client(gateway).responses.retrieve(second.id).id == second.id
 
 
 def test_a_session_may_be_pinned_and_let_go(gateway: Served) -> None:
     def say(**auto: Any) -> str:
         return (
-            client(gateway)
+            openai_client(gateway)
             .chat.completions.create(
                 model="glasslipper/auto",
                 messages=ASK,  # type: ignore[arg-type]
@@ -287,7 +281,7 @@ def test_a_warm_prompt_is_not_given_up_for_a_small_saving(gateway: Served) -> No
         }
         return gateway.call("POST", "/api/v1/chat/completions", body, key=gateway.key)[1]
 
-    client(gateway).chat.completions.create(
+    openai_client(gateway).chat.completions.create(
         model="glasslipper/auto",
         messages=ASK,  # type: ignore[arg-type]
         extra_body={"session_id": "warm", "auto": {"allow": ["good/dear"]}},
@@ -305,7 +299,7 @@ def test_max_cost_is_never_passed_whatever_the_upstream_does(
     for model, stream in (("glasslipper/auto", False), ("glasslipper/auto:best", True)):
         before = spent(gateway)
         try:
-            answer = client(gateway).chat.completions.create(
+            answer = openai_client(gateway).chat.completions.create(
                 model=model,
                 messages=ASK,  # type: ignore[arg-type]
                 stream=stream,
@@ -327,7 +321,7 @@ def test_time_that_is_up_gives_the_leading_answer_or_an_error(gateway: Served) -
 
 
 def test_a_model_that_fails_is_made_up_for_by_another(gateway: Served) -> None:
-    answer = client(gateway).chat.completions.create(
+    answer = openai_client(gateway).chat.completions.create(
         model="glasslipper/auto:fast",
         messages=ASK,  # type: ignore[arg-type]
         extra_body={"auto": {"allow": ["fail/a", "good/dear"]}},
@@ -338,7 +332,7 @@ def test_a_model_that_fails_is_made_up_for_by_another(gateway: Served) -> None:
 
 
 def test_a_model_that_stalls_is_made_up_for_while_there_is_time(gateway: Served) -> None:
-    answer = client(gateway).chat.completions.create(
+    answer = openai_client(gateway).chat.completions.create(
         model="glasslipper/auto",
         messages=ASK,  # type: ignore[arg-type]
         extra_body={"auto": {"allow": ["stall/b", "good/dear"], "dial": 3}},
@@ -351,7 +345,7 @@ def test_a_model_that_stalls_is_made_up_for_while_there_is_time(gateway: Served)
 def test_a_budget_of_the_key_holds_too(gateway: Served) -> None:
     key = gateway.make_key("poor", limit=0.0)
     with pytest.raises(openai.APIStatusError) as error:
-        client(gateway, key).chat.completions.create(
+        openai_client(gateway, key).chat.completions.create(
             model="glasslipper/auto",
             messages=ASK,  # type: ignore[arg-type]
             extra_body={"auto": {"allow": ["good/*"]}},
@@ -390,7 +384,7 @@ def test_a_learned_policy_lets_a_real_model_write_a_program_and_runs_it(
     )
     versions.promote(tmp_path / "puppeteer", "taught.json")
     with Served(tmp_path, environ={"GLASSLIPPER_MODELS": str(smol_path.parent)}) as gateway:
-        answer = client(gateway).chat.completions.create(
+        answer = openai_client(gateway).chat.completions.create(
             model="glasslipper/auto",
             messages=[{"role": "user", "content": "What is 286 - 97?\nPrint the answer."}],
             temperature=0,

@@ -19,6 +19,7 @@ from glasslipper.puppeteer.linear import FEATURES, Card, Linear
 from glasslipper.puppeteer.turns import Puppet
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
+from sdk_clients import openai_client
 
 HANGS = "import time; time.sleep(600)"
 
@@ -50,8 +51,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def ask(
     gateway: Served, key: str | None = None, model: str = "glasslipper/auto", **auto: Any
 ) -> Any:
-    client = openai.OpenAI(base_url=gateway.url, api_key=key or gateway.key, max_retries=0)
-    return client.chat.completions.create(
+    return openai_client(gateway, key).chat.completions.create(
         model="glasslipper/auto",
         messages=[{"role": "user", "content": "What is 3 + 4?"}],
         extra_body={"auto": auto},

@@ -23,6 +23,7 @@ from glasslipper.puppeteer.linear import FEATURES, Card, Linear
 from glasslipper.puppeteer.turns import Puppet
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
+from sdk_clients import openai_client
 
 TOOL = {
     "type": "function",
@@ -55,10 +56,6 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"GLASSLIPPER_MODELS": str(tmp_path / "none")}
 
 
-def client(gateway: Served) -> openai.OpenAI:
-    return openai.OpenAI(base_url=gateway.url, api_key=gateway.key, max_retries=0)
-
-
 def test_auto_never_calls_auto(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with FakeUpstream() as upstream:
@@ -66,14 +63,14 @@ def test_auto_never_calls_auto(tmp_path: Path) -> None:
         taught(home, Puppet(model="good/one"), auto)
         with Served(home, environ=environ(tmp_path)) as gateway:
             gateway.add_model("good/one", upstream.url, upstream_model="fake?text=7")
-            answer = client(gateway).chat.completions.create(
+            answer = openai_client(gateway).chat.completions.create(
                 model="glasslipper/auto", messages=[{"role": "user", "content": "What is 3 + 4?"}]
             )
             told = answer.model_extra["glasslipper"]  # type: ignore[index]
             assert [step["model"] for step in told["steps"]] == ["good/one"]
             assert told["policy"] == "ladder.1"
             with pytest.raises(openai.NotFoundError, match="may be called"):
-                client(gateway).chat.completions.create(
+                openai_client(gateway).chat.completions.create(
                     model="glasslipper/auto",
                     messages=[{"role": "user", "content": "What is 3 + 4?"}],
                     extra_body={"auto": {"allow": ["glasslipper/*"]}},
@@ -130,7 +127,7 @@ def test_a_seed_makes_the_draws_of_the_policy_and_of_the_models_repeatable(
         assert len(set(drawn)) > 1
         for own, sent in ((None, 7), (9, 9)):
             upstream.bodies.clear()
-            client(gateway).chat.completions.create(
+            openai_client(gateway).chat.completions.create(
                 model="glasslipper/auto",
                 messages=[{"role": "user", "content": "What is 3 + 4?"}],
                 seed=own,
@@ -193,7 +190,7 @@ def test_tools_and_their_results_pass_untouched_in_a_streamed_session(tmp_path: 
 
         def stream() -> tuple[dict[str, Any], str]:
             chunks = list(
-                client(gateway).chat.completions.create(
+                openai_client(gateway).chat.completions.create(
                     model="glasslipper/auto",
                     messages=talk,  # type: ignore[arg-type]
                     tools=[TOOL],  # type: ignore[list-item]
@@ -242,7 +239,7 @@ def test_a_policy_may_call_the_tools_that_the_settings_name(tmp_path: Path) -> N
     taught(home, finds, Puppet(model="good/one", pattern="refine"))
     with Recorder(reply) as upstream, Served(home, environ=environ(tmp_path)) as gateway:
         gateway.add_model("good/one", upstream.url, upstream_model="one")
-        answer = client(gateway).chat.completions.create(
+        answer = openai_client(gateway).chat.completions.create(
             model="glasslipper/auto", messages=[{"role": "user", "content": "What is 19 + 23?"}]
         )
         steps = answer.model_extra["glasslipper"]["steps"]  # type: ignore[index]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openai
 import pytest
 from outcome_folders import MODELS, letters
 from recorder import Recorder
@@ -22,6 +21,7 @@ from glasslipper.puppeteer.believing import letter_in, question_in
 from glasslipper.puppeteer.encode import look
 from glasslipper.puppeteer.folder import read
 from glasslipper.testing.served import Served
+from sdk_clients import openai_client
 
 TASKS = 30
 
@@ -101,7 +101,7 @@ def test_a_promoted_policy_asks_and_answers_as_it_does_in_replay(
             )
         assert run_command(["puppeteer", "promote", str(kept), "--json"]) == 0
         time.sleep(0.7)
-        client = openai.OpenAI(base_url=gateway.url, api_key=gateway.key, max_retries=0)
+        client = openai_client(gateway)
         for row, text in enumerate(prompts):
             answer = client.chat.completions.create(
                 model="glasslipper/auto",
