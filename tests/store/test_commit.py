@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -38,3 +39,14 @@ def test_a_change_that_breaks_a_rule_of_the_tables_fails_alone(tmp_path: Path) -
     left = Database(path, read_only=True)
     assert [number for (number,) in left.rows("SELECT number FROM one ORDER BY 1")] == [0, 1, 2, 3]
     left.close()
+
+
+def test_whoever_waits_is_told_that_the_store_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    opened = iter([lambda: Database(tmp_path / "file" / "a.sqlite"), lambda: 1 / 0])
+    commit = GroupCommit(lambda: cast("Database", next(opened)()))
+    with pytest.raises(StoreFailed, match=r"Writing .* failed"):
+        commit.submit(lambda _: None).result(10)
+    with pytest.raises(ZeroDivisionError):
+        commit.submit(lambda _: None).result(10)
+    commit.close()

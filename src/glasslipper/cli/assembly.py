@@ -16,6 +16,7 @@ from glasslipper.ledger.write import Ledger
 from glasslipper.local import LocalModels
 from glasslipper.puppeteer.conductor import Puppeteer
 from glasslipper.puppeteer.repertoire import Repertoire
+from glasslipper.puppeteer.sessions import Sessions
 from glasslipper.sandbox import open_sandbox
 from glasslipper.store import places
 from glasslipper.tools import Pins, Rules, StdioServer, Toolbox, WebServer
@@ -63,7 +64,8 @@ def _puppeteer(settings: Settings) -> Puppeteer:
         places.policies(), explore=settings.auto_explore, vectors=puppeteering.vectors
     )
     repertoire.refresh()
-    return Puppeteer(repertoire, sandbox=_sandbox, tools=_toolbox(settings))
+    sessions = Sessions(places.policies() / "sessions.sqlite")
+    return Puppeteer(repertoire, sandbox=_sandbox, tools=_toolbox(settings), sessions=sessions)
 
 
 def _toolbox(settings: Settings) -> Toolbox | None:

@@ -12,7 +12,6 @@ import functools
 import logging
 import random
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from msgspec import Struct, structs
@@ -42,12 +41,12 @@ from glasslipper.puppeteer import wishes as wishing
 from glasslipper.puppeteer.guide import Guide
 from glasslipper.puppeteer.opening import opening_of
 from glasslipper.puppeteer.repertoire import Repertoire
+from glasslipper.puppeteer.sessions import Session, Sessions
 from glasslipper.puppeteer.stage import Props, Stage
 from glasslipper.puppeteer.turns import PLAIN, Bid, Decision, Puppet, Turn, View, leading
 from glasslipper.puppeteer.wishes import FAMILY, Asked
 from glasslipper.tools import Toolbox
 
-MOST_SESSIONS = 10_000
 WHOLE_TOKENS = 64
 """An answer that may have so many tokens counts as whole when money is short."""
 
@@ -56,13 +55,6 @@ TOOLS_WAIT_S = 5.0
 
 _MOST_REPLACED = 4
 _log = logging.getLogger(__name__)
-
-
-class _Session(Struct, kw_only=True):
-    """What is remembered of a session: who answered last, and whether it is pinned."""
-
-    model: str
-    pinned: bool = False
 
 
 class _Scene(Struct, kw_only=True):
@@ -95,6 +87,7 @@ class Puppeteer:
         *,
         sandbox: Callable[[], Sandbox | None] = lambda: None,
         tools: Toolbox | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         """Conduct by the policy that runs where it fits, else by the untrained rule.
 
@@ -105,7 +98,7 @@ class Puppeteer:
         self._sandbox = functools.cache(sandbox)
         self._toolbox = tools
         self._props = Props(tools=tools)
-        self._sessions: OrderedDict[tuple[str, str], _Session] = OrderedDict()
+        self._sessions = sessions or Sessions()
 
     def conducts(self, model: str) -> bool:
         """Whether a model's name is of the family `glasslipper/auto`."""
@@ -116,7 +109,8 @@ class Puppeteer:
         return wishing.asked(request).wishes.steps
 
     async def close(self) -> None:
-        """End the servers of its tools."""
+        """End the servers of its tools, and let its sessions go."""
+        self._sessions.close()
         if self._toolbox is not None:
             await self._toolbox.close()
 
@@ -189,7 +183,7 @@ class Puppeteer:
             yield _voice(scene.stage.receipts[scene.answered])
             for event in events:
                 yield event
-        self._remember(scene)
+        await self._remember(scene)
         yield self._played(scene)
 
     # open
@@ -450,22 +444,20 @@ class Puppeteer:
 
     # sessions
 
-    def _session(self, asked: Asked, owner: str) -> _Session | None:
+    def _session(self, asked: Asked, owner: str) -> Session | None:
         session_id = asked.request.session_id
-        return None if session_id is None else self._sessions.get((owner, session_id))
+        return None if session_id is None else self._sessions.get(owner, session_id)
 
-    def _remember(self, scene: _Scene) -> None:
+    async def _remember(self, scene: _Scene) -> None:
         session_id = scene.asked.request.session_id
         if session_id is None:
             return
-        key = (scene.owner, session_id)
-        known = self._sessions.pop(key, None)
+        known = self._sessions.get(scene.owner, session_id)
         pin = scene.asked.wishes.pin
         pinned = pin == "session" or (known is not None and known.pinned and pin != "none")
         model = scene.steps[scene.answered].puppet.partition("#")[0]
-        self._sessions[key] = _Session(model=model, pinned=pinned)
-        while len(self._sessions) > MOST_SESSIONS:
-            self._sessions.popitem(last=False)
+        session = Session(model=model, pinned=pinned)
+        await self._sessions.put(scene.owner, session_id, session)
 
 
 def _last_call(scene: _Scene) -> int | None:

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from glasslipper.kernel.errors import GlasslipperError, StoreFailed
+from glasslipper.kernel.errors import StoreFailed
 from glasslipper.store.database import Database
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class GroupCommit:
                 if database is None:
                     database = self._open()
                 self._commit(database, group)
-            except GlasslipperError as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever happened
                 _fail(group, error)
         if database is not None:
             database.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from glasslipper.kernel.errors import DiskFull, StoreFailed
+from glasslipper.store.files import plain_errors
 
 Durability = Literal["process", "power"]
 """What an acknowledged record survives: the end of the process, or the end of the power."""
@@ -58,12 +59,13 @@ class Database:
             StoreFailed: The file cannot be opened.
         """
         self.path = path
-        with _plain_errors(path):
-            if read_only:
-                address, uri = f"{path.absolute().as_uri()}?mode=ro", True
-            else:
+        if read_only:
+            address, uri = f"{path.absolute().as_uri()}?mode=ro", True
+        else:
+            address, uri = str(path), False
+            with plain_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                address, uri = str(path), False
+        with _plain_errors(path):
             self._connection = sqlite3.connect(
                 address,
                 uri=uri,
