@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import sys
 from collections.abc import Callable, Generator
@@ -14,8 +13,9 @@ import click
 
 from glasslipper.cli import options
 from glasslipper.cli.output import mention, print_json
-from glasslipper.kernel.errors import DiskFull, InvalidRequest, StoreFailed
+from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.store import places
+from glasslipper.store.files import replacing
 
 if TYPE_CHECKING:
     from glasslipper.gateway.prices.catalogue import Catalogue
@@ -81,17 +81,8 @@ def _writing(to: Path) -> Generator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    temporary = to.with_name(f".{to.name}.part")
-    try:
-        with temporary.open("wb") as out:
-            yield out
-        temporary.replace(to)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DiskFull(f"The disk that holds {to} is full.") from error
-        raise StoreFailed(f"{to} cannot be written: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(to) as out:
+        yield out
 
 
 @options.example(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -165,15 +164,16 @@ def _taken_in(policy: Path) -> str:
 
 def _copied(policy: Path, folder: Path) -> str:
     """Copy a policy to a name of its own: what ran under its name must stay to go back to."""
+    from glasslipper.store.files import replacing
+
     content = policy.read_bytes()
     every = (f"{policy.stem}-{number}{policy.suffix}" for number in count(2))
     for name in chain([policy.name], every):
         own = folder / name
         if own.exists() and own.read_bytes() != content:
             continue
-        temporary = folder / f".{name}.{os.getpid()}"
-        temporary.write_bytes(content)
-        temporary.replace(own)
+        with replacing(own) as file:
+            file.write(content)
         return name
     raise AssertionError
 

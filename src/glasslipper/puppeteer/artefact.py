@@ -22,6 +22,7 @@ from glasslipper.puppeteer.outcomes import Floats
 from glasslipper.puppeteer.policy import Dial, Policy
 from glasslipper.puppeteer.posterior import Scorer
 from glasslipper.puppeteer.shelf import get, get_values, put, put_values
+from glasslipper.store.files import replacing
 
 FORMAT = 1
 """The version of the format."""
@@ -33,7 +34,15 @@ _Plain = ("models", "kinds", "unit_usd")
 
 
 def save(policy: Policy, target: Path | IO[bytes], *, card: Mapping[str, object] = {}) -> None:
-    """Write a policy and its card."""
+    """Write a policy and its card; a file is written as a whole or not at all.
+
+    Raises:
+        StoreFailed: The file cannot be written.
+    """
+    if isinstance(target, Path):
+        with replacing(target) as file:
+            save(policy, file, card=card)
+        return
     arrays: dict[str, Floats] = {"skill": policy.skill}
     for item in fields(Scale):
         if item.name not in _Plain:

@@ -20,6 +20,7 @@ from glasslipper.puppeteer import sight
 from glasslipper.puppeteer.bandit import Bandit, Knowledge, Numbers
 from glasslipper.puppeteer.guide import LADDER, MOST_RUNGS, Ladder, rungs_of
 from glasslipper.puppeteer.turns import PLAIN, Decision, Puppet, View, drawn
+from glasslipper.store.files import replacing
 
 VERSION = 1
 
@@ -139,21 +140,16 @@ class Learned:
 
     def save(self, path: Path) -> None:
         """Write it down, as a whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(
-            msgspec.json.encode(
-                _File(
-                    v=VERSION,
-                    card=self._card,
-                    goes_on="ladder.1",
-                    models=self.models,
-                    scale=self.scale,
-                    bandit=self._bandit.told(),
-                )
-            )
+        told = _File(
+            v=VERSION,
+            card=self._card,
+            goes_on="ladder.1",
+            models=self.models,
+            scale=self.scale,
+            bandit=self._bandit.told(),
         )
-        temporary.replace(path)
+        with replacing(path) as file:
+            file.write(msgspec.json.encode(told))
 
     @classmethod
     def load(cls, path: Path) -> Learned:

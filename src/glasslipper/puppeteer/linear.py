@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.puppeteer.sight import of_words
 from glasslipper.puppeteer.turns import PLAIN, Decision, Puppet, Turn, View, leading, weight
+from glasslipper.store.files import replacing
 
 FEATURES = (
     "bias",
@@ -150,20 +151,17 @@ class Linear:
         return np.append(left, leading(turns) is not None or not left.any())
 
     def save(self, path: Path) -> None:
-        """Write it down."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(
-            msgspec.json.encode(
-                _File(
-                    v=VERSION,
-                    card=self._card,
-                    puppets=[one.name for one in self.puppets],
-                    features=list(FEATURES),
-                    weights=self.weights.tolist(),
-                    most_turns=self.most_turns,
-                )
-            )
+        """Write it down, as a whole or not at all."""
+        told = _File(
+            v=VERSION,
+            card=self._card,
+            puppets=[one.name for one in self.puppets],
+            features=list(FEATURES),
+            weights=self.weights.tolist(),
+            most_turns=self.most_turns,
         )
+        with replacing(path) as file:
+            file.write(msgspec.json.encode(told))
 
     @classmethod
     def load(cls, path: Path) -> Linear:

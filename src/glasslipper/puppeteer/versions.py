@@ -7,7 +7,6 @@ replaced as a whole, so a crash leaves the old one or the new one.
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from glasslipper.kernel.errors import InvalidRequest
+from glasslipper.store.files import replacing
 
 FILE = "versions.json"
 FORMAT = 1
@@ -103,10 +103,6 @@ def _locked(folder: Path) -> AbstractContextManager[None]:
 
 
 def _write(folder: Path, versions: Versions) -> Versions:
-    temporary = folder / f".{FILE}.{os.getpid()}"
-    with temporary.open("wb") as file:
+    with replacing(folder / FILE) as file:
         file.write(msgspec.json.encode(versions))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / FILE)
     return versions

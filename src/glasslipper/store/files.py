@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from glasslipper.kernel.errors import DiskFull, StoreBusy, StoreFailed
 
@@ -44,6 +46,30 @@ def plain_errors(place: Path) -> Generator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"The disk that holds {place} is full.") from error
         raise StoreFailed(f"Writing {place} failed: {error}.") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[BinaryIO]:
+    """Write a file that gets its name when it is whole, and outlasts the power from then on.
+
+    Its folder is made if it is not there. Where anything goes wrong, what had the name keeps it.
+
+    Raises:
+        DiskFull: There is no room.
+        StoreFailed: Anything else went wrong with the file.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    with plain_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            sync_folder(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
