@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
+import shutil
+import subprocess
+import sys
 from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 from recording import NOON_MS, bare, fact, make_key, note, plain, record, rescued
 
-from glasslipper.kernel.errors import InvalidRequest
+from glasslipper.kernel.errors import InvalidRequest, StoreBusy
 from glasslipper.kernel.money import Price
 from glasslipper.ledger.imports import FORMATS
 from glasslipper.ledger.read import LedgerHistory
@@ -20,6 +24,7 @@ from glasslipper.ledger.read.scan import Lake
 from glasslipper.ledger.read.verify import verify
 from glasslipper.ledger.write import Ledger, seal
 from glasslipper.ledger.write.importing import take_over
+from glasslipper.store.database import Database
 from glasslipper.store.duck import Duck
 
 LATER_S = 1_830_297_600
@@ -358,6 +363,52 @@ def test_imported_calls_change_no_budget_and_are_no_difference(tmp_path: Path) -
     verdict = verify(home)
     assert verdict.holds
     assert verdict.generations == 3
+
+
+def test_an_imported_segment_that_is_gone_is_missed_until_it_is_imported_again(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    bring(home, "openrouter", OPENROUTER)
+    with contextlib.closing(Database(home / "state.sqlite")) as state:
+        state.change("DELETE FROM imported")  # as if it had died before it came to this
+    bring(home, "openrouter", OPENROUTER)
+    assert verify(home).holds
+    (made,) = (home / "lake").glob("import-openrouter/*")
+    shutil.rmtree(made)
+    (damage,) = verify(home).damages
+    assert damage.segment == f"import-openrouter/{made.name}"
+    assert "2 imported rows" in damage.why
+    bring(home, "openrouter", OPENROUTER)
+    assert verify(home).holds
+
+
+_SLOW = """
+import sys, time
+from pathlib import Path
+from glasslipper.ledger.write.importing import take_over
+
+def slowly():
+    print("begun", flush=True)
+    time.sleep(600)
+    yield
+
+take_over(Path(sys.argv[1]), "openrouter", slowly())
+"""
+
+
+def test_one_imports_at_a_time_and_one_that_is_killed_stands_in_nobodys_way(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    command = [sys.executable, "-c", _SLOW, str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "begun\n"
+        with pytest.raises(StoreBusy, match="importing"):
+            bring(home, "openrouter", OPENROUTER)
+        other.kill()
+    assert bring(home, "openrouter", OPENROUTER) == (2, 2)
 
 
 @pytest.mark.parametrize("source", sorted(FORMATS))

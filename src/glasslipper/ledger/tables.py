@@ -1,9 +1,9 @@
 """The tables of the ledger's two kinds of file. Knows their columns, runs nothing.
 
 *State* (`state.sqlite`, one for all processes): accounts, keys, budgets, prices, counters, holds,
-the providers' keys that accounts bring along (`byok`, sealed), and the rules that another model
-answers a workload (`reroutes`). Of what is billed, a counter's `byok_nanousd` is what such a key
-was billed for.
+the providers' keys that accounts bring along (`byok`, sealed), the rules that another model
+answers a workload (`reroutes`), and the segments that imports have made (`imported`). Of what is
+billed, a counter's `byok_nanousd` is what such a key was billed for.
 *Rows* (`journal/NAME/rows.sqlite`, one for each journal): intents that are open, generations,
 attempts, candidates, late facts.
 
@@ -102,6 +102,7 @@ STATE = (
             UNIQUE (key_id, app, system_print, asked)
         ) WITHOUT ROWID""",
     ),
+    ("CREATE TABLE imported (segment TEXT PRIMARY KEY, rows INTEGER NOT NULL) WITHOUT ROWID",),
 )
 
 SCALARS: tuple[str, ...] = (

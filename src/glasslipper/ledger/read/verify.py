@@ -77,12 +77,13 @@ def verify(home: Path, *, files: bool = True, memory_bytes: int = 1 << 30) -> Ve
     Raises:
         StoreFailed: The files cannot be read.
     """
-    counted, reached = _state(home / STATE_FILE)
+    counted, reached, imported = _state(home / STATE_FILE)
     with Duck(memory_bytes=memory_bytes) as duck, hot.held(home) as moment:
         damages = list(_damages(moment.segments, every_byte=files))
         broken = {damage.segment for damage in damages}
         whole = [one for one in moment.segments if one.path not in broken]
         damages += _misplaced(home, moment.segments)
+        damages += _gone(home, imported)
         recorded = defaultdict[tuple[str, int], Sums](Sums)
         own = [path for one in whole if one.manifest.last and (path := one.file("generations"))]
         _add(recorded, _of_segments(duck, own))
@@ -102,10 +103,13 @@ def verify(home: Path, *, files: bool = True, memory_bytes: int = 1 << 30) -> Ve
     )
 
 
-def _state(path: Path) -> tuple[Counters, dict[str, int]]:
-    """Return the counters, and the position in each journal up to which they count."""
+def _state(path: Path) -> tuple[Counters, dict[str, int], dict[str, int]]:
+    """Return the counters, up to where in each journal they count, and the rows of each import.
+
+    A home that an older program left has not noted its imports.
+    """
     if not path.exists():
-        return {}, {}
+        return {}, {}, {}
     state = Database(path, read_only=True)
     try:
         state.change("BEGIN")
@@ -119,9 +123,14 @@ def _state(path: Path) -> tuple[Counters, dict[str, int]]:
             str(name): cast("int", position)
             for name, position in state.rows("SELECT journal, position FROM counted")
         }
+        notes = bool(state.row("SELECT 1 FROM sqlite_schema WHERE name = 'imported'"))
+        imported = {
+            str(segment): cast("int", rows)
+            for segment, rows in (state.rows("SELECT segment, rows FROM imported") if notes else [])
+        }
     finally:
         state.close()
-    return counted, reached
+    return counted, reached, imported
 
 
 def _sums(values: Iterable[object]) -> Sums:
@@ -207,6 +216,20 @@ def _misplaced(home: Path, found: Iterable[Segment]) -> Iterator[Damage]:
         if folder.is_dir() and not is_made and not (folder / segments.MANIFEST).exists():
             where = folder.relative_to(lake).as_posix()
             yield Damage(segment=where, file=segments.MANIFEST, why="is missing")
+
+
+def _gone(home: Path, imported: dict[str, int]) -> Iterator[Damage]:
+    """Yield the segments that imports made and that are no longer there.
+
+    Rows that were counted are missed by their counters; nothing else would miss these.
+    """
+    for path, rows in sorted(imported.items()):
+        if not (home / segments.LAKE / path).exists():
+            yield Damage(
+                segment=path,
+                file=segments.MANIFEST,
+                why=f"is gone, with {rows} imported rows: import them again",
+            )
 
 
 def _unlike_their_manifests(duck: Duck, found: Iterable[Segment]) -> Iterator[Damage]:

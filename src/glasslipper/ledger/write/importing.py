@@ -2,14 +2,13 @@
 
 What is there already, by id, is left out; so importing the same file twice, or two that overlap,
 adds nothing twice. Budgets and counters do not change: what is imported was paid elsewhere. One
-process imports at a time, by lease.
+process imports at a time, by a lock that the kernel drops with it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -23,18 +22,20 @@ from glasslipper.kernel.errors import StoreBusy
 from glasslipper.kernel.record import Generation, LateFact
 from glasslipper.ledger import tables
 from glasslipper.ledger.imports.bucket import Unfinished
-from glasslipper.ledger.lake import columns
+from glasslipper.ledger.lake import columns, segments
+from glasslipper.ledger.lake.segments import Segment
 from glasslipper.ledger.read.scan import Lake
 from glasslipper.ledger.write import segment
-from glasslipper.store import lease
 from glasslipper.store.database import Database
 from glasslipper.store.duck import Duck
+from glasslipper.store.files import locked
 from glasslipper.store.migrate import migrate
 
 STATE_FILE = "state.sqlite"
-LEASE = "importer"
-LEASE_MS = 600_000
+LOCK = "importing.lock"
 ROWS_IN_A_SEGMENT = 200_000
+
+_TAKEN = {"generations", "late_facts"}
 
 _encoder = msgspec.json.Encoder()
 
@@ -69,12 +70,12 @@ def take_over(
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.closing(Database(home / STATE_FILE)) as state:
         migrate(state, tables.STATE)
-        with _alone(state, clock) as renew:
+        with _alone(home):
+            _note(state, segments.found_in(home))  # whoever died may not have come to it
             left: list[Unfinished] = []
             waiting = _finished(records, left)
             while chunk := list(islice(waiting, ROWS_IN_A_SEGMENT)):
-                renew()
-                added, facts = _seal_new(home, source, chunk, clock.now_ms())
+                added, facts = _seal_new(home, state, source, chunk, clock.now_ms())
                 done = Imported(
                     read=done.read + len(chunk),
                     added=done.added + added,
@@ -97,24 +98,27 @@ def _finished(
 
 
 @contextlib.contextmanager
-def _alone(state: Database, clock: Clock) -> Generator[Callable[[], lease.Lease]]:
-    owner = f"process {os.getpid()}"
+def _alone(home: Path) -> Generator[None]:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(home / LOCK))
+        except StoreBusy as error:
+            raise StoreBusy(
+                "Another process is importing.", hint="Try again when it has ended."
+            ) from error
+        yield
 
-    def renew() -> lease.Lease:
-        held = lease.acquire(state, LEASE, owner=owner, ttl_ms=LEASE_MS, now_ms=clock.now_ms())
-        if held is None:
-            raise StoreBusy("Another process is importing.", hint="Try again when it has ended.")
-        return held
 
-    held = renew()
-    try:
-        yield renew
-    finally:
-        lease.release(state, held)
+def _note(state: Database, made: Iterable[Segment]) -> None:
+    """Remember the segments that imports have made, so that one that goes is missed."""
+    for one in made:
+        if not one.manifest.last:
+            rows = sum(one.manifest.files[name].rows for name in _TAKEN & one.manifest.files.keys())
+            state.change("INSERT OR IGNORE INTO imported VALUES (?, ?)", (one.path, rows))
 
 
 def _seal_new(
-    home: Path, source: str, chunk: list[Generation | LateFact], now_ms: int
+    home: Path, state: Database, source: str, chunk: list[Generation | LateFact], now_ms: int
 ) -> tuple[int, int]:
     """Seal a chunk's new records; return how many generations and how many facts they were."""
     generations = {one.id: one for one in chunk if isinstance(one, Generation)}
@@ -135,7 +139,7 @@ def _seal_new(
             f"CREATE TEMP TABLE lines AS SELECT * FROM {columns.lines_of([lines])};"  # noqa: S608
             f"CREATE TEMP TABLE labelled AS {columns.with_topics('lines')}"
         )
-        segment.write(
+        made = segment.write(
             duck,
             home,
             journal=f"import-{source}",
@@ -149,6 +153,7 @@ def _seal_new(
                 "late_facts": f"{columns.late_facts_of('lines')} ORDER BY id",
             },
         )
+    _note(state, [made])
     return len(generations), len(facts)
 
 
