@@ -318,6 +318,22 @@ def test_what_is_no_better_is_watched_and_hardly_ever_runs(tmp_path: Path) -> No
     assert promoted <= 4
 
 
+def test_all_nights_together_risk_no_more_than_one(tmp_path: Path) -> None:
+    assert sum(map(learning.risk_of, range(1, 10_000))) <= learning.RISK
+    nights = [
+        learning.learn(judged(better=0.0, count=300, seed=seed), tmp_path) for seed in range(4)
+    ]
+    assert not any(night.promoted for night in nights)
+    assert [night.risk for night in nights] == [learning.risk_of(look) for look in range(1, 5)]
+    wide = [night.gain.value - night.gain.low for night in nights if night.gain]
+    assert wide[3] > 1.2 * wide[0]
+    better = learning.learn(judged(better=0.35), tmp_path)
+    assert (better.promoted, better.risk) == (True, learning.risk_of(5))
+    assert versions.read(tmp_path).tried == 0
+    assert versions.watch(tmp_path, "x.npz", tried=True).tried == 1
+    assert versions.switch_back(tmp_path).tried == 0
+
+
 def test_what_chance_never_opened_is_not_judged(tmp_path: Path) -> None:
     rows = [
         structs.replace(

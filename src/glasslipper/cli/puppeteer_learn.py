@@ -72,6 +72,7 @@ def _told(lesson: Lesson) -> dict[str, object]:
         "price": lesson.price,
         "estimates": {name: shown(one) for name, one in lesson.estimates.items()},
         "gain": shown(lesson.gain),
+        "risk": round(lesson.risk, 6),
         "running_over_rule": shown(lesson.over_rule),
         "shadow_agreed": lesson.shadow_agreed,
         "promoted": lesson.promoted,

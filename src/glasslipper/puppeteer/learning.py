@@ -2,8 +2,10 @@
 
 The earlier part of the judged openings teaches a bandit, the later part judges it, as far as its
 choices were open to chance. The candidate is promoted only if the lower bound of its gain over the
-policy that runs is above nothing, and else watched in its shadow. An alarm tells which model's
-rewards have fallen. What is maximised is the reward less the price of what the episode cost.
+policy that runs is above nothing, and else watched in its shadow. Every night's look at a new
+candidate spends a part of one risk, `RISK`, of ever promoting what is no better than what runs
+(alpha spending: Lan & DeMets 1983). An alarm tells which model's rewards have fallen. What is
+maximised is the reward less the price of what the episode cost.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ LEAST_OPEN = 100
 DEAREST_CALL = 0.1
 """How much reward a call of the dearest model must bring, over a free one, unless told."""
 
+RISK = 0.05
+"""How likely, at most, one that is no better is promoted over what runs, however many nights."""
+
 _TEACHING = 0.6
 _MOST = 200_000
 _RIDGES = (10.0, 100.0, 1000.0)
@@ -57,7 +62,8 @@ class Lesson:
     """What a night of learning came to.
 
     `estimates` are what the candidate would have earned, by estimator; `gain` is over what runs,
-    `over_rule` what that has over the untrained rule. Both are `None` where they cannot be told.
+    bounded at this night's `risk`; `over_rule` is what that has over the untrained rule. Both are
+    `None` where they cannot be told.
     """
 
     judged: int
@@ -66,6 +72,7 @@ class Lesson:
     price: float
     estimates: Mapping[str, Estimate]
     gain: Estimate | None
+    risk: float
     over_rule: Estimate | None
     shadow_agreed: float | None
     promoted: bool
@@ -96,7 +103,8 @@ def learn(
 
 
 def _learn(rows: Sequence[Judged], folder: Path, price: float, way: Way) -> Lesson:
-    over = versions.read(folder).running
+    now = versions.read(folder)
+    over, risk = now.running, risk_of(now.tried + 1)
     models = tuple(sorted({name for one in rows for name in one.opening.chances}))
     scale = Scale.fit([one.opening.seen for one in rows])
     data = _Data(rows, models, scale, price)
@@ -114,7 +122,7 @@ def _learn(rows: Sequence[Judged], folder: Path, price: float, way: Way) -> Less
     )
     candidate = Learned(bandit, models, scale, card=card)
     late = [row for row in range(taught, len(rows)) if _is_open(rows[row])]
-    verdict = _judge(data, late, candidate, _running(folder))
+    verdict = _judge(data, late, candidate, _running(folder), risk)
     card = LearnedCard(
         policy=card.policy,
         made_at=card.made_at,
@@ -129,7 +137,7 @@ def _learn(rows: Sequence[Judged], folder: Path, price: float, way: Way) -> Less
     if is_better:
         is_better = versions.promote(folder, name, over=over).running == name
     else:
-        versions.watch(folder, name)
+        versions.watch(folder, name, tried=verdict.gain is not None)
     _tidy(folder)
     return Lesson(
         judged=len(rows),
@@ -138,6 +146,7 @@ def _learn(rows: Sequence[Judged], folder: Path, price: float, way: Way) -> Less
         price=price,
         estimates=verdict.estimates,
         gain=verdict.gain,
+        risk=risk,
         over_rule=verdict.over_rule,
         shadow_agreed=_agreed(rows),
         promoted=is_better,
@@ -145,6 +154,11 @@ def _learn(rows: Sequence[Judged], folder: Path, price: float, way: Way) -> Less
         version=name,
         why=verdict.why,
     )
+
+
+def risk_of(look: int) -> float:
+    """Return what the first, second, ... look may spend: over all of them, `RISK`."""
+    return RISK / (look * (look + 1))
 
 
 class _Data:
@@ -219,7 +233,7 @@ class _Verdict:
 
 
 def _judge(
-    data: _Data, late: Sequence[int], candidate: Learned, running: repertoire.Guide
+    data: _Data, late: Sequence[int], candidate: Learned, running: repertoire.Guide, risk: float
 ) -> _Verdict:
     if len(late) < LEAST_OPEN:
         words = (
@@ -241,10 +255,10 @@ def _judge(
         words = f"what runs, {running.version}, decides every step by itself: it cannot be compared"
         return _Verdict(None, None, estimates, words)
     if not isinstance(running, Learned):
-        found = gain(logs, would, rule, expected)
+        found = gain(logs, would, rule, expected, risk=risk)
         return _Verdict(found, None, estimates, _words(found, running.version))
     runs = data.table([running.chances(one.seen, one.costs) for one in openings])
-    found = gain(logs, would, runs, expected)
+    found = gain(logs, would, runs, expected, risk=risk)
     over_rule = gain(logs, runs, rule, expected)
     return _Verdict(found, over_rule, estimates, _words(found, running.version))
 

@@ -9,6 +9,7 @@ rewards fitted on other folds of the log, so its errors are independent of the t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 
 Z95 = 1.959964
-Z95_ONE_SIDED = 1.644854
 _FOLDS = 5
 _RIDGE = 10.0
 
@@ -88,11 +88,17 @@ def contributions(logs: Logs, policy: Numbers, expected: Numbers) -> Numbers:
     return (policy * expected).sum(1) + correction
 
 
-def gain(logs: Logs, candidate: Numbers, running: Numbers, expected: Numbers) -> Estimate:
-    """Return by how much a candidate would beat the running policy; `low` bounds it one-sided."""
+def gain(
+    logs: Logs, candidate: Numbers, running: Numbers, expected: Numbers, *, risk: float = 0.05
+) -> Estimate:
+    """Return by how much a candidate would beat the running policy.
+
+    `low` lies above the truth with probability `risk` at most, and so does the truth above `high`.
+    """
     each = contributions(logs, candidate, expected) - contributions(logs, running, expected)
     value, error = float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each)))
-    return Estimate(value, value - Z95_ONE_SIDED * error, value + Z95_ONE_SIDED * error)
+    wide = NormalDist().inv_cdf(1 - risk) * error
+    return Estimate(value, value - wide, value + wide)
 
 
 def _weights(logs: Logs, policy: Numbers) -> Numbers:
@@ -106,10 +112,3 @@ def _mean(each: Numbers) -> Estimate:
 def _around(value: float, each: Numbers) -> Estimate:
     error = float(each.std(ddof=1) / np.sqrt(len(each)))
     return Estimate(value, value - Z95 * error, value + Z95 * error)
-
-
-def gain_over_log(logs: Logs, candidate: Numbers, expected: Numbers) -> Estimate:
-    """Return by how much a candidate would beat whoever wrote the log; bounded as `gain` is."""
-    each = contributions(logs, candidate, expected) - logs.reward
-    value, error = float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each)))
-    return Estimate(value, value - Z95_ONE_SIDED * error, value + Z95_ONE_SIDED * error)

@@ -24,12 +24,14 @@ MOST_REMEMBERED = 20
 class Versions(msgspec.Struct, kw_only=True):
     """Names of policy files; empty for none, in `running` for the rule that needs no training.
 
-    `history` is what ran, the last one last.
+    `history` is what ran, the last one last; `tried` how many candidates were held against what
+    runs and did not surely beat it.
     """
 
     running: str = ""
     shadow: str = ""
     history: list[str] = []
+    tried: int = 0
     format: int = FORMAT
 
 
@@ -68,16 +70,21 @@ def promote(folder: Path, name: str, *, over: str | None = None) -> Versions:
             return _write(folder, now)
         if now.running != name:
             now.history = [*now.history, now.running][-MOST_REMEMBERED:]
+            now.tried = 0
         now.running = name
         now.shadow = "" if now.shadow == name else now.shadow
         return _write(folder, now)
 
 
-def watch(folder: Path, name: str) -> Versions:
-    """Let a policy decide in the shadow of the running one: noted, never followed."""
+def watch(folder: Path, name: str, *, tried: bool = False) -> Versions:
+    """Let a policy decide in the shadow of the running one: noted, never followed.
+
+    Say `tried` if it was held against what runs and did not surely beat it.
+    """
     with _locked(folder):
         now = read(folder)
         now.shadow = name
+        now.tried += tried
         return _write(folder, now)
 
 
@@ -86,6 +93,7 @@ def switch_back(folder: Path) -> Versions:
     with _locked(folder):
         now = read(folder)
         now.running = now.history.pop() if now.history else ""
+        now.tried = 0
         return _write(folder, now)
 
 
