@@ -1,5 +1,6 @@
 """Tallies are made once for each segment, and again only for what changed."""
 
+import os
 from pathlib import Path
 
 from studies import findings, study
@@ -15,9 +16,9 @@ def test_a_new_late_fact_renews_what_rests_on_it_and_nothing_else(tmp_path: Path
     generate(tmp_path, Wish(rows=4_000, seed=5, everything=True))
     before = findings(study(tmp_path))["task-fit"]
     folder = tmp_path / "report" / "tallies"
-    made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    made = {path.name: path.stat().st_ino for path in folder.iterdir()}
     assert study(tmp_path).requests
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == made
+    assert {path.name: path.stat().st_ino for path in folder.iterdir()} == made
 
     with Lake(tmp_path) as lake:
         rewarded = "SELECT generation_id FROM feedback"
@@ -34,10 +35,16 @@ def test_a_new_late_fact_renews_what_rests_on_it_and_nothing_else(tmp_path: Path
         bulk.seal("rewards", "one", late_facts=facts)
     after = findings(study(tmp_path))["task-fit"]
     assert after != before
-    now = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    now = {path.name: path.stat().st_ino for path in folder.iterdir()}
     renewed = {name.split("-")[1] for name in now.keys() - made.keys()}
     assert renewed == {"judged", "clocks", "gold", "compared"}
-    assert len(now) == len(made)
+    assert made.keys() < now.keys(), "another study may be reading what it had asked for"
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    assert findings(study(tmp_path))["task-fit"] == after
+    left = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    assert left.items() < now.items()
+    assert len(left) == len(made)
 
 
 def test_sections_that_need_no_tallies_are_answered_before_those_are_made(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Narrow sums that the ledger's rollups do not hold, made once for each segment and kept.
 
 They lie in `$GLASSLIPPER_HOME/report/tallies`, named after their segment, their SQL and the late
-facts that they saw: a new fact or a new version makes a new file, and the old one goes. What is
-not sealed yet is summed up each time. They may be deleted at any time.
+facts that they saw: a new fact or a new version makes a new file, and the old one goes when
+nobody has asked for it for `IDLE_S`: another study may be reading it. What is not sealed yet is
+summed up each time. They may be deleted whenever no study runs.
 """
 
 # Every name in these statements is ours.
@@ -43,6 +44,9 @@ ABOUT = (
 )
 """What tallies of facts need of the generations that the facts are about."""
 
+
+IDLE_S = 7_200.0
+"""After so long, no study that asked for a file is still reading it."""
 
 ABANDONED_S = 86_400.0
 """After so long, nobody is still writing a file."""
@@ -107,7 +111,7 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
         return {}
     seen = _facts_seen(lake, segment)
     paths = {name: folder / _file_name(name, segment, seen) for name in NAMES}
-    wanted = [name for name, path in paths.items() if not path.exists()]
+    wanted = [name for name, path in paths.items() if not _is_kept(path)]
     if not wanted:
         return paths
     source = f"read_parquet({text(stored)})"
@@ -135,6 +139,15 @@ def _of_segment(lake: Lake, folder: Path, segment: Segment) -> dict[str, Path]:
     for name in wanted:
         parts[name].replace(paths[name])
     return paths
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether a file is there; if so, note that it has been asked for."""
+    try:
+        os.utime(path)
+    except OSError:
+        return path.exists()  # it may be another user's
+    return True
 
 
 def _made(name: str, path: Path) -> str:
@@ -166,11 +179,9 @@ def _file_name(name: str, segment: Segment, facts: str) -> str:
 
 
 def _forget(folder: Path, used: set[Path]) -> None:
-    """Remove tallies that nothing asks for any more."""
-    for path in folder.glob("*.parquet"):
-        if path not in used:
-            path.unlink(missing_ok=True)
-    for path in folder.glob("*.part"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
-                path.unlink()
+    """Remove tallies that nobody asks for any more, and what the dead have left half-made."""
+    for pattern, kept_s in (("*.parquet", IDLE_S), ("*.part", ABANDONED_S)):
+        for path in set(folder.glob(pattern)) - used:
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > kept_s:
+                    path.unlink()
