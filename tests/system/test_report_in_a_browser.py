@@ -140,6 +140,29 @@ def test_the_pointer_is_told_what_a_place_of_a_chart_holds(
     assert all(word in text for word in told), text
 
 
+def test_the_days_of_an_interactive_chart_are_those_of_utc_wherever_it_is_looked_at(
+    tab: Tab, live: Path
+) -> None:
+    figure = "document.querySelector('#open-share .chart')"
+    words = (
+        f"[...{figure}.querySelectorAll('.role-axis-label text')]"
+        ".map(t => [t.textContent, t.getAttribute('transform')].join(' '))"
+    )
+    shown = []
+    try:
+        for zone in ("UTC", "America/Los_Angeles", "Pacific/Kiritimati"):
+            tab.call("Emulation.setTimezoneOverride", timezoneId=zone)
+            tab.open(live)
+            tab.run(f"document.getElementById('open-share').scrollIntoView({NOW})")
+            tab.until(f"{figure}.dataset.live === 'yes'")
+            shown.append(tab.run(words))
+    finally:
+        tab.call("Emulation.setTimezoneOverride", timezoneId="")
+    assert any(label.startswith("Oct 2026") for label in shown[0])
+    assert shown[1] == shown[0]
+    assert shown[2] == shown[0]
+
+
 def test_an_interactive_page_looks_like_the_plain_one_where_scripts_are_off(
     tab: Tab, plain: Path, live: Path
 ) -> None:

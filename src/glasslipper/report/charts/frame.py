@@ -81,6 +81,10 @@ CONFIG: Spec = {
 }
 
 
+TIME: Spec = {"field": "x", "type": "temporal", "scale": {"type": "utc"}}
+"""The x channel of a time: days are those of UTC, wherever the page is looked at."""
+
+
 def mark(kind: str, **more: object) -> Spec:
     """Return a mark; marks speak to no screen reader: the chart's description and table do."""
     return {"type": kind, "aria": False, "clip": False, **more}
@@ -93,8 +97,7 @@ def time_axis(*, weeks: int, width: int = WIDTH) -> Spec:
     if width < NARROW and weeks > WEEKS_OF_A_YEAR // 2:
         ticks = {"interval": "month", "step": 6}
     return {
-        "field": "x",
-        "type": "temporal",
+        **TIME,
         "axis": {
             "format": form,
             "title": None,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from glasslipper.report import words
-from glasslipper.report.charts.frame import INK, Spec, mark
+from glasslipper.report.charts.frame import INK, TIME, Spec, mark
 
 NAME = "hover"
 _NOTHING = "\u2013"
@@ -70,7 +70,7 @@ def band(
         "data": {"values": rows},
         "mark": {**mark("rule", strokeWidth=width / max(len(places) - 1, 1)), "clip": True},
         "encoding": {
-            "x": {"field": "x", "type": kind},
+            "x": TIME if kind == "temporal" else {"field": "x", "type": kind},
             "y": {"value": 0},
             "y2": {"value": height},
             "color": {"value": INK},

@@ -11,6 +11,7 @@ from glasslipper.report.charts.frame import (
     ACCENT,
     HEIGHT,
     MUTED,
+    TIME,
     WIDTH,
     Datum,
     Spec,
@@ -74,7 +75,7 @@ def over_weeks(
 def _market(market: Sequence[Datum]) -> list[Spec]:
     """Return a thin dashed line, called what it is at its end."""
     at: Spec = {
-        "x": {"field": "x", "type": "temporal"},
+        "x": TIME,
         "y": {"field": "y", "type": "quantitative"},
     }
     return [
