@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import pytest
 
 from glasslipper.puppeteer import sessions
 from glasslipper.puppeteer.sessions import Session, Sessions
+from glasslipper.store.database import Database
 
 
 @contextmanager
-def opened(path: Path | None) -> Iterator[Sessions]:
+def opened(path: Path | None) -> Generator[Sessions]:
     one = Sessions(path)
     try:
         yield one
@@ -65,3 +66,21 @@ def test_where_the_file_cannot_be_written_a_worker_goes_on_from_memory(
     with opened(tmp_path / "damaged.sqlite") as one:
         asyncio.run(one.put("key", "s", Session(model="a/b")))
         assert one.get("key", "s") == Session(model="a/b")
+
+
+def test_what_a_full_disk_keeps_out_of_the_file_is_remembered_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.sqlite"
+    with opened(path) as one:
+        asyncio.run(one.put("key", "s", Session(model="a/b")))
+    full = Database(path)
+    full.change(
+        "CREATE TRIGGER full BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    with opened(path) as one, opened(path) as other:
+        asyncio.run(one.put("key", "s", Session(model="a/c", pinned=True)))
+        assert one.get("key", "s") == Session(model="a/c", pinned=True)
+        assert other.get("key", "s") == Session(model="a/b")
+        full.change("DROP TRIGGER full")
+        asyncio.run(one.put("key", "s", Session(model="a/d")))
+        assert one.get("key", "s") == other.get("key", "s") == Session(model="a/d")
+    full.close()

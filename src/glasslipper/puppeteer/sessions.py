@@ -47,37 +47,34 @@ class Sessions:
     def __init__(self, path: Path | None = None) -> None:
         """Remember in a file, which is made at the first need of it; without one, in memory."""
         self._path = path
-        self._own: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self._own: OrderedDict[tuple[str, str], Session] = OrderedDict()  # what no file holds
         self._reader: Database | None = None
         self._writer: GroupCommit | None = None
         self._puts = 0
 
     def get(self, owner: str, session_id: str) -> Session | None:
         """Return what is known of a session."""
+        own = self._own.get((owner, session_id))
+        if own is not None or self._path is None:
+            return own
         try:
-            if self._path is not None:
-                return self._read(self._path, owner, session_id)
+            return self._read(self._path, owner, session_id)
         except GlasslipperError as error:
             _log.warning("sessions cannot be read: %s", error)
-        return self._own.get((owner, session_id))
+            return None
 
     async def put(self, owner: str, session_id: str, session: Session) -> None:
         """Remember a session, in the place of what was known of it."""
-        self._own[owner, session_id] = session
-        self._own.move_to_end((owner, session_id))
-        if len(self._own) > MOST:
-            self._own.popitem(last=False)
-        if self._path is None:
-            return
-        if self._writer is None:
-            path = self._path
-            self._writer = GroupCommit(lambda: _open(path))
-        self._puts += 1
-        trims = self._puts % _TRIM_EVERY == 0
+        self._own.pop((owner, session_id), None)
         try:
-            await self._writer.run(lambda db: _write(db, owner, session_id, session, trims=trims))
+            if self._path is not None:
+                await self._write(self._path, owner, session_id, session)
+                return
         except GlasslipperError as error:
             _log.warning("a session is remembered by one worker only: %s", error)
+        self._own[owner, session_id] = session
+        if len(self._own) > MOST:
+            self._own.popitem(last=False)
 
     def close(self) -> None:
         """Write down what was asked for, and let the file go."""
@@ -85,6 +82,13 @@ class Sessions:
             self._writer.close()
         if self._reader is not None:
             self._reader.close()
+
+    async def _write(self, path: Path, owner: str, session_id: str, session: Session) -> None:
+        if self._writer is None:
+            self._writer = GroupCommit(lambda: _open(path))
+        self._puts += 1
+        trims = self._puts % _TRIM_EVERY == 0
+        await self._writer.run(lambda db: _insert(db, owner, session_id, session, trims=trims))
 
     def _read(self, path: Path, owner: str, session_id: str) -> Session | None:
         if self._reader is None:
@@ -102,7 +106,7 @@ def _open(path: Path) -> Database:
     return db
 
 
-def _write(db: Database, owner: str, session_id: str, session: Session, *, trims: bool) -> None:
+def _insert(db: Database, owner: str, session_id: str, session: Session, *, trims: bool) -> None:
     db.change(
         "INSERT OR REPLACE INTO sessions (owner, session_id, model, pinned) VALUES (?, ?, ?, ?)",
         (owner, session_id, session.model, session.pinned),
