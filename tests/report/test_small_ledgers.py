@@ -228,3 +228,30 @@ def test_the_claim_names_the_task_that_leads_when_the_judge_has_corrected_it(
         }
         leading = max(corrected, key=lambda task: corrected[task])
         assert found.claim.startswith(words.title(leading))
+
+
+@pytest.mark.parametrize("is_hot", [True, False])
+def test_an_answer_that_is_rewarded_again_counts_once_with_the_last_reward(
+    tmp_path: Path, *, is_hot: bool
+) -> None:
+    home = filled(tmp_path, [(f"g{n}", MONTHS_MS[0], "key-1", "a/m") for n in range(3)])
+    said = (("g0", 1, 0), ("g0", 2, 1), ("g0", 2, 0), ("g1", 3, 1), ("g1", 3, 1), ("g2", 5, 0))
+    facts = " UNION ALL ".join(
+        f"SELECT 'fact-{n}' AS id, 'feedback' AS kind, {at} AS noted_ms, 'key-1' AS key_id,"
+        f""" '{about}' AS generation_id, '{{"reward":{reward}}}' AS body"""
+        for n, (about, at, reward) in enumerate(said)
+    )
+    if not is_hot:
+        with Bulk(home) as bulk:
+            bulk.seal("rewards", "one", late_facts=facts)
+    with Lake(home) as lake:
+        if is_hot:
+            lake.run(f"INSERT INTO hot_late_facts BY NAME {facts}")
+        tallies.make(lake)
+        assert lake.rows("SELECT n, accepted, reward, cost FROM tally_judged") == [
+            (3, 1, 1.0, 12_000)
+        ]
+    if not is_hot:
+        told = section(studied(home), "overpaying")
+        assert isinstance(told, Missing)
+        assert told.what.startswith("No workload has rewards of two models")
