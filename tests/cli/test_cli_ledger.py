@@ -59,7 +59,9 @@ def test_calls_are_imported_once_shown_and_exported_again(cli: Any, tmp_path: Pa
 def test_what_cannot_be_read_or_written_is_told(cli: Any, tmp_path: Path) -> None:
     missing = cli.error("ledger", "import", "litellm", str(tmp_path / "none.json"))
     assert "is not there" in missing["message"]
-    assert "No such file" in cli.error("ledger", "export", str(tmp_path / "no" / "f"))["message"]
+    (tmp_path / "no").write_text("folder", encoding="utf-8")
+    told = cli.error("ledger", "export", str(tmp_path / "no" / "f"))["message"]
+    assert "failed: [Errno" in told
     assert cli.run("ledger", "import", "word", "x").returncode == 2
 
     torn = tmp_path / "torn.jsonl"
@@ -128,3 +130,35 @@ def test_a_server_has_finished_windows_sealed_by_itself(cli_at: Any, tmp_path: P
         cli = cli_at(home, tmp_path / "models")
         assert cli.json("spend", "--by", "model")["data"][0]["generations"] == 1
         assert cli.json("ledger", "verify")["holds"] is True
+
+
+def billed(cli: Any, tmp_path: Path, source: str, result: dict[str, object]) -> int:
+    """Import one day's usage into a home of its own; return what it is taken to have cost."""
+    began = {"start_time": 1_763_596_800, "starting_at": "2025-11-20T00:00:00Z"}
+    file = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
+    file.write_text(json.dumps({"data": [{**began, "results": [result]}]}), encoding="utf-8")
+    alone = {"GLASSLIPPER_HOME": str(file.with_suffix(""))}
+    assert cli.run("ledger", "import", source, str(file), environ=alone).returncode == 0
+    exported = cli.run("ledger", "export", "-", environ=alone).stdout
+    return json.loads(exported)["generation"].get("billed_nanousd", 0)
+
+
+def test_a_dated_version_of_a_model_costs_what_the_model_costs(cli: Any, tmp_path: Path) -> None:
+    one = {"num_model_requests": 1, "input_tokens": 1_000_000, "output_tokens": 1_000}
+    plain, dated = (
+        billed(cli, tmp_path, "openai", {**one, "model": model})
+        for model in ("gpt-5", "gpt-5-2025-08-07")
+    )
+    assert plain == dated > 0
+
+
+def test_a_day_of_short_prompts_is_not_priced_as_one_long_prompt(cli: Any, tmp_path: Path) -> None:
+    day = {"model": "claude-sonnet-4-5-20250929", "output_tokens": 0}
+
+    def costs(tokens: int, window: str | None) -> int:
+        told = {**day, "uncached_input_tokens": tokens, "context_window": window}
+        return billed(cli, tmp_path, "anthropic", told)
+
+    short, day_of_short = costs(1_000, "0-200k"), costs(1_000_000, "0-200k")
+    assert costs(1_000_000, None) == day_of_short == 1_000 * short
+    assert costs(1_000_000, "200k-1M") == costs(1_000_000, "> 200k") > day_of_short

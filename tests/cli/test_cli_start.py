@@ -162,3 +162,18 @@ def test_a_value_that_makes_no_sense_is_wrong_usage(
     assert told.out == ""
     assert json.loads(told.err)["error"]["code"] == "usage"
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("arguments", [["ledger", "verify", "--json"], ["report", "--json"]])
+def test_output_that_finds_no_room_is_told_in_words(cli: Any, arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            cli.command(*arguments),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=cli.environ,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["error"]["code"] == "disk_full"

@@ -68,6 +68,24 @@ def test_any_number_of_dimensions_and_filters_may_be_combined(busy: tuple[Served
     assert found["metadata"]["row_count"] == 1
 
 
+@pytest.mark.parametrize(
+    ("operator", "value", "count"),
+    [
+        ("eq", "team key", "4"),
+        ("neq", "team key", "0"),
+        ("in", ["team key", "other"], "4"),
+        ("not_in", ["team key"], "0"),
+        ("eq", "nobody's", "0"),
+    ],
+)
+def test_a_key_is_asked_for_by_the_name_that_rows_show(
+    busy: tuple[Served, str], operator: str, value: object, count: str
+) -> None:
+    by_name = [{"field": "api_key_id", "operator": operator, "value": value}]
+    (row,) = ask(busy[0], metrics=["request_count"], filters=by_name)["data"]
+    assert row["request_count"] == count
+
+
 def test_rows_are_sorted_cut_and_said_to_be_cut(busy: tuple[Served, str]) -> None:
     question = {
         "metrics": ["request_count"],

@@ -27,6 +27,8 @@ from glasslipper.gateway.providers.openai.plain import write_plain
 from glasslipper.gateway.providers.openai.request import encode_request
 from glasslipper.gateway.providers.table import PROVIDERS, Provider
 from glasslipper.ledger import lines
+from glasslipper.ledger.read.verify import verify
+from glasslipper.ledger.write import seal
 from glasslipper.testing import FakeUpstream
 from glasslipper.testing.served import Served
 
@@ -147,6 +149,7 @@ def without_times(value: Any) -> Any:
         "tokens=0",
         "text=a%20%22quoted%22%20%5Cword",
         "completion_tokens=5000&tokens=4",
+        "prompt_tokens=4611686018427387904&completion_tokens=4611686018427387904",
         "cached_tokens=4",
         "reasoning_tokens=3",
         "cost=0.5",
@@ -179,6 +182,28 @@ def test_answer_and_record_are_those_of_the_usual_way(
         assert without_times(record(gateway, headers["x-generation-id"])) == without_times(
             record(gateway, usual_headers["x-generation-id"])
         )
+
+
+def test_a_provider_that_lies_about_its_tokens_stops_neither_the_books_nor_the_studies(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    with Served(tmp_path / "home") as served, Client(served) as client:
+        lie = "prompt_tokens=9223372036854775807&completion_tokens=9223372036854775807"
+        for price in ("2", "1000000000"):
+            served.add_model(
+                f"fake/{price}", upstream.url, upstream_model=f"fake?{lie}", price_out=price
+            )
+            for stream in (False, True):
+                assert client.ask(f"fake/{price}", stream=stream)[0] == 200
+                assert client.ask(f"fake/{price}", USUAL, stream=stream)[0] == 200
+        status, told = served.call("GET", "/api/v1/activity")
+        assert status == 200, told
+        assert sum(one["requests"] for one in told["data"]) == 8
+        assert max(one["usage"] for one in told["data"]) <= 4 * 1_000_000
+        served.call("GET", "/api/v1/admin/spend")  # copies them
+        (made,) = seal.seal(tmp_path / "home", seal.NOW)
+        assert made.manifest.files["generations"].rows == 8
+        assert verify(tmp_path / "home").holds
 
 
 LOOK = {

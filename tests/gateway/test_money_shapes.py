@@ -224,7 +224,7 @@ SHAPES = (
     Shape("more cached than there was", FULL, chat(100, 0, prompt_cached_tokens=500), 30_000),
     Shape("more in the classes than in all", FULL,
           chat(100, 0, prompt_cached_tokens=80, prompt_audio_tokens=80), 824_000),
-    Shape("more tokens than there can be", PLAIN, chat(10**18, 0), 10**15),
+    Shape("more tokens than there can be", PLAIN, chat(10**18, 0), 150 * 10**9),
     # "hi" is 34 units at most, so nine tokens; twelve bytes of answer are three.
     Shape("no usage at all", PLAIN, None, 3_150),
     Shape("nothing but nulls", PLAIN, chat(None, None), 3_150),

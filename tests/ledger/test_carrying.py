@@ -259,6 +259,30 @@ def test_langfuse_observations_are_taken_over_in_both_spellings(tmp_path: Path) 
     ]
 
 
+def test_costs_that_are_told_in_parts_only_are_summed(tmp_path: Path) -> None:
+    parts = {
+        "id": "obs-1",
+        "startTime": "2026-11-20T02:00:00Z",
+        "model": "gpt-5",
+        "costDetails": {"input": 0.1, "output": "0.2"},
+    }
+    home = tmp_path / "home"
+    assert bring(home, "langfuse", json.dumps([parts])) == (1, 1)
+    assert asked(home, "SELECT billed_nanousd FROM generations") == [(300_000_000,)]
+
+
+def test_buckets_that_differ_in_where_they_were_served_are_all_taken_over(tmp_path: Path) -> None:
+    bucket = {"starting_at": "2026-11-20T00:00:00Z", "ending_at": "2026-11-21T00:00:00Z"}
+    results = [
+        {"model": "m", "uncached_input_tokens": 10, **more}
+        for more in ({"inference_geo": "us"}, {"inference_geo": "eu"}, {"speed": "fast"})
+    ]
+    home = tmp_path / "home"
+    content = json.dumps({"data": [{**bucket, "results": results}]})
+    assert bring(home, "anthropic", content) == (3, 3)
+    assert asked(home, "SELECT sum(usage_input)::BIGINT FROM generations") == [(30,)]
+
+
 def test_an_openai_usage_export_counts_its_requests_and_shares_its_tokens_out(
     tmp_path: Path,
 ) -> None:

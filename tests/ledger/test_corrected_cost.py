@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from recording import fact, make_key, note, plain, record
 
+from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.ledger.imports import FORMATS
 from glasslipper.ledger.read.scan import Lake
 from glasslipper.ledger.read.verify import verify
@@ -70,3 +71,20 @@ def test_a_list_of_costs_is_imported_once_and_the_later_one_counts(tmp_path: Pat
             done = take_over(home, "costs", FORMATS["costs"](path, lambda *_: None))
             assert done.facts_added == added
         assert sums(home)[0][:2] == (1_000_250_000_000 + 7, 12)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "why"),
+    [(("1.00", "0.50"), "two different costs of gen-1"), (("-1.00",), "cannot have cost")],
+)
+def test_a_cost_that_cannot_be_or_is_said_in_two_ways_is_refused(
+    tmp_path: Path, amounts: tuple[str, ...], why: str
+) -> None:
+    path = tmp_path / "costs.csv"
+    lines = ["generation_id,cost_usd", *(f"gen-1,{amount}" for amount in amounts)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=why):
+        take_over(tmp_path / "home", "costs", FORMATS["costs"](path, lambda *_: None))
+    path.write_text("generation_id,cost_usd\ngen-1,1.00\ngen-1,1\n", encoding="utf-8")
+    done = take_over(tmp_path / "home", "costs", FORMATS["costs"](path, lambda *_: None))
+    assert done.facts_added == 1

@@ -150,3 +150,73 @@ def test_one_bucket_alone_keeps_its_time(tmp_path: Path) -> None:
     }
     ((_, tokens, _, at_ms),) = taken(tmp_path, json.dumps(bucket).encode(), "openai")
     assert (tokens, at_ms) == (7, 1_795_168_800_000)
+
+
+def test_fewer_tokens_than_none_are_none(tmp_path: Path) -> None:
+    content = table({**CALL, "prompt_tokens": "-5"}).encode()
+    assert taken(tmp_path, content)[0][1] == 0
+
+
+OWN = {
+    "id": "gen-1",
+    "created_ms": 1_790_000_000_000,
+    "key_id": "k",
+    "accounts": ["k"],
+    "model": "a/m",
+    "dialect": "chat",
+    "status": "ok",
+}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"created_ms": 9 * 10**15},
+        {"created_ms": -1},
+        {"turns": 2**40},
+        {"usage": {"input": 2**62, "output": 2**62}},
+        {"usage": {"output": -1}},
+        {"billed_nanousd": 2**63 - 1, "charged_nanousd": -1},
+        {
+            "attempts": [
+                {
+                    "id": "a",
+                    "endpoint": "e",
+                    "provider": "p",
+                    "model": "m",
+                    "started_ms": 10**17,
+                    "status": "ok",
+                }
+            ]
+        },
+    ],
+    ids=str,
+)
+def test_a_row_that_no_study_could_sum_is_refused_by_name(
+    tmp_path: Path, odd: dict[str, object]
+) -> None:
+    lines = [OWN, {**OWN, "id": "gen-2", **odd}]
+    content = "\n".join(json.dumps({"generation": line}) for line in lines).encode()
+    with pytest.raises(InvalidRequest, match="gen-2 cannot be"):
+        taken(tmp_path, content, "glasslipper")
+    assert len(taken(tmp_path, json.dumps(OWN).encode(), "glasslipper")) == 1
+
+
+def test_a_reward_that_is_no_number_is_no_reward_and_stops_no_study(tmp_path: Path) -> None:
+    facts = [
+        {"id": f"f{n}", "kind": kind, "noted_ms": 1, "key_id": "k", "generation_id": "gen-1"}
+        | {"body": body}
+        for n, (kind, body) in enumerate(
+            [
+                ("feedback", {"reward": "good"}),
+                ("feedback", {"reward": True}),
+                ("feedback", {"reward": 0.5}),
+                ("judged", {"task": "legal", "confidence": "high"}),
+            ]
+        )
+    ]
+    records = [{"generation": OWN}, *({"fact": fact} for fact in facts)]
+    taken(tmp_path, "\n".join(map(json.dumps, records)).encode(), "glasslipper")
+    with Lake(tmp_path / "home", threads=1) as lake:
+        assert lake.rows("SELECT reward FROM feedback ORDER BY id") == [(None,), (None,), (0.5,)]
+        assert lake.rows("SELECT task, task_confidence FROM topics") == [("legal", None)]

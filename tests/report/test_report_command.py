@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from test_small_ledgers import MONTHS_MS, filled
 
 from glasslipper.cli import run
 
@@ -68,3 +69,28 @@ def test_a_span_that_ends_before_it_begins_is_refused(
     monkeypatch.setenv("GLASSLIPPER_HOME", str(tmp_path))
     assert run(["report", "--json", "--from", "2026-03-02", "--to", "2026-03-01"]) == 1
     assert "2026-03-01 is before 2026-03-02" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GLASSLIPPER_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    for option in ("--out", "--tables"):
+        assert run(["report", "--json", option, str(tmp_path / "file" / "report")]) == 1
+        assert json.loads(capsys.readouterr().err)["error"]["code"] == "store_failed"
+
+
+def test_tables_of_an_earlier_report_do_not_stand_among_those_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, tables = tmp_path / "home", tmp_path / "tables"
+    monkeypatch.setenv("GLASSLIPPER_HOME", str(home))
+    filled(home, [("g1", MONTHS_MS[0], "key-1", "a/m")])
+    assert run(["report", "--json", "--tables", str(tables)]) == 0
+    assert (tables / "02-weekly-tokens.csv").exists()
+    mine = tables / "mine.csv"
+    mine.write_text("mine", encoding="utf-8")
+    assert run(["report", "--json", "--to", "2020-01-01", "--tables", str(tables)]) == 0
+    assert list(tables.iterdir()) == [mine]

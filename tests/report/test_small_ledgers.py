@@ -1,5 +1,6 @@
 """Ledgers of few rows: nobody is told apart in small cells, and what is missing is said rightly."""
 
+import contextlib
 from datetime import date
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import pytest
 from studies import Studied, nobody_watches
 
 from glasslipper.cli import studying
+from glasslipper.kernel.money import NANO, Price
 from glasslipper.ledger.read.scan import Lake
+from glasslipper.ledger.tables import STATE
 from glasslipper.ledger.write.bulk import Bulk
+from glasslipper.ledger.write.prices import remember, row_for
 from glasslipper.report import tallies, words
 from glasslipper.report.build import Report
 from glasslipper.report.charts.studio import Studio
@@ -17,6 +21,8 @@ from glasslipper.report.page.html import order_of
 from glasslipper.report.section import Missing, Result, Table
 from glasslipper.report.sections.homes import pooled
 from glasslipper.report.study import Options
+from glasslipper.store.database import Database
+from glasslipper.store.migrate import migrate
 
 MONTHS_MS = (1_767_225_600_000, 1_769_904_000_000, 1_772_323_200_000)  # of January to March 2026
 COLUMNS = "id, created_ms, key_id, model, billed_nanousd, plain"
@@ -157,6 +163,24 @@ def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_the_report(tmp_pa
     assert report.requests == len(rows)
 
 
+def test_a_week_of_thirty_million_dollars_is_held_against_its_prices(tmp_path: Path) -> None:
+    row = row_for("a/m@p", Price(input=15 * NANO, output=75 * NANO), source="test", as_of="")
+    with contextlib.closing(Database(tmp_path / "state.sqlite")) as state:
+        migrate(state, STATE)
+        remember(state, "a/m@p", row, 1)
+    units, cost = 2 * 10**12, 30_000_000 * NANO
+    with Bulk(tmp_path) as bulk:
+        values = ", ".join(
+            f"('g{at}', {at}, 'key-1', 'a/m', {units}, {cost + cost // 2}, '{row.id}')"
+            for at in MONTHS_MS
+        )
+        named = "id, created_ms, key_id, model, usage_input, billed_nanousd, price_id"
+        bulk.seal("test", "one", generations=f"SELECT * FROM (VALUES {values}) AS r ({named})")
+    found = section(studied(tmp_path), "data-quality")
+    assert isinstance(found, Result)
+    assert found.findings["excess_nanousd"] == 3 * 15_000_000 * NANO
+
+
 def test_a_label_that_came_after_sealing_is_held_against_the_judge(tmp_path: Path) -> None:
     home = filled(tmp_path, [(f"g{n}", MONTHS_MS[0], "key-1", "a/m") for n in range(3)])
     said = '{"task":"%s","confidence":1,"classifier":"c"}'
@@ -204,3 +228,30 @@ def test_the_claim_names_the_task_that_leads_when_the_judge_has_corrected_it(
         }
         leading = max(corrected, key=lambda task: corrected[task])
         assert found.claim.startswith(words.title(leading))
+
+
+@pytest.mark.parametrize("is_hot", [True, False])
+def test_an_answer_that_is_rewarded_again_counts_once_with_the_last_reward(
+    tmp_path: Path, *, is_hot: bool
+) -> None:
+    home = filled(tmp_path, [(f"g{n}", MONTHS_MS[0], "key-1", "a/m") for n in range(3)])
+    said = (("g0", 1, 0), ("g0", 2, 1), ("g0", 2, 0), ("g1", 3, 1), ("g1", 3, 1), ("g2", 5, 0))
+    facts = " UNION ALL ".join(
+        f"SELECT 'fact-{n}' AS id, 'feedback' AS kind, {at} AS noted_ms, 'key-1' AS key_id,"
+        f""" '{about}' AS generation_id, '{{"reward":{reward}}}' AS body"""
+        for n, (about, at, reward) in enumerate(said)
+    )
+    if not is_hot:
+        with Bulk(home) as bulk:
+            bulk.seal("rewards", "one", late_facts=facts)
+    with Lake(home) as lake:
+        if is_hot:
+            lake.run(f"INSERT INTO hot_late_facts BY NAME {facts}")
+        tallies.make(lake)
+        assert lake.rows("SELECT n, accepted, reward, cost FROM tally_judged") == [
+            (3, 1, 1.0, 12_000)
+        ]
+    if not is_hot:
+        told = section(studied(home), "overpaying")
+        assert isinstance(told, Missing)
+        assert told.what.startswith("No workload has rewards of two models")

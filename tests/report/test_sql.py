@@ -13,7 +13,8 @@ FILES = sorted(Path(str(SQL)).rglob("*.sql"))
 SHARED = {
     "sum", "count", "min", "max", "avg", "median", "max_by", "coalesce", "floor", "least",
     "greatest", "abs", "date_trunc", "date_diff", "year", "month", "lag", "lead", "row_number",
-    "cast", "over", "filter", "in", "and", "or", "as", "on", "by", "from", "where", "when",
+    "cast", "decimal", "over", "filter", "in", "and", "or", "as", "on", "by", "from", "where",
+    "when",
 }  # fmt: skip
 """Functions that both spell alike and mean alike, and words that a parenthesis may follow."""
 

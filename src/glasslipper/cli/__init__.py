@@ -7,6 +7,7 @@ standard error with status 1, wrong usage has status 2, Ctrl-C 130 and silence.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ def run(arguments: Sequence[str]) -> int:
     except GlasslipperError as error:
         print_failure(error, as_json=_wants_json(arguments))
         return 1
+    except OSError as error:
+        return _refused_by_system(error, as_json=_wants_json(arguments))
     return status if isinstance(status, int) else 0
 
 
@@ -96,5 +99,20 @@ def _misused(error: click.ClickException, *, as_json: bool) -> int:
 
 def _reader_left() -> int:
     """End quietly: whoever read our output has closed it, and nothing can be flushed any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _forget_output()
     return BROKEN_PIPE
+
+
+def _refused_by_system(error: OSError, *, as_json: bool) -> int:
+    """Tell what the system said; what is left of our output cannot be written any more."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _forget_output()
+        told = Refusal(f"{error}.", code="disk_full", hint="Make room and try again.")
+    else:
+        told = Refusal(f"{error}.", code="system", hint="Check the path and who may write there.")
+    print_failure(told, as_json=as_json)
+    return 1
+
+
+def _forget_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

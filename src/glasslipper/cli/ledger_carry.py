@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from glasslipper.ledger.read.export import Exported, Span
 
 FORMATS = ("glasslipper", "openrouter", "litellm", "langfuse", "openai", "anthropic", "costs")
+
+_DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
+"""How providers date a version of a model; where it has no price of its own, the model's is its."""
 
 _MEND = (
     "Check that the file is what `{source}` means (glasslipper ledger import --help), mend it and "
@@ -160,5 +164,6 @@ def _catalogue(provider: str) -> Catalogue:
 
 @functools.lru_cache(maxsize=4_096)
 def _tariff(provider: str, model: str) -> Tariff | None:
-    card = _catalogue(provider).find(provider, model)
+    cards = _catalogue(provider)
+    card = cards.find(provider, model) or cards.find(provider, _DATED.sub("", model))
     return card.tariff if card is not None else None

@@ -20,6 +20,7 @@ from glasslipper.report.page.html import order_of, page
 from glasslipper.report.section import Missing
 from glasslipper.report.study import Options, Study
 from glasslipper.store import places
+from glasslipper.store.files import replacing
 
 TRUTH = Path("truth.json")
 """What was planted, in the home of a generated ledger."""
@@ -146,10 +147,8 @@ def write_page(
         interactive=interactive,
     )
     data = text.encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
+    with replacing(path) as out:
+        out.write(data)
     return len(data)
 
 

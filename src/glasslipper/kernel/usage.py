@@ -17,6 +17,13 @@ _went_in = attrgetter(*INPUT_CLASSES)
 _came_out = attrgetter(*OUTPUT_CLASSES)
 
 
+MOST_UNITS = 1_000_000_000
+"""No provider that counts more of one class for one call is believed.
+
+Thousands of millions of such calls still sum up to an integer of 64 bits.
+"""
+
+
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Units consumed per class: tokens, except where the name says otherwise.
 

@@ -9,6 +9,7 @@ import msgspec
 from glasslipper.report.build import Answered, Report
 from glasslipper.report.page import cells
 from glasslipper.report.section import Missing
+from glasslipper.store.files import plain_errors
 
 FORMAT = 1
 
@@ -46,15 +47,26 @@ def _section(one: Answered, *, tables: bool) -> dict[str, object]:
 
 
 def write_tables(report: Report, folder: Path) -> int:
-    """Write each section's table as `NN-id.csv` and `NN-id.json`; return how many sections."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write each section's table as `NN-id.csv` and `NN-id.json`; return how many sections.
+
+    A table that an earlier report left there, of a section that has no data now, is removed.
+
+    Raises:
+        DiskFull: There is no room.
+        StoreFailed: Anything else went wrong with a file.
+    """
     written = 0
-    for one in report.sections:
-        if isinstance(one.result, Missing):
-            continue
-        name = f"{one.section.number:02d}-{one.section.id}"
-        (folder / f"{name}.csv").write_text(cells.as_csv(one.result.table), encoding="utf-8")
-        told = msgspec.json.encode(_section(one, tables=True))
-        (folder / f"{name}.json").write_bytes(msgspec.json.format(told, indent=1))
-        written += 1
+    with plain_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in report.sections:
+            name = f"{one.section.number:02d}-{one.section.id}"
+            lines, told = folder / f"{name}.csv", folder / f"{name}.json"
+            if isinstance(one.result, Missing):
+                lines.unlink(missing_ok=True)
+                told.unlink(missing_ok=True)
+                continue
+            lines.write_text(cells.as_csv(one.result.table), encoding="utf-8")
+            document = msgspec.json.encode(_section(one, tables=True))
+            told.write_bytes(msgspec.json.format(document, indent=1))
+            written += 1
     return written

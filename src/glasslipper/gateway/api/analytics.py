@@ -12,7 +12,7 @@ import time
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from glasslipper.gateway.dialects.body import parse
 from glasslipper.gateway.house import House
@@ -21,7 +21,14 @@ from glasslipper.gateway.reading import read_body
 from glasslipper.kernel.clock import DAY_MS
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.ledger.read import query
-from glasslipper.ledger.read.query import Filter, Granularity, Order, Question
+from glasslipper.ledger.read.query import (
+    Filter,
+    Granularity,
+    Operator,
+    Order,
+    Question,
+    Scalar,
+)
 from glasslipper.ledger.read.scan import Lake
 
 DEFAULT_SPAN_MS = 7 * DAY_MS
@@ -131,6 +138,14 @@ class AnalyticsMetaAnswer(Struct, frozen=True):
     data: AnalyticsMeta
 
 
+_OF_MANY: dict[Operator, Operator] = {
+    "eq": "in",
+    "neq": "not_in",
+    "in": "in",
+    "not_in": "not_in",
+}
+"""How a comparison with one value is one with many."""
+
 _questions = msgspec.json.Decoder(AnalyticsQuery)
 _encode = msgspec.json.encode
 
@@ -180,8 +195,9 @@ def _days(given: dict[str, str]) -> tuple[date, date]:
 async def ask(house: House, http: Http) -> None:
     """Answer `POST /analytics/query`."""
     house.gatekeeper.admit_manager(http.header(b"authorization"))
-    question = _question(parse(await read_body(house, http), _questions), house.clock.now_ms())
+    asked = parse(await read_body(house, http), _questions)
     names = {key.id: key.name for key in house.accounts.keys()}
+    question = _question(_by_id(asked, names), house.clock.now_ms())
     began_s = time.perf_counter()
     async with _AT_A_TIME:
         found = await asyncio.to_thread(_answered, house, question)
@@ -197,6 +213,27 @@ async def ask(house: House, http: Http) -> None:
 def _answered(house: House, question: Question) -> query.Answer:
     with _lake(house) as lake:
         return query.answer(lake, question)
+
+
+def _by_id(asked: AnalyticsQuery, names: dict[str, str]) -> AnalyticsQuery:
+    """Return a question whose filters name keys by their ids; rows show names, and those are asked.
+
+    A name may be that of several keys; whoever asks for it asks for all of them.
+    """
+
+    def ids(name: Scalar) -> list[Scalar]:
+        return [one for one, shown in names.items() if shown == name] or [name]
+
+    def by_id(one: Filter) -> Filter:
+        if one.field != "api_key_id" or one.operator not in _OF_MANY:
+            return one
+        values = one.value if isinstance(one.value, list) else [one.value]
+        if isinstance(one.value, list) != (one.operator in _OF_MANY.values()):
+            return one  # it is refused for what it is
+        found = [identifier for value in values for identifier in ids(value)]
+        return structs.replace(one, operator=_OF_MANY[one.operator], value=found)
+
+    return structs.replace(asked, filters=[by_id(one) for one in asked.filters])
 
 
 def _question(asked: AnalyticsQuery, now_ms: int) -> Question:

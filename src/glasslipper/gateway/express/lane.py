@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+from glasslipper.gateway.attempts import MOST_BILLED_NANOUSD
 from glasslipper.gateway.auth import REMEMBER_MS, Caller
 from glasslipper.gateway.desk import Caption
 from glasslipper.gateway.dialects import chat as dialect
@@ -29,7 +30,7 @@ from glasslipper.kernel.events import Answer
 from glasslipper.kernel.messages import Request, ToolCall
 from glasslipper.kernel.money import PER, Price, amount_nanousd, split_nanousd, usd
 from glasslipper.kernel.record import PriceRow
-from glasslipper.kernel.usage import Usage
+from glasslipper.kernel.usage import MOST_UNITS, Usage
 
 
 class _Sample(NamedTuple):
@@ -239,6 +240,12 @@ def _toolkit_units(toolkit: Toolkit) -> int:
     return tools_ceiling(toolkit.tools)
 
 
+def _may_be_capped(price: Price) -> bool:
+    """Whether a call might be billed more than is believed; the usual way sees to that."""
+    most = Usage(input=MOST_UNITS, output=MOST_UNITS, requests=1)
+    return amount_nanousd(most, price) > MOST_BILLED_NANOUSD
+
+
 def in_usd(nanousd: int) -> bytes:
     """Return an amount in USD as JSON writes it."""
     return repr(usd(nanousd)).encode()
@@ -266,7 +273,7 @@ def find_lane(
         return None
     now_ms = house.clock.now_ms()
     row, ceiling = endpoint.pricing.row(now_ms, 1), endpoint.pricing.ceiling(now_ms, 1)
-    if row is None or ceiling is None:
+    if row is None or ceiling is None or _may_be_capped(row.price):
         return None
     left_ms = REMEMBER_MS
     if caller.key.usable_until_ms is not None:

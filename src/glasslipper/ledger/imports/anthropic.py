@@ -19,7 +19,19 @@ from glasslipper.ledger.imports.rows import Priced, Row
 WHAT = "Anthropic's usage export"
 
 _DAY_MS = 86_400_000
-_LABELS = ("workspace", "workspace_id", "service_tier", "usage_type", "context_window")
+_LABELS = (
+    "workspace",
+    "workspace_id",
+    "service_tier",
+    "usage_type",
+    "context_window",
+    "inference_geo",
+    "speed",
+)
+"""What buckets of one time may be told apart by, beside model and key."""
+
+_LONG = 200_001
+"""Tokens of a prompt from which on the dearer price of long ones applies."""
 
 
 def read(path: Path, priced: Priced) -> Iterator[Generation | LateFact | Unfinished]:
@@ -44,17 +56,7 @@ def _bucket(row: Row, began_ms: int, ended_ms: int) -> Bucket:
         model=rows.text(row, "model", "model_version") or "unknown",
         key=rows.text(row, "api_key_id", "api_key", "workspace_id", "workspace"),
         user=None,
-        labels={
-            name: value
-            for name in (
-                "workspace",
-                "workspace_id",
-                "service_tier",
-                "usage_type",
-                "context_window",
-            )
-            if (value := rows.text(row, name))
-        },
+        labels={name: value for name in _LABELS if (value := rows.text(row, name))},
         requests=1,
         usage=Usage(
             input=rows.number(row, "uncached_input_tokens", "usage_input_tokens_no_cache"),
@@ -67,4 +69,11 @@ def _bucket(row: Row, began_ms: int, ended_ms: int) -> Bucket:
             searches=rows.number(served, "web_search_requests")
             or rows.number(row, "web_search_count"),
         ),
+        prompt_tokens=_LONG if _is_long(row) else 0,
     )
+
+
+def _is_long(row: Row) -> bool:
+    """Tell whether a bucket is of long prompts, `200k-1M` or `> 200k`; it is not if not told so."""
+    window = (rows.text(row, "context_window") or "").lower().replace(" ", "")
+    return window.startswith(("200k", ">"))

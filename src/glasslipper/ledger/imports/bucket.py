@@ -15,7 +15,10 @@ from glasslipper.ledger.imports.rows import Priced
 
 
 class Bucket(Struct, frozen=True, kw_only=True):
-    """What one key did with one model from one moment to another (Unix ms)."""
+    """What one key did with one model from one moment to another (Unix ms).
+
+    `prompt_tokens` is how long a prompt was, for prices that depend on it; `None` is an even share.
+    """
 
     source: str
     began_ms: int
@@ -26,6 +29,7 @@ class Bucket(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str]
     requests: int
     usage: Usage
+    prompt_tokens: int | None = None
 
 
 class Unfinished(Struct, frozen=True, kw_only=True):
@@ -64,7 +68,8 @@ def spread(bucket: Bucket, priced: Priced) -> Iterator[Generation]:
         }
         usage = Usage(**{**units, "requests": 1})
         at_ms = bucket.began_ms + span_ms * number // count
-        price = priced(bucket.source, bucket.model, at_ms, usage.prompt_tokens)
+        size = usage.prompt_tokens if bucket.prompt_tokens is None else bucket.prompt_tokens
+        price = priced(bucket.source, bucket.model, at_ms, size)
         billed = amount_nanousd(usage, price) if price else 0
         yield Generation(
             id=f"{identity}-{number}",

@@ -20,23 +20,38 @@ _AMOUNTS = ("cost_usd", "amount_usd", "cost")
 
 
 def read(path: Path, priced: Priced) -> Iterator[Generation | LateFact]:
-    """Yield one late fact for each row, as of when the file was written."""
+    """Yield one late fact for each generation, as of when the file was written.
+
+    Raises:
+        InvalidRequest: An amount is none, or a generation has two that differ: which one is whole,
+            or whether they are parts of one, the file does not say.
+    """
     del priced
     noted_ms = int(path.stat().st_mtime * 1000)
+    said: dict[str, int] = {}
     for row in rows.read(path):
-        yield _fact(row, path.name, noted_ms)
+        about, cost = _said(row)
+        if said.setdefault(about, cost) != cost:
+            raise InvalidRequest(
+                f"{path} says two different costs of {about}.",
+                hint="Give each generation one row, with all that it cost, and import it again.",
+            )
+    for about, cost in said.items():
+        yield LateFact(
+            id=rows.identity("cost", about, cost, noted_ms),
+            kind=COST_FACT,
+            noted_ms=noted_ms,
+            key_id="import",
+            generation_id=about,
+            body={"billed_nanousd": cost, "source": path.name},
+        )
 
 
-def _fact(row: Row, source: str, noted_ms: int) -> LateFact:
+def _said(row: Row) -> tuple[str, int]:
     about = rows.need(row, "generation_id", WHAT)
-    if rows.decimal(row, *_AMOUNTS) is None:
+    amount = rows.decimal(row, *_AMOUNTS)
+    if amount is None:
         raise InvalidRequest(f"A row has no `{_AMOUNTS[0]}`: this does not look like {WHAT}.")
-    cost = rows.nanousd(row, *_AMOUNTS)
-    return LateFact(
-        id=rows.identity("cost", about, cost, noted_ms),
-        kind=COST_FACT,
-        noted_ms=noted_ms,
-        key_id="import",
-        generation_id=about,
-        body={"billed_nanousd": cost, "source": source},
-    )
+    if amount < 0:
+        raise InvalidRequest(f"{about} cannot have cost ${amount}.", param=_AMOUNTS[0])
+    return about, rows.nanousd(row, *_AMOUNTS)

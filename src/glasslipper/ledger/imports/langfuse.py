@@ -32,11 +32,9 @@ def _generation(row: Row, priced: Priced) -> Generation:
     began = rows.moment(row, WHAT, "startTime", "start_time")
     ended = rows.moment_ms(row, "endTime", "end_time") or began
     first = rows.moment_ms(row, "completionStartTime", "completion_start_time")
+    cost = _cost(row)
     model = rows.text(row, "model", "providedModelName", "provided_model_name") or "unknown"
     provider = rows.text(metadata, "ls_provider", "provider")
-    cost = rows.nanousd(rows.nested(row, "costDetails", "cost_details"), "total") or rows.nanousd(
-        row, "totalCost", "total_cost", "calculatedTotalCost", "calculated_total_cost"
-    )
     return Generation(
         id=f"langfuse-{rows.need(row, 'id', WHAT)}",
         created_ms=began,
@@ -56,6 +54,18 @@ def _generation(row: Row, priced: Priced) -> Generation:
         session_id=rows.text(row, "sessionId", "session_id", "traceId", "trace_id"),
         user=rows.text(row, "userId", "user_id"),
         app=rows.text(row, "traceName", "trace_name", "name"),
+    )
+
+
+def _cost(row: Row) -> int:
+    """Return what a call cost in all, or the sum of its parts where nothing says that."""
+    parts = rows.nested(row, "costDetails", "cost_details")
+    return (
+        rows.nanousd(parts, "total")
+        or rows.nanousd(
+            row, "totalCost", "total_cost", "calculatedTotalCost", "calculated_total_cost"
+        )
+        or sum(rows.nanousd(parts, name) for name in parts)
     )
 
 

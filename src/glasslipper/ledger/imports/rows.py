@@ -36,9 +36,11 @@ _OF_ONE = ("id", "request_id", "start_time", "start_time_iso", "starting_at")
 
 _EPOCHS = ((10**17, 1_000_000), (10**14, 1_000), (10**11, 1))
 """A number of at least so much counts so many parts of a millisecond since 1970; else seconds."""
-_LAST_MS = 4_102_444_799_999  # of the year 2099
-_MOST = 10**15
-"""No number of tokens, and no amount of dollars times a million, is so great."""
+LAST_MS = 4_102_444_799_999  # of the year 2099
+MOST = 10**15
+"""No number of tokens is so great."""
+MOST_NANOUSD = 10**18
+"""No call, and no hour or day of calls, costs so much."""
 
 _LONGEST_CELL = 1 << 30
 _SEPARATORS = ",;\t"
@@ -184,13 +186,13 @@ def text(row: Row, *names: str) -> str | None:
 
 
 def number(row: Row, *names: str) -> int:
-    """Return the first member that is a number, cut to a whole one; 0 where there is none.
+    """Return the first member that is a number, cut to a whole one; 0 where there is none or less.
 
     Raises:
         InvalidRequest: What stands there is no number, or too great a one.
     """
     value = decimal(row, *names)
-    return int(value) if value is not None else 0
+    return max(int(value), 0) if value is not None else 0
 
 
 def decimal(row: Row, *names: str) -> Decimal | None:
@@ -207,7 +209,7 @@ def decimal(row: Row, *names: str) -> Decimal | None:
             found = numerals.read(str(value))
         except ValueError as error:
             raise InvalidRequest(f"A row's `{name}` cannot be read: {error}.", param=name) from None
-        if abs(found) >= _MOST:
+        if abs(found) >= MOST:
             raise InvalidRequest(f"A row's `{name}` is too great: {found:.3g}.", param=name)
         return found
     return None
@@ -220,7 +222,7 @@ def nanousd(row: Row, *names: str) -> int:
         InvalidRequest: What stands there is no number, or too great a one.
     """
     value = decimal(row, *names)
-    if value is not None and value >= _MOST // 10**6:
+    if value is not None and value * NANO >= MOST_NANOUSD:
         raise InvalidRequest(f"No call costs ${value:.3g}.", param=names[0])
     return max(int((value * NANO).to_integral_value()), 0) if value is not None else 0
 
@@ -243,7 +245,7 @@ def moment_ms(row: Row, *names: str) -> int | None:
         found = _counted_ms(Decimal(value))
     except InvalidOperation:
         found = _written_ms(value)
-    return found if found is not None and 0 <= found <= _LAST_MS else None
+    return found if found is not None and 0 <= found <= LAST_MS else None
 
 
 def _counted_ms(count: Decimal) -> int | None:

@@ -79,7 +79,7 @@ def feedback(facts: str) -> str:
     """Return rewards, from the late facts of kind `feedback`."""
     return f"""
         SELECT id, noted_ms, {_AT.format(ms="noted_ms")} AS noted_at, key_id, generation_id,
-            session_id, CAST(json_extract_string(body, '$.reward') AS DOUBLE) AS reward,
+            session_id, TRY_CAST(json_extract_string(body, '$.reward') AS DOUBLE) AS reward,
             json_extract_string(body, '$.category') AS category
         FROM {facts} WHERE kind = 'feedback'"""
 
@@ -92,7 +92,7 @@ def topics(facts: str) -> str:
     )
     return f"""
         SELECT id, kind, noted_ms, key_id, generation_id, {said},
-            CAST(json_extract_string(body, '$.confidence') AS FLOAT) AS task_confidence
+            TRY_CAST(json_extract_string(body, '$.confidence') AS FLOAT) AS task_confidence
         FROM {facts} WHERE kind IN ('topic', 'judged')"""
 
 

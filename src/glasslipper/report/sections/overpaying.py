@@ -56,6 +56,9 @@ class _Group(Struct, frozen=True, kw_only=True):
         return sum(float(row["c"]) for row in self.weeks)
 
 
+_UNREWARDED = "answer was rewarded"
+
+
 class _Test(Struct, frozen=True, kw_only=True):
     group: _Group
     other: str
@@ -74,8 +77,9 @@ def overpaying(study: Study) -> Result | Missing:
     offers = cheapest(study.offers)
     more = _to_learn_more(groups, offers, study.models)
     if not any(group.strata or group.pairs for group in groups):
+        lacking = "workload has rewards of two models" if study.ask("overpaying") else _UNREWARDED
         return Missing(
-            what="No answer was rewarded and no prompt asked again: nothing shows what suffices.",
+            what=f"No {lacking} and no prompt was asked again: nothing shows what suffices.",
             how=(
                 "Send `POST /generation/feedback` with a reward between 0 and 1, or let a cheaper "
                 f"model answer stored prompts. {more or 'See `glasslipper report ask-again`.'}"

@@ -7,12 +7,10 @@ was cut off before its output was counted is taken for as long as what came of i
 from __future__ import annotations
 
 from glasslipper.gateway.providers.anthropic.wire import Count, UsageObject
-from glasslipper.kernel.usage import Usage
+from glasslipper.kernel.usage import MOST_UNITS, Usage
 
 BYTES_PER_TOKEN = 4
 """How much of an answer is taken for a token where nobody counted."""
-
-_MAX_UNITS = 2**53
 
 
 class Meter:
@@ -55,4 +53,4 @@ class Meter:
 
 
 def _units(count: Count, before: int) -> int:
-    return before if count is None else int(min(max(count, 0), _MAX_UNITS))
+    return before if count is None else int(min(max(count, 0), MOST_UNITS))

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glasslipper.gateway.providers.gemini.wire import Count, ModalityCount, UsageMetadata
-from glasslipper.kernel.usage import Usage
-
-_MAX_UNITS = 2**53
+from glasslipper.kernel.usage import MOST_UNITS, Usage
 
 
 def usage_of(told: UsageMetadata) -> Usage:
@@ -66,4 +64,4 @@ def _carve(total: int, *claims: Count) -> tuple[int, list[int]]:
 
 
 def _units(count: Count) -> int:
-    return int(min(max(count or 0, 0), _MAX_UNITS))
+    return int(min(max(count or 0, 0), MOST_UNITS))

@@ -16,9 +16,8 @@ from glasslipper.gateway.providers.openai.wire import (
     UsageObject,
 )
 from glasslipper.kernel.money import nanousd
-from glasslipper.kernel.usage import Usage
+from glasslipper.kernel.usage import MOST_UNITS, Usage
 
-_MAX_UNITS = 2**53
 _NO_PROMPT = (PromptDetails(), PromptDetails(cached_tokens=0, audio_tokens=0))
 _NO_COMPLETION = (
     CompletionDetails(),
@@ -65,7 +64,7 @@ def plain_usage(told: UsageObject) -> Usage | None:
     prompt, completion = told.prompt_tokens, told.completion_tokens
     if not (isinstance(prompt, int) and isinstance(completion, int)):
         return None
-    if not (0 < prompt <= _MAX_UNITS and 0 <= completion <= _MAX_UNITS):
+    if not (0 < prompt <= MOST_UNITS and 0 <= completion <= MOST_UNITS):
         return None
     if told.cost is not None:
         return None
@@ -99,7 +98,7 @@ def _carve(total: int, *claims: Count) -> tuple[int, list[int]]:
 
 
 def _units(count: Count) -> int:
-    return int(min(max(count or 0, 0), _MAX_UNITS))
+    return int(min(max(count or 0, 0), MOST_UNITS))
 
 
 def _cost(cost: Decimal | None) -> int | None:

@@ -1,12 +1,19 @@
 -- Of requests that were tried once: what was billed beside what the price rows give for the same tokens, by week.
+-- A thousand million tokens at fifteen dollars a million are more than 64 bits of nano-dollars a million.
 SELECT p.model AS model, p.provider AS provider, date_trunc('week', p.day) AS week, sum(p.billed) AS c, sum(p.requests) AS n,
-    sum(p.units_input * r.price_input + p.units_cache_read * r.price_cache_read
-        + p.units_cache_write * r.price_cache_write + p.units_cache_write_1h * r.price_cache_write_1h
-        + p.units_input_audio * r.price_input_audio + p.units_input_image * r.price_input_image
-        + p.units_output * r.price_output + p.units_reasoning * r.price_reasoning
-        + p.units_output_audio * r.price_output_audio + p.units_output_image * r.price_output_image
-        + p.units_requests * r.price_requests + p.units_searches * r.price_searches
-        + p.units_cpu_us * r.price_cpu_us) / 1000000 AS due
+    CAST(sum(p.units_input * CAST(r.price_input AS DECIMAL(19, 0))
+        + p.units_cache_read * CAST(r.price_cache_read AS DECIMAL(19, 0))
+        + p.units_cache_write * CAST(r.price_cache_write AS DECIMAL(19, 0))
+        + p.units_cache_write_1h * CAST(r.price_cache_write_1h AS DECIMAL(19, 0))
+        + p.units_input_audio * CAST(r.price_input_audio AS DECIMAL(19, 0))
+        + p.units_input_image * CAST(r.price_input_image AS DECIMAL(19, 0))
+        + p.units_output * CAST(r.price_output AS DECIMAL(19, 0))
+        + p.units_reasoning * CAST(r.price_reasoning AS DECIMAL(19, 0))
+        + p.units_output_audio * CAST(r.price_output_audio AS DECIMAL(19, 0))
+        + p.units_output_image * CAST(r.price_output_image AS DECIMAL(19, 0))
+        + p.units_requests * CAST(r.price_requests AS DECIMAL(19, 0))
+        + p.units_searches * CAST(r.price_searches AS DECIMAL(19, 0))
+        + p.units_cpu_us * CAST(r.price_cpu_us AS DECIMAL(19, 0))) AS DOUBLE) / 1000000 AS due
 FROM priced AS p
 JOIN prices AS r ON p.price_id = r.id
 WHERE NOT p.retried
