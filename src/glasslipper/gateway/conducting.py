@@ -13,6 +13,7 @@ import msgspec
 from msgspec import structs
 
 from glasslipper.gateway import endpoints as ends
+from glasslipper.gateway.able import is_able
 from glasslipper.gateway.answering import Encoder, Heard
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.desk import Caption, Outcome
@@ -22,6 +23,7 @@ from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.house import House
 from glasslipper.gateway.http import Headers, Http
 from glasslipper.gateway.routing import choices
+from glasslipper.gateway.routing.wishes import read_wishes
 from glasslipper.kernel.errors import (
     BudgetExhausted,
     GlasslipperError,
@@ -184,14 +186,19 @@ class AccountCaller:
         """The key's id."""
         return self._caller.key.id
 
-    def models(self) -> Sequence[Playable]:
-        """Return every model that answers in words, the cheapest first."""
-        now_ms = self._house.clock.now_ms()
-        found = [
-            _playable(model, usable[0], now_ms)
-            for model, endpoints in self._house.offer
-            if (usable := [one for one in endpoints if not one.embeds_only and one.byok != "must"])
-        ]
+    def models(self, request: Request) -> Sequence[Playable]:
+        """Return every model that answers in words, the cheapest first.
+
+        Raises:
+            InvalidRequest: What the request wishes of providers is not well formed.
+        """
+        now_ms, wishes = self._house.clock.now_ms(), read_wishes(request)
+        found: list[Playable] = []
+        for model, endpoints in self._house.offer:
+            usable = [one for one in endpoints if not one.embeds_only and one.byok != "must"]
+            able = [one for one in usable if is_able(one, request, wishes, now_ms=now_ms)]
+            if usable:
+                found.append(_playable(model, (able or usable)[0], now_ms, able=bool(able)))
         return sorted(found, key=lambda one: (one.input + 2 * one.output, one.model))
 
     def within(self, request: Request, nanousd: int | None) -> tuple[Request, int]:
@@ -295,7 +302,7 @@ class _Capped(Exchange):
         return outcome
 
 
-def _playable(model: str, endpoint: Endpoint, now_ms: int) -> Playable:
+def _playable(model: str, endpoint: Endpoint, now_ms: int, *, able: bool) -> Playable:
     row = endpoint.pricing.row(now_ms, 0)
     price = row.price if row else FREE
     if price.cpu_us and not price.input:
@@ -308,6 +315,7 @@ def _playable(model: str, endpoint: Endpoint, now_ms: int) -> Playable:
         cached=price.rate("cache_read"),
         context_tokens=endpoint.context_tokens,
         is_local=endpoint.is_local,
+        able=able,
     )
 
 

@@ -260,7 +260,8 @@ class Tools(Protocol):
 class Playable(Struct, frozen=True, kw_only=True):
     """A model that may be called, and what it costs: nano-USD per million tokens, as expected.
 
-    `cached` is the price of prompt tokens that its provider has seen just before.
+    `cached` is the price of prompt tokens that its provider has seen just before. One that is not
+    `able` is known to fail the request: it reads no pictures, say, or may not be asked.
     """
 
     model: str
@@ -269,6 +270,7 @@ class Playable(Struct, frozen=True, kw_only=True):
     cached: int
     context_tokens: int | None = None
     is_local: bool = False
+    able: bool = True
 
 
 class Receipt(Struct, kw_only=True):
@@ -289,8 +291,8 @@ class Caller(Protocol):
         """Whom it calls for, as an opaque name."""
         ...
 
-    def models(self) -> Sequence[Playable]:
-        """Return the models that may be called, the cheapest first."""
+    def models(self, request: Request) -> Sequence[Playable]:
+        """Return the models that may be called for a request, the cheapest first."""
         ...
 
     def within(self, request: Request, nanousd: int | None) -> tuple[Request, int]:

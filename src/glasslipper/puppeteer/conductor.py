@@ -195,7 +195,8 @@ class Puppeteer:
         return self._open(asked, caller, ends_s)
 
     def _open(self, asked: Asked, caller: Caller, ends_s: float | None = None) -> _Scene:
-        allowed = [one.model for one in caller.models() if asked.wishes.allows(one.model)]
+        found = [one for one in caller.models(asked.request) if asked.wishes.allows(one.model)]
+        allowed = [one.model for one in found if one.able] or [one.model for one in found]
         if not allowed:
             raise ModelUnknown(
                 "No model that is offered may be called here.",

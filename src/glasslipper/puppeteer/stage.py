@@ -73,7 +73,7 @@ class Stage:
         self._heard: list[list[Event]] = []
         self._call_of: dict[int, int] = {}
         self._caller = caller
-        self.models: Mapping[str, Playable] = {one.model: one for one in caller.models()}
+        self.models: Mapping[str, Playable] = {one.model: one for one in caller.models(request)}
         self._props = props or Props()
         self._labels = labels or {}
         self._max_nanousd = max_nanousd
