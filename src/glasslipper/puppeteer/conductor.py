@@ -163,7 +163,7 @@ class Puppeteer:
             if decision.puppet is None:
                 scene.stopped, scene.lead = decision.why, decision.lead
                 break
-            is_aloud = decision.is_last and decision.puppet.pattern == PLAIN
+            is_aloud = _is_aloud(decision)
             if is_aloud and request.stream:
                 async for event in self._aloud(scene, decision):
                     if not streamed:
@@ -203,7 +203,8 @@ class Puppeteer:
                 hint="Widen `auto.allow` and `auto.deny`, or fetch a model.",
             )
         session = self._session(asked, caller.owner)
-        if session is not None and session.pinned and session.model in allowed:
+        is_kept = session is not None and session.pinned and asked.wishes.pin != "none"
+        if session is not None and is_kept and session.model in allowed:
             allowed = [session.model]
         chosen = self._named(asked)
         stage = Stage(
@@ -382,7 +383,7 @@ class Puppeteer:
             status = error.slug
             scene.failed = scene.failed | {puppet.model}
             scene.failure = error
-            if is_said and decision.is_last and scene.asked.request.stream:
+            if is_said and _is_aloud(decision) and scene.asked.request.stream:
                 raise
         receipt = stage.receipts[-1]
         scene.steps.append(
@@ -455,15 +456,21 @@ class Puppeteer:
             return
         known = self._sessions.get(scene.owner, session_id)
         pin = scene.asked.wishes.pin
-        pinned = pin == "session" or (known is not None and known.pinned and pin != "none")
         model = scene.steps[scene.answered].puppet.partition("#")[0]
-        session = Session(model=model, pinned=pinned)
+        session = Session(model=model, pinned=pin == "session")
+        if known is not None and known.pinned and pin not in ("session", "none"):
+            session = known  # whoever else answered did so for once
         await self._sessions.put(scene.owner, session_id, session)
 
 
 def _last_call(scene: _Scene) -> int | None:
     """Return the last call, unless it failed."""
     return len(scene.stage.receipts) - 1 if scene.steps[-1].status == "ok" else None
+
+
+def _is_aloud(decision: Decision) -> bool:
+    """Whether the client may hear what the puppet says while it says it."""
+    return decision.is_last and decision.puppet is not None and decision.puppet.pattern == PLAIN
 
 
 def _over(scene: _Scene, *, streamed: bool) -> str:
@@ -487,7 +494,8 @@ def _needs_one_voice(request: Request) -> bool:
     """Whether others' words could spoil a request: tools, pictures, several turns, a schema."""
     talks = [one for one in request.messages if one.role not in ("system", "developer")]
     return (
-        bool(request.tools)
+        bool(request.tools or request.hosted)
+        or request.response_format.kind != "text"
         or len(talks) != 1
         or any(not isinstance(part, TextPart) for one in talks for part in one.parts)
     )

@@ -270,8 +270,10 @@ class Stage:
 
     def _patterned(self, puppet: Puppet, way: Pattern) -> Request:
         lead = leading(self.turns)
+        rules = [one.text for one in self.request.messages if one.role in ("system", "developer")]
         seen = Seen(
             task=self.task,
+            rules="\n\n".join(rules),
             leading=lead.answer if lead else "",
             history=[(turn.puppet.name, turn.said) for turn in self.turns],
             files=tuple(self._props.files),
