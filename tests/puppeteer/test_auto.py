@@ -271,6 +271,50 @@ def test_a_session_may_be_pinned_and_let_go(gateway: Served) -> None:
     assert say(allow=["good/cheap"], max_calls=1) == "good/cheap"
 
 
+def test_a_pin_outlasts_a_request_that_may_not_heed_it_and_ends_when_it_is_told_to(
+    gateway: Served,
+) -> None:
+    def say(**auto: Any) -> str:
+        return (
+            openai_client(gateway)
+            .chat.completions.create(
+                model="glasslipper/auto",
+                messages=ASK,  # type: ignore[arg-type]
+                extra_body={"session_id": "s-pins", "auto": {"max_calls": 1, **auto}},
+            )
+            .model
+        )
+
+    assert say(allow=["good/dear"], pin="session") == "good/dear"
+    assert say(allow=["good/cheap"]) == "good/cheap"
+    assert say(allow=["good/*"], dial=0) == "good/dear"
+    assert say(allow=["good/*"], dial=0, pin="none") == "good/cheap"
+    assert say(allow=["good/*"], dial=0) == "good/cheap"
+
+
+@pytest.mark.parametrize("path", ["messages/count_tokens", "models/glasslipper/auto:countTokens"])
+def test_its_prompts_can_be_counted(gateway: Served, path: str) -> None:
+    root = "/api/v1/" if path.startswith("messages") else "/v1beta/"
+    asked = {"model": "glasslipper/auto", "messages": ASK}
+    said = {"contents": [{"role": "user", "parts": [{"text": "Is it so?"}]}]}
+    body = asked if path.startswith("messages") else said
+    status, counted = gateway.call("POST", root + path, body, key=gateway.key)
+    assert status == 200, counted
+    assert next(iter(counted.values())) > 0
+
+
+def test_steps_never_stand_in_a_stream_that_is_one_json_array(gateway: Served) -> None:
+    body = {
+        "contents": [{"role": "user", "parts": [{"text": "Is it so?"}]}],
+        "auto": {"allow": ["good/*"], "steps": True},
+    }
+    path = "/v1beta/models/glasslipper/auto:streamGenerateContent"
+    status, pieces = gateway.call("POST", path, body, key=gateway.key)
+    assert status == 200
+    parts = [part for piece in pieces for part in piece["candidates"][0]["content"]["parts"]]  # type: ignore[index]
+    assert "".join(part.get("text", "") for part in parts) == "yes it is"
+
+
 def test_a_warm_prompt_is_not_given_up_for_a_small_saving(gateway: Served) -> None:
     def plan(session: str) -> dict[str, Any]:
         body = {

@@ -21,7 +21,7 @@ from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.endpoints import DEFAULT_OUTPUT_TOKENS, Endpoint
 from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Headers, Http
+from glasslipper.gateway.http import EVENTS, Headers, Http
 from glasslipper.gateway.routing import choices
 from glasslipper.gateway.routing.wishes import read_wishes
 from glasslipper.kernel.errors import (
@@ -37,7 +37,7 @@ from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.money import FREE, Price
 from glasslipper.kernel.ports import Conductor, Playable, Played, Receipt, Step, Voice
-from glasslipper.kernel.record import LateFact
+from glasslipper.kernel.record import Intent, LateFact, PriceRow
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,6 +63,7 @@ class Conducting:
             await http.reply(200, _encode(told))
             return True
         is_told = request.stream and self._conductor.wants_steps(request)
+        is_told = is_told and heard.kind == EVENTS  # a JSON array has no place for them
         show = _Show(house, http, heard, request, is_told=is_told)
         playing = self._conductor.run(request, caller)
         try:
@@ -293,6 +294,14 @@ class _Capped(Exchange):
     def may_shrink(self) -> None:
         """Shrink the answer to what a budget has left: its length is no wish of the client's."""
         self._may_shrink = True
+
+    def _intent(self, endpoint: Endpoint, attempt_id: str, row: PriceRow | None) -> Intent:
+        """Let whoever closes it after a crash know the bound too."""
+        intent = super()._intent(endpoint, attempt_id, row)
+        most, held = self.most_nanousd, intent.held_nanousd
+        if most is None:
+            return intent
+        return structs.replace(intent, held_nanousd=min(held, most) if held else most)
 
     def _cost(self, status: Status) -> Outcome:
         outcome = super()._cost(status)
