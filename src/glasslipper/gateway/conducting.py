@@ -194,9 +194,10 @@ class AccountCaller:
             InvalidRequest: What the request wishes of providers is not well formed.
         """
         now_ms, wishes = self._house.clock.now_ms(), read_wishes(request)
+        lets_in, account = self._house.desk.keyring.lets_in, self._caller.account
         found: list[Playable] = []
         for model, endpoints in self._house.offer:
-            usable = [one for one in endpoints if not one.embeds_only and one.byok != "must"]
+            usable = [one for one in endpoints if not one.embeds_only and lets_in(one, account)]
             able = [one for one in usable if is_able(one, request, wishes, now_ms=now_ms)]
             if usable:
                 found.append(_playable(model, (able or usable)[0], now_ms, able=bool(able)))
@@ -265,6 +266,7 @@ class AccountCaller:
                 receipt.usage = exchange.paid.usage
                 receipt.charged_nanousd = exchange.paid.charged_nanousd
                 receipt.billed_nanousd = exchange.paid.billed_nanousd
+                receipt.spent_nanousd = exchange.spent_nanousd
 
     async def note(self, played: Played) -> None:
         """Write down how an episode went, for whoever learns from it."""
@@ -294,6 +296,14 @@ class _Capped(Exchange):
     def may_shrink(self) -> None:
         """Shrink the answer to what a budget has left: its length is no wish of the client's."""
         self._may_shrink = True
+
+    @property
+    def spent_nanousd(self) -> int:
+        """What has been charged, or billed to a key of the account's own; up to the bound."""
+        if self.paid is None or not self.paid.is_byok:
+            return 0 if self.paid is None else self.paid.charged_nanousd
+        billed, most = self.paid.billed_nanousd, self.most_nanousd
+        return billed if most is None else min(billed, most)
 
     def _intent(self, endpoint: Endpoint, attempt_id: str, row: PriceRow | None) -> Intent:
         """Let whoever closes it after a crash know the bound too."""

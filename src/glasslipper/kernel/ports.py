@@ -274,13 +274,18 @@ class Playable(Struct, frozen=True, kw_only=True):
 
 
 class Receipt(Struct, kw_only=True):
-    """What one call took; filled in by the time its events have ended, however they ended."""
+    """What one call took; filled in by the time its events have ended, however they ended.
+
+    `spent_nanousd` is what counts against a bound of the client's: also what is billed to a key
+    of its own, which no budget is charged for.
+    """
 
     generation_id: str = ""
     model: str = ""
     usage: Usage = field(default_factory=Usage)
     charged_nanousd: int = 0
     billed_nanousd: int = 0
+    spent_nanousd: int = 0
 
 
 class Caller(Protocol):

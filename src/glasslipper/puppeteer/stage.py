@@ -81,10 +81,10 @@ class Stage:
 
     @property
     def left_nanousd(self) -> int | None:
-        """What may still be charged."""
+        """What may still be spent."""
         if self._max_nanousd is None:
             return None
-        return max(self._max_nanousd - self.charged_nanousd, 0)
+        return max(self._max_nanousd - sum(one.spent_nanousd for one in self.receipts), 0)
 
     @property
     def is_late(self) -> bool:
