@@ -48,6 +48,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) ->
         offer("good/cheap", "text=no", 1)
         offer("good/dear", "text=yes it is", 10)
         offer("tool/one", "tool=look_up", 1)
+        offer("mute/cheap", "text=", 1)
+        offer("mute/dear", "text=", 10)
         offer("lie/cheap", f"text=no&{LIE}", 1)
         offer("lie/dear", f"text=yes&{LIE}", 10)
         offer("stall/a", f"text=one two three&fault=stall&after=1&{LIE}", 1)
@@ -384,6 +386,26 @@ def test_a_model_that_stalls_is_made_up_for_while_there_is_time(gateway: Served)
     assert answer.model == "good/dear"
     steps = answer.model_extra["glasslipper"]["steps"]  # type: ignore[index]
     assert [step["status"] for step in steps] == ["timeout", "ok"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_last_model_that_says_nothing_does_not_take_the_place_of_an_answer(
+    gateway: Served, stream: bool
+) -> None:
+    def text(*allow: str) -> str:
+        answer = openai_client(gateway).chat.completions.create(
+            model="glasslipper/auto",
+            messages=ASK,  # type: ignore[arg-type]
+            stream=stream,
+            extra_body={"auto": {"allow": list(allow)}},
+        )
+        if not stream:
+            return answer.choices[0].message.content
+        choices = [choice for chunk in answer for choice in chunk.choices]
+        return "".join(choice.delta.content or "" for choice in choices)
+
+    assert text("good/cheap", "mute/dear") == "no"
+    assert text("mute/*") == ""
 
 
 def test_a_budget_of_the_key_holds_too(gateway: Served) -> None:

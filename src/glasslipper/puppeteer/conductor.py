@@ -24,7 +24,15 @@ from glasslipper.kernel.errors import (
     PriceUnknown,
     UpstreamTimeout,
 )
-from glasslipper.kernel.events import Event, TextDelta
+from glasslipper.kernel.events import (
+    Event,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    Spent,
+    Started,
+    TextDelta,
+)
 from glasslipper.kernel.messages import Request, TextPart
 from glasslipper.kernel.ports import (
     Caller,
@@ -165,7 +173,7 @@ class Puppeteer:
                 break
             is_aloud = _is_aloud(decision)
             if is_aloud and request.stream:
-                async for event in self._aloud(scene, decision):
+                async for event in _once_it_says(self._aloud(scene, decision)):
                     if not streamed:
                         yield _voice(scene.stage.receipts[-1])
                         streamed = True
@@ -173,7 +181,7 @@ class Puppeteer:
                 scene.answered = len(scene.stage.receipts) - 1
             else:
                 await self._quietly(scene, decision)
-                scene.final = _last_call(scene) if is_aloud else None
+            scene.final = _last_call(scene) if is_aloud else None
             yield scene.steps[-1]
             scene.stopped = _over(scene, streamed=streamed)
             if scene.stopped:
@@ -376,7 +384,7 @@ class Puppeteer:
         local = known is not None and known.is_local
         try:
             async for event in stage.listen(puppet, logprobs=local and not decision.is_last):
-                is_said = True
+                is_said = is_said or _says(event)
                 yield event
             turn = await stage.take_in(puppet)
         except GlasslipperError as error:
@@ -464,8 +472,36 @@ class Puppeteer:
 
 
 def _last_call(scene: _Scene) -> int | None:
-    """Return the last call, unless it failed."""
-    return len(scene.stage.receipts) - 1 if scene.steps[-1].status == "ok" else None
+    """Return the last call, unless it failed, or said nothing where another has answered."""
+    last = len(scene.stage.receipts) - 1
+    is_mute = not any(map(_says, scene.stage.heard(last)))
+    if scene.steps[-1].status != "ok" or (is_mute and leading(scene.stage.turns) is not None):
+        return None
+    return last
+
+
+async def _once_it_says(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """Yield events once one of them says something: of one that never does, nothing is heard."""
+    held: list[Event] = []
+    is_said = False
+    async for event in events:
+        held.append(event)
+        is_said = is_said or _says(event)
+        if is_said:
+            for one in held:
+                yield one
+            held.clear()
+
+
+def _says(event: Event) -> bool:
+    """Whether the client would hear of an answer by this event."""
+    match event:
+        case TextDelta() | ReasoningDelta() | RefusalDelta():
+            return bool(event.text)
+        case Started() | Spent() | Finished():
+            return False
+        case _:
+            return True
 
 
 def _is_aloud(decision: Decision) -> bool:
