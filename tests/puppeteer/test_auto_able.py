@@ -36,6 +36,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Ite
         for number in range(6):
             offer(f"place/{number}", 1 + number, provider="here")
         offer("place/far", 10, provider="there")
+        offer("finds/none", 1)
+        offer("finds/some", 10, speaks="anthropic", upstream_model="claude-sonnet-4-5")
         yield served
 
 
@@ -86,6 +88,18 @@ def test_only_models_of_the_providers_that_the_request_allows_are_asked(gateway:
     capped = {"max_price": {"prompt": 0.5}}
     with pytest.raises(openai.NotFoundError, match="cap"):
         ask(gateway, "What is 3 + 4?", "place/*", provider=capped)
+
+
+def test_a_tool_that_a_provider_runs_goes_only_to_who_may_have_it(gateway: Served) -> None:
+    body = {
+        "model": "glasslipper/auto",
+        "max_tokens": 64,
+        "messages": [{"role": "user", "content": "What is 3 + 4?"}],
+        "tools": [{"type": "web_search_20250305", "name": "web_search"}],
+        "auto": {"allow": ["finds/*"], "max_calls": 1, "dry_run": True},
+    }
+    status, plan = gateway.call("POST", "/api/v1/messages", body, key=gateway.key)
+    assert (status, plan["model"]) == (200, "finds/some")
 
 
 def test_where_nobody_is_able_the_refusal_says_why(gateway: Served) -> None:
