@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) ->
         offer("good/cheap", "text=no", 1)
         offer("good/dear", "text=yes it is", 10)
         offer("tool/one", "tool=look_up", 1)
+        offer("busy/cheap", "status=429&retry_after=60", 1)
         offer("mute/cheap", "text=", 1)
         offer("mute/dear", "text=", 10)
         offer("lie/cheap", f"text=no&{LIE}", 1)
@@ -406,6 +408,27 @@ def test_a_last_model_that_says_nothing_does_not_take_the_place_of_an_answer(
 
     assert text("good/cheap", "mute/dear") == "no"
     assert text("mute/*") == ""
+
+
+def test_a_model_that_nobody_called_takes_no_call_of_those_that_are_allowed(
+    gateway: Served,
+) -> None:
+    def model(key: str | None = None, **auto: Any) -> str:
+        return (
+            openai_client(gateway, key)
+            .chat.completions.create(
+                model="glasslipper/auto",
+                messages=ASK,  # type: ignore[arg-type]
+                extra_body={"auto": {"max_calls": 1, **auto}},
+            )
+            .model
+        )
+
+    with suppress(openai.RateLimitError):  # it is called once; then it rests
+        model(allow=["busy/cheap", "good/dear"])
+    assert model(allow=["busy/cheap", "good/dear"]) == "good/dear"
+    poor = gateway.make_key("a little", limit=0.0003)
+    assert model(poor, allow=["good/*"], dial=10) == "good/cheap"
 
 
 def test_a_budget_of_the_key_holds_too(gateway: Served) -> None:

@@ -243,6 +243,7 @@ class AccountCaller:
         """Run one exchange; see `kernel.ports.Caller`."""
         if self._conductor.conducts(request.model):
             raise InvalidRequest(f"{request.model} may not call itself.")
+        receipt.called = False
         exchange = _Capped(
             self._house.desk,
             self._caller,
@@ -262,6 +263,7 @@ class AccountCaller:
                     yield event
                 await exchange.settle()
         finally:
+            receipt.called = exchange.tries > 0
             if exchange.paid is not None:
                 receipt.usage = exchange.paid.usage
                 receipt.charged_nanousd = exchange.paid.charged_nanousd

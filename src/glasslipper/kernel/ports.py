@@ -277,7 +277,8 @@ class Receipt(Struct, kw_only=True):
     """What one call took; filled in by the time its events have ended, however they ended.
 
     `spent_nanousd` is what counts against a bound of the client's: also what is billed to a key
-    of its own, which no budget is charged for.
+    of its own, which no budget is charged for. `called` is false where a call was refused before
+    any provider heard of it: its model rests, say, or a budget does not cover it.
     """
 
     generation_id: str = ""
@@ -286,6 +287,7 @@ class Receipt(Struct, kw_only=True):
     charged_nanousd: int = 0
     billed_nanousd: int = 0
     spent_nanousd: int = 0
+    called: bool = True
 
 
 class Caller(Protocol):

@@ -290,7 +290,7 @@ class Puppeteer:
             turns=tuple(stage.turns),
             bids=bids,
             dial=scene.asked.dial,
-            calls_left=scene.asked.calls - len(stage.receipts),
+            calls_left=scene.asked.calls - stage.calls,
             left_nanousd=left,
             warm=scene.warm,
             luck=scene.luck,

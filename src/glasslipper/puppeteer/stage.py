@@ -35,6 +35,9 @@ from glasslipper.sandbox import run_python
 PROGRAM_LIMITS = Limits(wall_s=5, cpu_s=4, memory_bytes=256 << 20, output_bytes=16 << 10)
 """What a model's program may take."""
 
+MOST_REFUSALS = 12
+"""So many calls that nobody heard of do not count as calls."""
+
 _CHARS_PER_TOKEN = 4
 _EXPECTED_OUTPUT = 256
 _CLOCK_S = 0.05
@@ -95,6 +98,12 @@ class Stage:
     def charged_nanousd(self) -> int:
         """What has been charged."""
         return sum(receipt.charged_nanousd for receipt in self.receipts)
+
+    @property
+    def calls(self) -> int:
+        """How many calls have been made; refusals, too, once there are very many."""
+        made = sum(receipt.called for receipt in self.receipts)
+        return max(made, len(self.receipts) - MOST_REFUSALS)
 
     def call_of(self, turn: Turn) -> int:
         """Return which call brought a turn, counted from 0."""
