@@ -332,7 +332,7 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that was done on the way to an answer.
 
     `probability` is how likely the policy was to choose it; `confidence` how sure it was of the
-    leading answer afterwards, where it says.
+    leading answer afterwards, where it says. `spent_nanousd` is as on its `Receipt`.
     """
 
     number: int
@@ -346,6 +346,7 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str = ""
     usage: Usage = field(default_factory=Usage)
     charged_nanousd: int = 0
+    spent_nanousd: int = 0
     duration_ms: int = 0
     confidence: float | None = None
 

@@ -407,6 +407,7 @@ class Puppeteer:
                 text=turn.answer if turn else "",
                 usage=receipt.usage,
                 charged_nanousd=receipt.charged_nanousd,
+                spent_nanousd=receipt.spent_nanousd,
                 duration_ms=int((time.monotonic() - began_s) * 1000),
                 confidence=decision.confidence,
             )
