@@ -70,6 +70,15 @@ def test_a_pattern_keeps_to_what_the_client_told_its_models(
     assert system.startswith("Answer in Latin.\n\nName no names.\n\nThink in a few short steps.")
 
 
+def test_a_number_too_long_to_be_one_makes_no_policy_ask_again_and_again(
+    gateway: Served, upstream: Recorder
+) -> None:
+    taught(gateway, Puppet(model="good/one"))
+    upstream.bodies.clear()
+    ask(gateway, [{"role": "user", "content": f"What is {'9' * 400} + 4?"}])
+    assert len(upstream.bodies) == 1
+
+
 def test_what_must_be_of_a_schema_is_asked_as_the_client_asked(
     gateway: Served, upstream: Recorder
 ) -> None:
