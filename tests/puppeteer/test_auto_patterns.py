@@ -79,6 +79,16 @@ def test_a_number_too_long_to_be_one_makes_no_policy_ask_again_and_again(
     assert len(upstream.bodies) == 1
 
 
+def test_providers_are_told_the_clients_metadata_and_nothing_of_steps(
+    gateway: Served, upstream: Recorder
+) -> None:
+    taught(gateway, Puppet(model="good/one"))
+    upstream.bodies.clear()
+    ask(gateway, [SUM])
+    ask(gateway, [SUM], metadata={"team": "blue"})
+    assert [body.get("metadata") for body in upstream.bodies] == [None, {"team": "blue"}]
+
+
 def test_what_must_be_of_a_schema_is_asked_as_the_client_asked(
     gateway: Served, upstream: Recorder
 ) -> None:

@@ -8,6 +8,7 @@ client gets is one answer in its own dialect, with what all calls took and a bre
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 from msgspec import structs
@@ -247,11 +248,12 @@ class AccountCaller:
         exchange = _Capped(
             self._house.desk,
             self._caller,
-            structs.replace(request, metadata={**request.metadata, **labels}),
+            request,
             offered=choices(self._house.offer, request),
             caption=self._caption,
         )
         exchange.most_nanousd = ceiling_nanousd
+        exchange.labels = labels
         if request is self._shortened:
             exchange.may_shrink()
         receipt.generation_id = exchange.id
@@ -294,6 +296,12 @@ class _Capped(Exchange):
 
     most_nanousd: int | None = None
     paid: Outcome | None = None
+    labels: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        """What the record keeps; a provider is told no more than the client's own metadata."""
+        return {**super()._labels, **self.labels}
 
     def may_shrink(self) -> None:
         """Shrink the answer to what a budget has left: its length is no wish of the client's."""
