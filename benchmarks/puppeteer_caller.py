@@ -25,8 +25,9 @@ class LocalCaller:
         self._local = local
         self._models = models
 
-    def models(self) -> Sequence[Playable]:
+    def models(self, request: Request) -> Sequence[Playable]:
         """Return the models, the cheapest first."""
+        del request
         found = [self._playable(model) for model in self._models]
         return sorted(found, key=lambda one: one.output)
 

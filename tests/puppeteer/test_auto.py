@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) ->
         offer("good/cheap", "text=no", 1)
         offer("good/dear", "text=yes it is", 10)
         offer("tool/one", "tool=look_up", 1)
+        offer("busy/cheap", "status=429&retry_after=60", 1)
+        offer("mute/cheap", "text=", 1)
+        offer("mute/dear", "text=", 10)
         offer("lie/cheap", f"text=no&{LIE}", 1)
         offer("lie/dear", f"text=yes&{LIE}", 10)
         offer("stall/a", f"text=one two three&fault=stall&after=1&{LIE}", 1)
@@ -271,6 +275,50 @@ def test_a_session_may_be_pinned_and_let_go(gateway: Served) -> None:
     assert say(allow=["good/cheap"], max_calls=1) == "good/cheap"
 
 
+def test_a_pin_outlasts_a_request_that_may_not_heed_it_and_ends_when_it_is_told_to(
+    gateway: Served,
+) -> None:
+    def say(**auto: Any) -> str:
+        return (
+            openai_client(gateway)
+            .chat.completions.create(
+                model="glasslipper/auto",
+                messages=ASK,  # type: ignore[arg-type]
+                extra_body={"session_id": "s-pins", "auto": {"max_calls": 1, **auto}},
+            )
+            .model
+        )
+
+    assert say(allow=["good/dear"], pin="session") == "good/dear"
+    assert say(allow=["good/cheap"]) == "good/cheap"
+    assert say(allow=["good/*"], dial=0) == "good/dear"
+    assert say(allow=["good/*"], dial=0, pin="none") == "good/cheap"
+    assert say(allow=["good/*"], dial=0) == "good/cheap"
+
+
+@pytest.mark.parametrize("path", ["messages/count_tokens", "models/glasslipper/auto:countTokens"])
+def test_its_prompts_can_be_counted(gateway: Served, path: str) -> None:
+    root = "/api/v1/" if path.startswith("messages") else "/v1beta/"
+    asked = {"model": "glasslipper/auto", "messages": ASK}
+    said = {"contents": [{"role": "user", "parts": [{"text": "Is it so?"}]}]}
+    body = asked if path.startswith("messages") else said
+    status, counted = gateway.call("POST", root + path, body, key=gateway.key)
+    assert status == 200, counted
+    assert next(iter(counted.values())) > 0
+
+
+def test_steps_never_stand_in_a_stream_that_is_one_json_array(gateway: Served) -> None:
+    body = {
+        "contents": [{"role": "user", "parts": [{"text": "Is it so?"}]}],
+        "auto": {"allow": ["good/*"], "steps": True},
+    }
+    path = "/v1beta/models/glasslipper/auto:streamGenerateContent"
+    status, pieces = gateway.call("POST", path, body, key=gateway.key)
+    assert status == 200
+    parts = [part for piece in pieces for part in piece["candidates"][0]["content"]["parts"]]  # type: ignore[index]
+    assert "".join(part.get("text", "") for part in parts) == "yes it is"
+
+
 def test_a_warm_prompt_is_not_given_up_for_a_small_saving(gateway: Served) -> None:
     def plan(session: str) -> dict[str, Any]:
         body = {
@@ -340,6 +388,47 @@ def test_a_model_that_stalls_is_made_up_for_while_there_is_time(gateway: Served)
     assert answer.model == "good/dear"
     steps = answer.model_extra["glasslipper"]["steps"]  # type: ignore[index]
     assert [step["status"] for step in steps] == ["timeout", "ok"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_last_model_that_says_nothing_does_not_take_the_place_of_an_answer(
+    gateway: Served, stream: bool
+) -> None:
+    def text(*allow: str) -> str:
+        answer = openai_client(gateway).chat.completions.create(
+            model="glasslipper/auto",
+            messages=ASK,  # type: ignore[arg-type]
+            stream=stream,
+            extra_body={"auto": {"allow": list(allow)}},
+        )
+        if not stream:
+            return answer.choices[0].message.content
+        choices = [choice for chunk in answer for choice in chunk.choices]
+        return "".join(choice.delta.content or "" for choice in choices)
+
+    assert text("good/cheap", "mute/dear") == "no"
+    assert text("mute/*") == ""
+
+
+def test_a_model_that_nobody_called_takes_no_call_of_those_that_are_allowed(
+    gateway: Served,
+) -> None:
+    def model(key: str | None = None, **auto: Any) -> str:
+        return (
+            openai_client(gateway, key)
+            .chat.completions.create(
+                model="glasslipper/auto",
+                messages=ASK,  # type: ignore[arg-type]
+                extra_body={"auto": {"max_calls": 1, **auto}},
+            )
+            .model
+        )
+
+    with suppress(openai.RateLimitError):  # it is called once; then it rests
+        model(allow=["busy/cheap", "good/dear"])
+    assert model(allow=["busy/cheap", "good/dear"]) == "good/dear"
+    poor = gateway.make_key("a little", limit=0.0003)
+    assert model(poor, allow=["good/*"], dial=10) == "good/cheap"
 
 
 def test_a_budget_of_the_key_holds_too(gateway: Served) -> None:

@@ -173,6 +173,35 @@ def test_a_client_that_leaves_mid_episode_leaves_no_hold_and_its_spend_is_record
         assert spent.total_nanousd == first.charged_nanousd + second.charged_nanousd
 
 
+def test_a_gateway_that_is_killed_mid_episode_charges_no_more_than_was_allowed(
+    slow: Served,
+) -> None:
+    most_usd = 0.001
+    connection = http.client.HTTPConnection(slow.host, timeout=30)
+    with closing(connection):
+        body = {
+            "model": "glasslipper/auto",
+            "stream": True,
+            "messages": [{"role": "user", "content": "Is it so?"}],
+            "auto": {"max_cost_usd": most_usd, "allow": ["slow/b"], "max_calls": 1},
+        }
+        headers = {"Authorization": f"Bearer {slow.key}"}
+        connection.request("POST", "/api/v1/chat/completions", json.dumps(body), headers)
+        answer = connection.getresponse()
+        while b"t24 " not in answer.readline():
+            pass
+        slow.kill()
+    slow.start()
+    with closing(LedgerHistory(slow.home)) as history:
+        ends_s = time.monotonic() + 20
+        while not (rows := list(history.generations())):
+            assert time.monotonic() < ends_s
+            time.sleep(0.1)
+    (row,) = rows
+    assert row.status == "unknown"
+    assert 0 < row.charged_nanousd <= most_usd * 1e9
+
+
 def test_tools_and_their_results_pass_untouched_in_a_streamed_session(tmp_path: Path) -> None:
     def reply(body: dict[str, Any]) -> dict[str, Any]:
         is_told = body["messages"][-1]["role"] == "tool"

@@ -16,10 +16,10 @@ from glasslipper.cli import run as run_command
 from glasslipper.kernel.errors import InvalidRequest
 from glasslipper.puppeteer import artefact
 from glasslipper.puppeteer.baselines import Peers
-from glasslipper.puppeteer.encode import Looks, look
+from glasslipper.puppeteer.encode import Looks, Scale, look
 from glasslipper.puppeteer.folder import read
 from glasslipper.puppeteer.net import backward, dense, forward
-from glasslipper.puppeteer.outcomes import Floats, Outcomes
+from glasslipper.puppeteer.outcomes import Floats, Outcomes, Task
 from glasslipper.puppeteer.paper import STEPS, Paper
 from glasslipper.puppeteer.policy import (
     QUICK,
@@ -158,6 +158,30 @@ def test_the_paper_asks_a_few_models_and_each_once(train: Outcomes, fresh: Outco
     assert played.called.any(1).all()
     assert played.called.sum(1).max() <= STEPS
     assert (played.returned >= -1).all()
+
+
+def test_the_paper_learns_to_ask_the_one_model_that_is_right() -> None:
+    count, models = 400, ("a", "b", "c", "d")
+    options = ("red", "green", "blue", "grey")
+    world = Outcomes(
+        models=models,
+        tasks=tuple(
+            Task(id=str(number), kind="", text=f"Task {number}?", options=options)
+            for number in range(count)
+        ),
+        candidates=(options,) * count,
+        said=np.tile(np.arange(4), (count, 1)),
+        right=np.tile(np.arange(4) == 2, (count, 1)),
+        chars=np.full((count, 4), 50),
+        usd=np.full((count, 4), 0.001),
+        truth=np.full(count, 2),
+    )
+    looks = seen(world)
+    tasks = Scale.fit(world, looks, unit_usd=world.unit_usd).encode(world, looks)
+    paper = Paper.train(world, tasks, seed=1, weights=np.ones(4), tell=silent, passes=6)
+    played = paper.play(world, tasks, seed=2)
+    assert played.called[:, 2].mean() > 0.95
+    assert played.called.sum(1).mean() < 2
 
 
 def test_gradients_are_those_of_the_loss() -> None:

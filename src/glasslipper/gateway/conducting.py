@@ -8,11 +8,13 @@ client gets is one answer in its own dialect, with what all calls took and a bre
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 from msgspec import structs
 
 from glasslipper.gateway import endpoints as ends
+from glasslipper.gateway.able import is_able
 from glasslipper.gateway.answering import Encoder, Heard
 from glasslipper.gateway.auth import Caller
 from glasslipper.gateway.desk import Caption, Outcome
@@ -20,8 +22,9 @@ from glasslipper.gateway.dialects.envelope import Bill, Head
 from glasslipper.gateway.endpoints import DEFAULT_OUTPUT_TOKENS, Endpoint
 from glasslipper.gateway.exchange import Exchange
 from glasslipper.gateway.house import House
-from glasslipper.gateway.http import Headers, Http
+from glasslipper.gateway.http import EVENTS, Headers, Http
 from glasslipper.gateway.routing import choices
+from glasslipper.gateway.routing.wishes import read_wishes
 from glasslipper.kernel.errors import (
     BudgetExhausted,
     GlasslipperError,
@@ -35,7 +38,7 @@ from glasslipper.kernel.ids import new_id
 from glasslipper.kernel.messages import Request
 from glasslipper.kernel.money import FREE, Price
 from glasslipper.kernel.ports import Conductor, Playable, Played, Receipt, Step, Voice
-from glasslipper.kernel.record import LateFact
+from glasslipper.kernel.record import Intent, LateFact, PriceRow
 
 _encode = msgspec.json.Encoder().encode
 
@@ -61,6 +64,7 @@ class Conducting:
             await http.reply(200, _encode(told))
             return True
         is_told = request.stream and self._conductor.wants_steps(request)
+        is_told = is_told and heard.kind == EVENTS  # a JSON array has no place for them
         show = _Show(house, http, heard, request, is_told=is_told)
         playing = self._conductor.run(request, caller)
         try:
@@ -184,14 +188,20 @@ class AccountCaller:
         """The key's id."""
         return self._caller.key.id
 
-    def models(self) -> Sequence[Playable]:
-        """Return every model that answers in words, the cheapest first."""
-        now_ms = self._house.clock.now_ms()
-        found = [
-            _playable(model, usable[0], now_ms)
-            for model, endpoints in self._house.offer
-            if (usable := [one for one in endpoints if not one.embeds_only and one.byok != "must"])
-        ]
+    def models(self, request: Request) -> Sequence[Playable]:
+        """Return every model that answers in words, the cheapest first.
+
+        Raises:
+            InvalidRequest: What the request wishes of providers is not well formed.
+        """
+        now_ms, wishes = self._house.clock.now_ms(), read_wishes(request)
+        lets_in, account = self._house.desk.keyring.lets_in, self._caller.account
+        found: list[Playable] = []
+        for model, endpoints in self._house.offer:
+            usable = [one for one in endpoints if not one.embeds_only and lets_in(one, account)]
+            able = [one for one in usable if is_able(one, request, wishes, now_ms=now_ms)]
+            if usable:
+                found.append(_playable(model, (able or usable)[0], now_ms, able=bool(able)))
         return sorted(found, key=lambda one: (one.input + 2 * one.output, one.model))
 
     def within(self, request: Request, nanousd: int | None) -> tuple[Request, int]:
@@ -234,14 +244,16 @@ class AccountCaller:
         """Run one exchange; see `kernel.ports.Caller`."""
         if self._conductor.conducts(request.model):
             raise InvalidRequest(f"{request.model} may not call itself.")
+        receipt.called = False
         exchange = _Capped(
             self._house.desk,
             self._caller,
-            structs.replace(request, metadata={**request.metadata, **labels}),
+            request,
             offered=choices(self._house.offer, request),
             caption=self._caption,
         )
         exchange.most_nanousd = ceiling_nanousd
+        exchange.labels = labels
         if request is self._shortened:
             exchange.may_shrink()
         receipt.generation_id = exchange.id
@@ -253,10 +265,12 @@ class AccountCaller:
                     yield event
                 await exchange.settle()
         finally:
+            receipt.called = exchange.tries > 0
             if exchange.paid is not None:
                 receipt.usage = exchange.paid.usage
                 receipt.charged_nanousd = exchange.paid.charged_nanousd
                 receipt.billed_nanousd = exchange.paid.billed_nanousd
+                receipt.spent_nanousd = exchange.spent_nanousd
 
     async def note(self, played: Played) -> None:
         """Write down how an episode went, for whoever learns from it."""
@@ -282,10 +296,32 @@ class _Capped(Exchange):
 
     most_nanousd: int | None = None
     paid: Outcome | None = None
+    labels: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        """What the record keeps; a provider is told no more than the client's own metadata."""
+        return {**super()._labels, **self.labels}
 
     def may_shrink(self) -> None:
         """Shrink the answer to what a budget has left: its length is no wish of the client's."""
         self._may_shrink = True
+
+    @property
+    def spent_nanousd(self) -> int:
+        """What has been charged, or billed to a key of the account's own; up to the bound."""
+        if self.paid is None or not self.paid.is_byok:
+            return 0 if self.paid is None else self.paid.charged_nanousd
+        billed, most = self.paid.billed_nanousd, self.most_nanousd
+        return billed if most is None else min(billed, most)
+
+    def _intent(self, endpoint: Endpoint, attempt_id: str, row: PriceRow | None) -> Intent:
+        """Let whoever closes it after a crash know the bound too."""
+        intent = super()._intent(endpoint, attempt_id, row)
+        most, held = self.most_nanousd, intent.held_nanousd
+        if most is None:
+            return intent
+        return structs.replace(intent, held_nanousd=min(held, most) if held else most)
 
     def _cost(self, status: Status) -> Outcome:
         outcome = super()._cost(status)
@@ -295,7 +331,7 @@ class _Capped(Exchange):
         return outcome
 
 
-def _playable(model: str, endpoint: Endpoint, now_ms: int) -> Playable:
+def _playable(model: str, endpoint: Endpoint, now_ms: int, *, able: bool) -> Playable:
     row = endpoint.pricing.row(now_ms, 0)
     price = row.price if row else FREE
     if price.cpu_us and not price.input:
@@ -308,6 +344,7 @@ def _playable(model: str, endpoint: Endpoint, now_ms: int) -> Playable:
         cached=price.rate("cache_read"),
         context_tokens=endpoint.context_tokens,
         is_local=endpoint.is_local,
+        able=able,
     )
 
 

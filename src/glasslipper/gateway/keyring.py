@@ -112,6 +112,10 @@ class Keyring:
             )
         return usable
 
+    def lets_in(self, endpoint: Endpoint, account: Account) -> bool:
+        """Tell whether an endpoint serves an account, with the house's key or its own."""
+        return endpoint.byok != "must" or self._find(endpoint, account) is not None
+
     def _equip(self, endpoint: Endpoint, account: Account) -> Endpoint | None:
         if endpoint.is_byok or endpoint.byok == "never":
             return endpoint

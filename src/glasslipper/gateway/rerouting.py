@@ -7,16 +7,16 @@ never costs an answer. Where no rule concerns a key, `keys` is all that a reques
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from msgspec import Struct, structs
 
-from glasslipper.gateway.endpoints import Endpoint, Offer
+from glasslipper.gateway.able import reads
+from glasslipper.gateway.endpoints import Offer
 from glasslipper.gateway.likeness import likeness
-from glasslipper.gateway.parameters import TOOLS
 from glasslipper.gateway.routing import split_variant
 from glasslipper.kernel.errors import ModelUnknown
-from glasslipper.kernel.messages import AudioPart, FilePart, ImagePart, Request
+from glasslipper.kernel.messages import Request
 from glasslipper.kernel.record import Candidate
 from glasslipper.ledger.reroutes import Reroute
 
@@ -25,7 +25,6 @@ OFF = "off"
 """What a client says in that header to be served by the model that it asks for."""
 
 _WHY = "rerouted by "
-_KINDS: Mapping[type, str] = {ImagePart: "image", AudioPart: "audio", FilePart: "pdf"}
 
 
 class Rerouted(Struct, frozen=True, kw_only=True):
@@ -91,16 +90,4 @@ def _is_able(offer: Offer, model: str, request: Request) -> bool:
         endpoints = offer.find(model)
     except ModelUnknown:
         return False
-    kinds = {
-        kind
-        for message in request.messages
-        for part in message.parts
-        if (kind := _KINDS.get(type(part))) is not None
-    }
-    return any(_takes(endpoint, kinds, with_tools=bool(request.tools)) for endpoint in endpoints)
-
-
-def _takes(endpoint: Endpoint, kinds: set[str], *, with_tools: bool) -> bool:
-    if endpoint.embeds_only or (with_tools and not TOOLS.isdisjoint(endpoint.lacks)):
-        return False
-    return endpoint.inputs is None or kinds <= set(endpoint.inputs)
+    return any(reads(endpoint, request) for endpoint in endpoints)

@@ -260,7 +260,8 @@ class Tools(Protocol):
 class Playable(Struct, frozen=True, kw_only=True):
     """A model that may be called, and what it costs: nano-USD per million tokens, as expected.
 
-    `cached` is the price of prompt tokens that its provider has seen just before.
+    `cached` is the price of prompt tokens that its provider has seen just before. One that is not
+    `able` is known to fail the request: it reads no pictures, say, or may not be asked.
     """
 
     model: str
@@ -269,16 +270,24 @@ class Playable(Struct, frozen=True, kw_only=True):
     cached: int
     context_tokens: int | None = None
     is_local: bool = False
+    able: bool = True
 
 
 class Receipt(Struct, kw_only=True):
-    """What one call took; filled in by the time its events have ended, however they ended."""
+    """What one call took; filled in by the time its events have ended, however they ended.
+
+    `spent_nanousd` is what counts against a bound of the client's: also what is billed to a key
+    of its own, which no budget is charged for. `called` is false where a call was refused before
+    any provider heard of it: its model rests, say, or a budget does not cover it.
+    """
 
     generation_id: str = ""
     model: str = ""
     usage: Usage = field(default_factory=Usage)
     charged_nanousd: int = 0
     billed_nanousd: int = 0
+    spent_nanousd: int = 0
+    called: bool = True
 
 
 class Caller(Protocol):
@@ -289,8 +298,8 @@ class Caller(Protocol):
         """Whom it calls for, as an opaque name."""
         ...
 
-    def models(self) -> Sequence[Playable]:
-        """Return the models that may be called, the cheapest first."""
+    def models(self, request: Request) -> Sequence[Playable]:
+        """Return the models that may be called for a request, the cheapest first."""
         ...
 
     def within(self, request: Request, nanousd: int | None) -> tuple[Request, int]:
@@ -323,7 +332,7 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that was done on the way to an answer.
 
     `probability` is how likely the policy was to choose it; `confidence` how sure it was of the
-    leading answer afterwards, where it says.
+    leading answer afterwards, where it says. `spent_nanousd` is as on its `Receipt`.
     """
 
     number: int
@@ -337,6 +346,7 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str = ""
     usage: Usage = field(default_factory=Usage)
     charged_nanousd: int = 0
+    spent_nanousd: int = 0
     duration_ms: int = 0
     confidence: float | None = None
 

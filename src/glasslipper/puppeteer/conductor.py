@@ -24,7 +24,15 @@ from glasslipper.kernel.errors import (
     PriceUnknown,
     UpstreamTimeout,
 )
-from glasslipper.kernel.events import Event, TextDelta
+from glasslipper.kernel.events import (
+    Event,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    Spent,
+    Started,
+    TextDelta,
+)
 from glasslipper.kernel.messages import Request, TextPart
 from glasslipper.kernel.ports import (
     Caller,
@@ -163,9 +171,9 @@ class Puppeteer:
             if decision.puppet is None:
                 scene.stopped, scene.lead = decision.why, decision.lead
                 break
-            is_aloud = decision.is_last and decision.puppet.pattern == PLAIN
+            is_aloud = _is_aloud(decision)
             if is_aloud and request.stream:
-                async for event in self._aloud(scene, decision):
+                async for event in _once_it_says(self._aloud(scene, decision)):
                     if not streamed:
                         yield _voice(scene.stage.receipts[-1])
                         streamed = True
@@ -173,7 +181,7 @@ class Puppeteer:
                 scene.answered = len(scene.stage.receipts) - 1
             else:
                 await self._quietly(scene, decision)
-                scene.final = _last_call(scene) if is_aloud else None
+            scene.final = _last_call(scene) if is_aloud else None
             yield scene.steps[-1]
             scene.stopped = _over(scene, streamed=streamed)
             if scene.stopped:
@@ -195,14 +203,16 @@ class Puppeteer:
         return self._open(asked, caller, ends_s)
 
     def _open(self, asked: Asked, caller: Caller, ends_s: float | None = None) -> _Scene:
-        allowed = [one.model for one in caller.models() if asked.wishes.allows(one.model)]
+        found = [one for one in caller.models(asked.request) if asked.wishes.allows(one.model)]
+        allowed = [one.model for one in found if one.able] or [one.model for one in found]
         if not allowed:
             raise ModelUnknown(
                 "No model that is offered may be called here.",
                 hint="Widen `auto.allow` and `auto.deny`, or fetch a model.",
             )
         session = self._session(asked, caller.owner)
-        if session is not None and session.pinned and session.model in allowed:
+        is_kept = session is not None and session.pinned and asked.wishes.pin != "none"
+        if session is not None and is_kept and session.model in allowed:
             allowed = [session.model]
         chosen = self._named(asked)
         stage = Stage(
@@ -280,7 +290,7 @@ class Puppeteer:
             turns=tuple(stage.turns),
             bids=bids,
             dial=scene.asked.dial,
-            calls_left=scene.asked.calls - len(stage.receipts),
+            calls_left=scene.asked.calls - stage.calls,
             left_nanousd=left,
             warm=scene.warm,
             luck=scene.luck,
@@ -374,14 +384,14 @@ class Puppeteer:
         local = known is not None and known.is_local
         try:
             async for event in stage.listen(puppet, logprobs=local and not decision.is_last):
-                is_said = True
+                is_said = is_said or _says(event)
                 yield event
             turn = await stage.take_in(puppet)
         except GlasslipperError as error:
             status = error.slug
             scene.failed = scene.failed | {puppet.model}
             scene.failure = error
-            if is_said and decision.is_last and scene.asked.request.stream:
+            if is_said and _is_aloud(decision) and scene.asked.request.stream:
                 raise
         receipt = stage.receipts[-1]
         scene.steps.append(
@@ -397,6 +407,7 @@ class Puppeteer:
                 text=turn.answer if turn else "",
                 usage=receipt.usage,
                 charged_nanousd=receipt.charged_nanousd,
+                spent_nanousd=receipt.spent_nanousd,
                 duration_ms=int((time.monotonic() - began_s) * 1000),
                 confidence=decision.confidence,
             )
@@ -454,15 +465,49 @@ class Puppeteer:
             return
         known = self._sessions.get(scene.owner, session_id)
         pin = scene.asked.wishes.pin
-        pinned = pin == "session" or (known is not None and known.pinned and pin != "none")
         model = scene.steps[scene.answered].puppet.partition("#")[0]
-        session = Session(model=model, pinned=pinned)
+        session = Session(model=model, pinned=pin == "session")
+        if known is not None and known.pinned and pin not in ("session", "none"):
+            session = known  # whoever else answered did so for once
         await self._sessions.put(scene.owner, session_id, session)
 
 
 def _last_call(scene: _Scene) -> int | None:
-    """Return the last call, unless it failed."""
-    return len(scene.stage.receipts) - 1 if scene.steps[-1].status == "ok" else None
+    """Return the last call, unless it failed, or said nothing where another has answered."""
+    last = len(scene.stage.receipts) - 1
+    is_mute = not any(map(_says, scene.stage.heard(last)))
+    if scene.steps[-1].status != "ok" or (is_mute and leading(scene.stage.turns) is not None):
+        return None
+    return last
+
+
+async def _once_it_says(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """Yield events once one of them says something: of one that never does, nothing is heard."""
+    held: list[Event] = []
+    is_said = False
+    async for event in events:
+        held.append(event)
+        is_said = is_said or _says(event)
+        if is_said:
+            for one in held:
+                yield one
+            held.clear()
+
+
+def _says(event: Event) -> bool:
+    """Whether the client would hear of an answer by this event."""
+    match event:
+        case TextDelta() | ReasoningDelta() | RefusalDelta():
+            return bool(event.text)
+        case Started() | Spent() | Finished():
+            return False
+        case _:
+            return True
+
+
+def _is_aloud(decision: Decision) -> bool:
+    """Whether the client may hear what the puppet says while it says it."""
+    return decision.is_last and decision.puppet is not None and decision.puppet.pattern == PLAIN
 
 
 def _over(scene: _Scene, *, streamed: bool) -> str:
@@ -486,7 +531,8 @@ def _needs_one_voice(request: Request) -> bool:
     """Whether others' words could spoil a request: tools, pictures, several turns, a schema."""
     talks = [one for one in request.messages if one.role not in ("system", "developer")]
     return (
-        bool(request.tools)
+        bool(request.tools or request.hosted)
+        or request.response_format.kind != "text"
         or len(talks) != 1
         or any(not isinstance(part, TextPart) for one in talks for part in one.parts)
     )

@@ -44,7 +44,8 @@ class Table:
     def __init__(self, parts: Sequence[Judged], *, draws: int = _DRAWS, seed: int = 0) -> None:
         """Average the parts, with `draws` bootstrap draws."""
         self.names = tuple(parts[0].scores)
-        places = {name: place for place, name in enumerate({i for p in parts for i in p.ids})}
+        ids = dict.fromkeys(name for part in parts for name in part.ids)
+        places = {name: place for place, name in enumerate(ids)}
         draw = np.random.default_rng(seed)
         count = len(places)
         weights = np.ones((draws + 1, count))

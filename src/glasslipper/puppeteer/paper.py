@@ -1,11 +1,13 @@
 """Puppeteer as published (arXiv 2505.19591), on a cheap state: the baseline named `paper`.
 
 REINFORCE: a network of 512-128-32 rectified units and a softmax over the puppets and the
-terminator; Adam, rate 1e-4; one task an update, no baseline, no normalisation; entropy weighed 1;
-reward +1 or -1 at the end, less lambda (0.1) times the cost of each step, C_t = F log(1 + t/phi),
-discounted by 0.99; at most 4 steps; actions are sampled; the answers are put to a vote. F is the
-step's price in units of the best single model's, phi the horizon. The state is the task and who
-said what of those called; the published one is the last hidden state of a 70B reward model.
+terminator; Adam, rate 1e-4; one task an update, no baseline, no normalisation; reward 1 for a right
+answer, else 0, less lambda (0.1) times the cost of each step, C_t = F log(1 + t/phi), discounted by
+0.99; at most 4 steps; actions are sampled; the answers are put to a vote. F is the step's price in
+units of the best single model's, phi the horizon. The state is the task and who said what of those
+called; the published one is the last hidden state of a 70B reward model. What the code released
+with the paper adds is left out: a reward of -1 for a wrong answer, and the policy's entropy at
+weight 1, which keeps it from settling on anybody.
 `extra` appends any other description of the tasks to it, such as a small language model's state.
 
 A model cannot be asked twice (answers are logged once), and the terminator not before somebody
@@ -30,7 +32,6 @@ RATE = 1e-4
 DISCOUNT = 0.99
 PRICE = 0.1
 STEPS = 4
-ENTROPY = 1.0
 PASSES = 3
 _TOLD_EVERY = 200
 
@@ -123,14 +124,14 @@ class Paper:
             called[0, pick] = True
             costs.append(float(usd[pick]) * float(np.log1p((step + 1) / STEPS)))
         who = int(voted(outcomes.said[rows], called, self.weights)[0])
-        reward = 1.0 if who >= 0 and outcomes.right[row, who] else -1.0
+        reward = 1.0 if who >= 0 and outcomes.right[row, who] else 0.0
         returns = np.zeros(len(picks), np.float32)
         ahead = reward
         for step in reversed(range(len(picks))):
             ahead = (ahead if step == len(picks) - 1 else DISCOUNT * ahead) - PRICE * costs[step]
             returns[step] = ahead
         self._update(np.concatenate(states), np.concatenate(masks), picks, returns, adam)
-        return max(reward, 0.0)
+        return reward
 
     def _update(
         self, states: Floats, masks: Bools, picks: list[int], returns: Floats, adam: AdamW
@@ -139,10 +140,7 @@ class Paper:
         chance = softmax(told[-1], masks)
         taken = np.zeros_like(chance)
         taken[np.arange(len(picks)), picks] = 1
-        logs = np.log(np.maximum(chance, 1e-9))
-        entropy = -(chance * logs).sum(1, keepdims=True)
-        # descend on -return * log pi(taken) - entropy
-        slope = (chance - taken) * returns[:, None] + ENTROPY * chance * (logs + entropy)
+        slope = (chance - taken) * returns[:, None]  # descend on -return * log pi(taken)
         gradients, _ = backward(self.parameters, told, slope.astype(np.float32))
         adam.step(gradients, RATE)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 
 from glasslipper.puppeteer.turns import View
 
@@ -17,7 +18,8 @@ FORMS = ("number", "json", "code", "words")
 
 def of_words(task: str) -> tuple[float, float, float, float]:
     """Return length, count of numbers, largest number and operators, each about 0 to 1."""
-    numbers = [float(found.replace(",", "")) for found in _NUMBER.findall(task)]
+    told = (float(found.replace(",", "")) for found in _NUMBER.findall(task))
+    numbers = [min(number, sys.float_info.max) for number in told]
     return (
         min(math.log1p(len(task)) / 6, 1.5),
         min(len(numbers) / 6, 1.5),

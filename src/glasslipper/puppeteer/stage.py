@@ -35,6 +35,9 @@ from glasslipper.sandbox import run_python
 PROGRAM_LIMITS = Limits(wall_s=5, cpu_s=4, memory_bytes=256 << 20, output_bytes=16 << 10)
 """What a model's program may take."""
 
+MOST_REFUSALS = 12
+"""So many calls that nobody heard of do not count as calls."""
+
 _CHARS_PER_TOKEN = 4
 _EXPECTED_OUTPUT = 256
 _CLOCK_S = 0.05
@@ -73,7 +76,7 @@ class Stage:
         self._heard: list[list[Event]] = []
         self._call_of: dict[int, int] = {}
         self._caller = caller
-        self.models: Mapping[str, Playable] = {one.model: one for one in caller.models()}
+        self.models: Mapping[str, Playable] = {one.model: one for one in caller.models(request)}
         self._props = props or Props()
         self._labels = labels or {}
         self._max_nanousd = max_nanousd
@@ -81,10 +84,10 @@ class Stage:
 
     @property
     def left_nanousd(self) -> int | None:
-        """What may still be charged."""
+        """What may still be spent."""
         if self._max_nanousd is None:
             return None
-        return max(self._max_nanousd - self.charged_nanousd, 0)
+        return max(self._max_nanousd - sum(one.spent_nanousd for one in self.receipts), 0)
 
     @property
     def is_late(self) -> bool:
@@ -95,6 +98,12 @@ class Stage:
     def charged_nanousd(self) -> int:
         """What has been charged."""
         return sum(receipt.charged_nanousd for receipt in self.receipts)
+
+    @property
+    def calls(self) -> int:
+        """How many calls have been made; refusals, too, once there are very many."""
+        made = sum(receipt.called for receipt in self.receipts)
+        return max(made, len(self.receipts) - MOST_REFUSALS)
 
     def call_of(self, turn: Turn) -> int:
         """Return which call brought a turn, counted from 0."""
@@ -270,8 +279,10 @@ class Stage:
 
     def _patterned(self, puppet: Puppet, way: Pattern) -> Request:
         lead = leading(self.turns)
+        rules = [one.text for one in self.request.messages if one.role in ("system", "developer")]
         seen = Seen(
             task=self.task,
+            rules="\n\n".join(rules),
             leading=lead.answer if lead else "",
             history=[(turn.puppet.name, turn.said) for turn in self.turns],
             files=tuple(self._props.files),

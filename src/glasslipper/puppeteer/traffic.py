@@ -28,6 +28,7 @@ class Judged(Struct, frozen=True, kw_only=True):
 
 class _Step(Struct):
     charged_nanousd: int = 0
+    spent_nanousd: int = 0
 
 
 class _Body(Struct):
@@ -78,7 +79,7 @@ def read(home: Path, *, since_ms: int = 0) -> Traffic:
                 policy=told.policy,
                 opening=told.opening,
                 reward=reward,
-                usd=sum(step.charged_nanousd for step in told.steps) / 1e9,
+                usd=sum(max(one.charged_nanousd, one.spent_nanousd) for one in told.steps) / 1e9,
                 noted_ms=int(str(noted_ms)),
             )
         )

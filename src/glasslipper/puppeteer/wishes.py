@@ -26,7 +26,7 @@ class Wishes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is wished for.
 
     Attributes:
-        max_cost_usd: The most that all calls together are charged.
+        max_cost_usd: The most that all calls together are charged, or billed to brought keys.
         max_calls: The most calls.
         max_latency_ms: When the time is up, the leading answer is given, or an error.
         allow: Globs of the models that may be called; empty: all.
@@ -35,7 +35,7 @@ class Wishes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dry_run: Only say what would be done, and what it may cost.
         seed: Makes draws of the policy repeatable; the seed of the models too, if none is given.
         dial: From 0, as cheap as can be, to 10, as good as can be.
-        steps: Tell of each step in the stream, as events of their own.
+        steps: Tell of each step in the stream, as events of their own, where it is one of events.
     """
 
     max_cost_usd: Annotated[float, Meta(ge=0)] | None = None

@@ -42,7 +42,7 @@ async def call(house: House, http: Http, path: str) -> None:
             await _generate(house, http, caller, model, body)
         case "countTokens":
             request = dialect.decode_count(body, model=model)
-            tokens = await count_tokens(house.offer.find(model), request)
+            tokens = await count_tokens(house, request)
             await http.reply(200, dialect.encode_count(tokens))
         case "embedContent" | "batchEmbedContents":
             await _embed(house, http, caller, model, body)

@@ -47,5 +47,5 @@ async def count(house: House, http: Http) -> None:
     request = dialect.count_tokens(
         await read_body(house, http), betas=http.header(b"anthropic-beta")
     )
-    tokens = await count_tokens(house.offer.find(request.model), request)
+    tokens = await count_tokens(house, request)
     await http.reply(200, dialect.encode_count(tokens))

@@ -17,9 +17,13 @@ _MARK = re.compile(r"\{(task|leading|history|files|tools)\}")
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """What there is to see: the task, the leading answer, what was said so far, and by whom."""
+    """What there is to see: the task, the leading answer, what was said so far, and by whom.
+
+    `rules` are what the client told its models beforehand: they come first, whatever the pattern.
+    """
 
     task: str
+    rules: str = ""
     leading: str = ""
     history: Sequence[tuple[str, str]] = ()
     files: Sequence[str] = ()
@@ -28,7 +32,7 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 def messages(pattern: Pattern, seen: Seen) -> tuple[Message, ...]:
     """Return the conversation that asks a model to think in this way about what is seen."""
-    turns = [_message("system", pattern.system.strip())]
+    turns = [_message("system", f"{seen.rules}\n\n{pattern.system.strip()}".strip())]
     for example in pattern.examples:
         turns.append(_message("user", example.task))
         turns.append(_message("assistant", example.answer))
