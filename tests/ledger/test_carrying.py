@@ -426,7 +426,7 @@ def test_one_imports_at_a_time_and_one_that_is_killed_stands_in_nobodys_way(
 ) -> None:
     home = tmp_path / "home"
     command = [sys.executable, "-c", _SLOW, str(home)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "begun\n"
         with pytest.raises(StoreBusy, match="importing"):
